@@ -1,0 +1,56 @@
+"""adafuse: several language models with different tokenizers answer together, word by word.
+
+AdaFuse (arXiv 2601.06022) on torch, transformers and accelerate; no training.
+
+    from adafuse import Ensemble
+    ensemble = Ensemble.load(["org/model-a", "org/model-b"])
+    print(ensemble.generate("The capital of France is", max_new_tokens=32).text)
+
+torch is imported when a model is loaded, not here.
+"""
+
+from adafuse.config import DecodingConfig, MemberSpec
+from adafuse.ensemble import Ensemble
+from adafuse.errors import (
+    AdaFuseError,
+    ConfigError,
+    ContextWindowError,
+    DecodingError,
+    LoadError,
+    ModelNotFoundError,
+    ModelPreparationError,
+    NonFiniteError,
+    PromptError,
+    UnsafeCheckpointError,
+    UnsupportedModelError,
+    UnsupportedTokenizerError,
+)
+from adafuse.events import Answer, Candidate, Loss, MemberUsage, Round
+from adafuse.prompts import Prompt
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AdaFuseError",
+    "Answer",
+    "Candidate",
+    "ConfigError",
+    "ContextWindowError",
+    "DecodingConfig",
+    "DecodingError",
+    "Ensemble",
+    "LoadError",
+    "Loss",
+    "MemberSpec",
+    "MemberUsage",
+    "ModelNotFoundError",
+    "ModelPreparationError",
+    "NonFiniteError",
+    "Prompt",
+    "PromptError",
+    "Round",
+    "UnsafeCheckpointError",
+    "UnsupportedModelError",
+    "UnsupportedTokenizerError",
+    "__version__",
+]

@@ -1,0 +1,188 @@
+"""What a caller may set: how to decode, and which members to load.
+
+Both are frozen dataclasses that check themselves when built. This module knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
+
+from adafuse.errors import ConfigError
+
+__all__ = ["MAX_MEMBERS", "DecodingConfig", "MemberSpec", "as_spec", "refuse_unknown"]
+
+MAX_MEMBERS = 8
+
+
+def refuse_unknown(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise ConfigError if `given` has a key that is not in `known`, suggesting the nearest."""
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
+            raise ConfigError(f"unknown {what} {key!r}{hint}")
+
+
+def _check_int(name: str, value: object, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ConfigError(f"{name} must be a whole number of at least {low}, not {value!r}")
+
+
+def _check_float(name: str, value: object, low: float, high: float = math.inf) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value < math.inf or value > high:  # type: ignore[operator]
+        bounds = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
+        raise ConfigError(f"{name} must be a finite number {bounds}, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodingConfig:
+    """How an ensemble decodes. Defaults are those of the paper (AdaFuse, arXiv 2601.06022).
+
+    Attributes:
+        margin_threshold: a drafted word is confident while the margin (top-1 minus top-2
+            probability of the next token) is at least this; 0 to 1.
+        max_words: most words a member may propose in one round.
+        branches: how many next tokens an uncertain member proposes.
+        max_word_tokens: a longer word is cut here and goes on in the next round.
+        weights: one non-negative number per member for the mean of their scores; None takes the
+            weights of the member specifications (equal unless set).
+        temperature: 0 commits the candidate with the lowest mean NLL; above 0 it is drawn from
+            softmax(-score / temperature).
+        seed: of that draw; None takes entropy from the operating system.
+        stop: strings that end the answer and are left out of it.
+        max_new_tokens: the answer ends when the first member has committed this many tokens.
+        repetition_penalty: as in transformers, over prompt, answer and drafted tokens; 1 is off.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    margin_threshold: float = 0.7
+    max_words: int = 3
+    branches: int = 3
+    max_word_tokens: int = 16
+    weights: tuple[float, ...] | None = None
+    temperature: float = 0.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    max_new_tokens: int = 256
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_float("margin_threshold", self.margin_threshold, 0, 1)
+        for name in ("max_words", "branches", "max_word_tokens", "max_new_tokens"):
+            _check_int(name, getattr(self, name), 1)
+        _check_float("temperature", self.temperature, 0)
+        _check_float("repetition_penalty", self.repetition_penalty, 0)
+        if self.repetition_penalty == 0:
+            raise ConfigError("repetition_penalty must be above 0 (1 switches it off)")
+        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
+            raise ConfigError(f"seed must be a whole number or None, not {self.seed!r}")
+        object.__setattr__(self, "stop", _stops(self.stop))
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _weights(self.weights))
+
+    def override(self, **changes: Any) -> Self:
+        """Return a copy with `changes`; raises ConfigError for unknown names or bad values."""
+        refuse_unknown("setting", changes, [f.name for f in fields(self)])
+        return replace(self, **changes)
+
+
+def _stops(stop: object) -> tuple[str, ...]:
+    if stop is None:
+        return ()
+    stops = (stop,) if isinstance(stop, str) else stop
+    if not isinstance(stops, Sequence) or not all(isinstance(s, str) for s in stops):
+        raise ConfigError(f"stop must be a string or a list of strings, not {stop!r}")
+    if "" in stops:
+        raise ConfigError("stop holds an empty string, which would end every answer at once")
+    for one in stops:
+        if any("\ud800" <= character <= "\udfff" for character in one):
+            raise ConfigError(f"stop {one!r} has a lone surrogate, which no answer can hold")
+    return tuple(dict.fromkeys(stops))
+
+
+def _weights(weights: object) -> tuple[float, ...]:
+    if isinstance(weights, str) or not isinstance(weights, Sequence):
+        raise ConfigError(f"weights must be a list with one number per member, not {weights!r}")
+    for weight in weights:
+        _check_float("each of weights", weight, 0)
+    if not sum(weights) > 0:
+        raise ConfigError("weights must not all be 0")
+    return tuple(float(weight) for weight in weights)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSpec:
+    """One member to load: a hub id, a local folder or a GGUF file, and how to load it.
+
+    Attributes:
+        model: hub id ("org/model"), local folder, or GGUF file ("folder/x.gguf", "org/repo/x.gguf").
+        name: shown in events and errors; default: the last part of `model`.
+        weight: this member's weight in the mean of scores, at least 0.
+        device: such as "cpu", "cuda:1"; default: CUDA if there is one, else the CPU.
+        dtype: such as "float32", "bfloat16", or "auto" (that of the checkpoint); default: "auto" on
+            an accelerator, float32 on the CPU.
+        device_map: handed to accelerate to shard the model; excludes `device`.
+        quantization_config: a transformers quantisation config, or a dict of one.
+        revision: branch, tag or commit on the hub.
+        tokenizer: another folder or hub id to take the tokenizer from.
+        tokenizer_kwargs: for `AutoTokenizer.from_pretrained`.
+        chat_template: a Jinja template in place of the tokenizer's own; "" leaves it out.
+        chat_template_kwargs: passed to the template (for example {"enable_thinking": False}).
+        attn_implementation: "sdpa" or "eager"; others cannot take a tree mask.
+        trust_remote_code: off by default: code from a checkpoint is not run.
+
+    Raises:
+        ConfigError: a value is wrong, or two of them exclude each other.
+    """
+
+    model: str
+    name: str | None = None
+    weight: float = 1.0
+    device: str | None = None
+    dtype: str | None = None
+    device_map: str | dict[str, Any] | None = None
+    quantization_config: Any = None
+    revision: str | None = None
+    tokenizer: str | None = None
+    tokenizer_kwargs: dict[str, Any] = field(default_factory=dict)
+    chat_template: str | None = None
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    attn_implementation: str = "sdpa"
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str) or not self.model.strip():
+            raise ConfigError(f"a member's model must be a hub id or a path, not {self.model!r}")
+        _check_float("a member's weight", self.weight, 0)
+        if self.device is not None and self.device_map is not None:
+            raise ConfigError(f"member {self.model!r}: give device or device_map, not both")
+        if self.attn_implementation not in ("sdpa", "eager"):
+            raise ConfigError(
+                f"member {self.model!r}: attn_implementation {self.attn_implementation!r} cannot "
+                "take a tree mask; use 'sdpa' or 'eager'"
+            )
+
+
+def as_spec(member: str | Mapping[str, Any] | MemberSpec) -> MemberSpec:
+    """Read a member given as a string, a mapping of MemberSpec fields, or a MemberSpec.
+
+    Raises:
+        ConfigError: an unknown field or a wrong value.
+    """
+    if isinstance(member, MemberSpec):
+        return member
+    if isinstance(member, str):
+        return MemberSpec(member)
+    if isinstance(member, Mapping):
+        refuse_unknown("member field", member, [f.name for f in fields(MemberSpec)])
+        if "model" not in member:
+            raise ConfigError("a member specification needs 'model'")
+        return MemberSpec(**member)
+    raise ConfigError(f"a member is a string, a mapping or a MemberSpec, not {member!r}")

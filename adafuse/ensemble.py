@@ -1,0 +1,105 @@
+"""The ensemble: members that answer together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
+from adafuse.errors import ConfigError
+from adafuse.events import Answer, Round
+from adafuse.fusion import fuse
+from adafuse.member import Member
+from adafuse.prompts import Message, PromptFormat, read_prompt
+
+__all__ = ["Ensemble"]
+
+
+class Ensemble:
+    """Several language models that write one answer together (AdaFuse, arXiv 2601.06022).
+
+    Args:
+        members: 1 to 8 members with different names, the first of which counts
+            `max_new_tokens` and wins ties.
+        config: default decoding settings.
+
+    Raises:
+        ConfigError: no members, too many, or two of one name.
+
+    Answers are independent of each other: an ensemble may be used from several threads.
+    """
+
+    def __init__(self, members: Sequence[Member], config: DecodingConfig | None = None) -> None:
+        if not 1 <= len(members) <= MAX_MEMBERS:
+            raise ConfigError(f"an ensemble has 1 to {MAX_MEMBERS} members, not {len(members)}")
+        names = [member.name for member in members]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ConfigError(f"members need different names; given twice: {', '.join(twice)}")
+        self.members = tuple(members)
+        self.config = config or DecodingConfig()
+
+    @classmethod
+    def load(
+        cls,
+        models: Sequence[str | Mapping[str, Any] | MemberSpec],
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        **settings: Any,
+    ) -> Ensemble:
+        """Load members from hub ids, local folders, GGUF files or specifications.
+
+        Args:
+            models: 1 to 8 of them. Two that share a checkpoint share its weights.
+            device: for members whose specification names none.
+            dtype: likewise.
+            settings: defaults for decoding, the fields of `DecodingConfig`.
+
+        Raises:
+            ConfigError: a setting or a specification is wrong; before anything is loaded.
+            LoadError: a member cannot be loaded; see `adafuse.errors`.
+        """
+        from adafuse.loading import load_members  # torch is imported when a model is loaded
+
+        config = DecodingConfig().override(**settings)
+        if isinstance(models, str | Mapping | MemberSpec) or not 1 <= len(models) <= MAX_MEMBERS:
+            raise ConfigError(f"models must be a list of 1 to {MAX_MEMBERS} members")
+        specs = [as_spec(model) for model in models]
+        return cls(load_members(specs, device=device, dtype=dtype), config)
+
+    def stream(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        prompt_format: PromptFormat | None = None,
+        **overrides: Any,
+    ) -> Iterator[Round]:
+        """Answer round by round.
+
+        Args:
+            prompt: text to be completed, or chat messages.
+            prompt_format: for text: "raw" (default), "auto" or "chat"; see `adafuse.Prompt`.
+            overrides: decoding settings for this call.
+
+        Returns:
+            An iterator of rounds; their texts concatenate to the answer. The last one has
+            `finish_reason` and `usage`. Closing it early is safe.
+
+        Raises:
+            ConfigError, PromptError: at once, before the first round is asked for. What only a
+                member can tell (ContextWindowError) is raised by the first round, before any
+                forward.
+        """
+        config = self.config.override(**overrides)
+        return fuse(self.members, read_prompt(prompt, prompt_format), config)
+
+    def generate(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        prompt_format: PromptFormat | None = None,
+        **overrides: Any,
+    ) -> Answer:
+        """Answer as a whole; arguments and errors as for `stream`."""
+        return Answer.fold(self.stream(prompt, prompt_format=prompt_format, **overrides))

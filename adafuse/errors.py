@@ -1,0 +1,98 @@
+"""Every error adafuse raises on purpose, in one tree.
+
+    AdaFuseError
+    ├── ConfigError (ValueError)          a setting or member specification is wrong
+    ├── PromptError (ValueError)          the prompt or messages cannot be read
+    │   └── ContextWindowError            the prompt leaves a member no room to answer
+    ├── LoadError                         a member cannot be loaded
+    │   ├── ModelNotFoundError            no such folder, file or repository
+    │   ├── UnsafeCheckpointError         only a pickle checkpoint, or remote code, is there
+    │   ├── UnsupportedModelError         an architecture that cannot take a token tree
+    │   ├── UnsupportedTokenizerError     a tokenizer whose texts cannot be joined exactly
+    │   └── ModelPreparationError         a demo model could not be downloaded or converted
+    └── DecodingError                     decoding cannot go on
+        └── NonFiniteError                every member gave NaN logits or scores
+
+Messages are one line: what is wrong, with which member, and what to do.
+"""
+
+__all__ = [
+    "AdaFuseError",
+    "ConfigError",
+    "ContextWindowError",
+    "DecodingError",
+    "LoadError",
+    "ModelNotFoundError",
+    "ModelPreparationError",
+    "NonFiniteError",
+    "PromptError",
+    "UnsafeCheckpointError",
+    "UnsupportedModelError",
+    "UnsupportedTokenizerError",
+]
+
+
+class AdaFuseError(Exception):
+    """Base class of every error that adafuse raises on purpose."""
+
+
+class ConfigError(AdaFuseError, ValueError):
+    """A setting or a member specification is wrong or unknown."""
+
+
+class PromptError(AdaFuseError, ValueError):
+    """The prompt or the messages cannot be read."""
+
+
+class ContextWindowError(PromptError):
+    """A prompt leaves no room for an answer in a member's context window."""
+
+    def __init__(self, member: str, window: int, prompt_tokens: int) -> None:
+        super().__init__(
+            f"the prompt is {prompt_tokens} tokens for member {member!r}, whose context window is "
+            f"{window}: no room is left for an answer; shorten the prompt or leave this member out"
+        )
+        self.member = member
+        self.window = window
+        self.prompt_tokens = prompt_tokens
+
+
+class LoadError(AdaFuseError):
+    """A member cannot be loaded."""
+
+
+class ModelNotFoundError(LoadError):
+    """There is no such folder, file or repository."""
+
+
+class UnsafeCheckpointError(LoadError):
+    """Loading would run code from the checkpoint: a pickle file or remote code."""
+
+
+class UnsupportedModelError(LoadError):
+    """The architecture cannot score a token tree over a key-value cache."""
+
+
+class UnsupportedTokenizerError(LoadError):
+    """The tokenizer's texts cannot be joined exactly."""
+
+
+class ModelPreparationError(LoadError):
+    """A demo model could not be downloaded, verified or converted."""
+
+
+class DecodingError(AdaFuseError):
+    """Decoding cannot go on."""
+
+
+class NonFiniteError(DecodingError):
+    """No member is left in a round: all gave logits or scores that are not finite."""
+
+    def __init__(self, members: tuple[str, ...], round_index: int) -> None:
+        names = ", ".join(members)
+        super().__init__(
+            f"round {round_index}: every member gave non-finite logits ({names}); try a wider "
+            "dtype such as float32 or bfloat16, or check the checkpoint"
+        )
+        self.members = members
+        self.round_index = round_index

@@ -1,0 +1,138 @@
+"""What decoding tells the outside: rounds as they are committed, and the answer they add up to.
+
+Plain frozen values that pickle and turn into JSON (`dataclasses.asdict`); no tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["Answer", "Candidate", "FinishReason", "Loss", "MemberUsage", "Round"]
+
+FinishReason = Literal["stop", "length", "stop_string"]
+"""`stop`: an ending candidate won. `length`: max_new_tokens or a full window. `stop_string`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A text that a member could not hold exactly, and how it reads it (DESIGN 3.4)."""
+
+    text: str
+    reads: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberUsage:
+    """What one answer cost one member.
+
+    Attributes:
+        prompt_tokens: tokens of its prompt.
+        committed_tokens: tokens of its answer; an end token is not counted.
+        forward_passes: forwards of the model, prefill included.
+        tokens_processed: tokens through the model: prompt and tree nodes, each once.
+        seconds: wall time by phase: "prefill", "draft", "score", "commit".
+        token_ids: the committed ids, in order.
+        losses: texts of the answer or prompt that its tokenizer cannot hold exactly.
+        replaced_characters: U+FFFD that it drafted as bytes that are no UTF-8.
+        rounds_left_out: rounds in which its logits or scores were not finite.
+    """
+
+    prompt_tokens: int
+    committed_tokens: int
+    forward_passes: int
+    tokens_processed: int
+    seconds: Mapping[str, float]
+    token_ids: tuple[int, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    replaced_characters: int = 0
+    rounds_left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A span that was pooled in a round.
+
+    Attributes:
+        text: the span; may be empty when the answer ends.
+        ends: whether the answer ends after it.
+        words: the span as its earliest drafter split it; they concatenate to `text`.
+        drafters: members that proposed it, the earliest first.
+        scores: mean NLL per token in nats, by member; empty where nothing was scored. A member
+            left out of the round is missing; so is one that reads the text as no tokens at all.
+        score: weighted mean of `scores`, lowest wins; None where nothing was scored.
+    """
+
+    text: str
+    ends: bool
+    words: tuple[str, ...]
+    drafters: tuple[str, ...]
+    scores: Mapping[str, float] = field(default_factory=dict)
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of decoding: draft, pool, score, commit. Streaming yields these.
+
+    Attributes:
+        index: 1 for the first round.
+        text: what the round adds to the answer. The texts of all rounds concatenate to the answer
+            exactly: a round whose text could begin a stop string is yielded once that is decided.
+        words: `text` split as the earliest drafter delimited it.
+        ends: whether the committed candidate ends the answer.
+        member: the earliest drafter of the committed candidate; "" if nothing could be drafted.
+        drafters: all who drafted it.
+        candidates: the pool, in pool order, as it was scored.
+        winner: index into `candidates`; -1 if nothing could be drafted.
+        margins: the margins each member tested in this round, in order.
+        confident: no member fell below the margin threshold.
+        unanimous: the pool held a single candidate, committed without scoring.
+        scored: the pool held several, and every member scored them.
+        left_out: members whose logits or scores were not finite in this round.
+        finish_reason: set on the last round only.
+        usage: by member, on the last round only.
+    """
+
+    index: int
+    text: str
+    words: tuple[str, ...]
+    ends: bool
+    member: str
+    drafters: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    winner: int
+    margins: Mapping[str, tuple[float, ...]]
+    confident: bool
+    unanimous: bool
+    scored: bool
+    left_out: tuple[str, ...] = ()
+    finish_reason: FinishReason | None = None
+    usage: Mapping[str, MemberUsage] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: text, the rounds it came from, why it ended, what it cost by member."""
+
+    text: str
+    rounds: tuple[Round, ...]
+    finish_reason: FinishReason
+    usage: Mapping[str, MemberUsage]
+
+    @classmethod
+    def fold(cls, rounds: Iterable[Round]) -> Answer:
+        """Fold the rounds of a finished stream.
+
+        Raises:
+            ValueError: the stream has not finished: its last round has no finish reason.
+        """
+        done = tuple(rounds)
+        if not done or done[-1].finish_reason is None or done[-1].usage is None:
+            raise ValueError("the stream was not read to its end, so there is no whole answer")
+        text = "".join(one.text for one in done)
+        return cls(text, done, done[-1].finish_reason, done[-1].usage)
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,217 @@
+"""The loop: draft, pool, score, commit, until the answer ends (DESIGN 3).
+
+`fuse` is the only loop; everything that generates or streams folds it. It speaks to members in
+strings and plain values and does not know what a model, a token or a tensor is.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from adafuse.choice import choose, mean_score, pool
+from adafuse.config import DecodingConfig
+from adafuse.errors import ConfigError, NonFiniteError
+from adafuse.events import Candidate, FinishReason, Round
+from adafuse.member import Drafts, Member, Session
+from adafuse.prompts import Prompt
+from adafuse.stops import StopScanner
+
+__all__ = ["fuse"]
+
+
+def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> Iterator[Round]:
+    """Decode one answer, yielding its rounds; the last one has the finish reason and usage.
+
+    A round is held back while its text could begin a stop string. Closing the iterator early
+    closes every session.
+
+    Raises:
+        PromptError, ContextWindowError, ConfigError: before any forward.
+        NonFiniteError: no member is left in a round.
+    """
+    weights = _weights(members, config)
+    with ExitStack() as stack:
+        sessions: dict[str, Session] = {}
+        for member in members:
+            sessions[member.name] = member.open(prompt, config)
+            stack.callback(sessions[member.name].close)
+        yield from _Fusion(sessions, weights, config).rounds()
+
+
+def _weights(members: Sequence[Member], config: DecodingConfig) -> dict[str, float]:
+    given = config.weights if config.weights is not None else [m.weight for m in members]
+    if len(given) != len(members):
+        raise ConfigError(f"weights has {len(given)} numbers for {len(members)} members")
+    if not sum(given) > 0:
+        raise ConfigError("the weights of the members must not all be 0")
+    return {member.name: float(weight) for member, weight in zip(members, given, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The candidate to commit and what led to it."""
+
+    candidates: tuple[Candidate, ...]
+    winner: int
+    left_out: tuple[str, ...]
+
+
+class _Fusion:
+    """State of one answer between rounds."""
+
+    def __init__(
+        self, sessions: dict[str, Session], weights: dict[str, float], config: DecodingConfig
+    ) -> None:
+        self._sessions = sessions
+        self._first = next(iter(sessions.values()))
+        self._weights = weights
+        self._config = config
+        self._rng = random.Random(config.seed)
+        self._strip_blank = any(session.templated for session in sessions.values())
+        extra = (stop for session in sessions.values() for stop in session.extra_stops)
+        self._scanner = StopScanner(tuple(dict.fromkeys((*config.stop, *extra))))
+
+    def rounds(self) -> Iterator[Round]:
+        """Yield rounds, each once none of its text can be part of a stop string."""
+        for session in self._sessions.values():
+            session.prefill()
+        held: list[Round] = []
+        released = 0  # characters of the answer text already yielded
+        index = 0
+        while True:
+            index += 1
+            one = self._round(index)
+            held.append(one)
+            cut = self._scanner.feed(one.text)
+            if cut is not None:
+                held = _cut_rounds(held, cut - released)
+                one = replace(one, finish_reason="stop_string")
+            if one.finish_reason is not None:
+                usage = {name: session.usage for name, session in self._sessions.items()}
+                held[-1] = replace(held[-1], finish_reason=one.finish_reason, usage=usage)
+                yield from held
+                return
+            decided = len(self._scanner.text) - self._scanner.open_length
+            while held and released + len(held[0].text) <= decided:
+                ready = held.pop(0)
+                released += len(ready.text)
+                yield ready
+
+    def _round(self, index: int) -> Round:
+        """Decode one round and commit its winner."""
+        strip = self._strip_blank and index == 1
+        drafted = {name: s.draft(strip_blank=strip) for name, s in self._sessions.items()}
+        outcome = self._decide(index, drafted)
+        text, words, ends, finish = "", (), False, None
+        chosen: Candidate | None = None
+        if outcome.winner < 0:
+            finish = "length"  # no member has room to draft anything
+        else:
+            chosen = outcome.candidates[outcome.winner]
+            text, finish = self._commit(chosen)
+            words = _cut_words(chosen.words, len(text))
+            ends = chosen.ends and finish == "stop"
+        return Round(
+            index=index,
+            text=text,
+            words=words,
+            ends=ends,
+            member=chosen.drafters[0] if chosen else "",
+            drafters=chosen.drafters if chosen else (),
+            candidates=outcome.candidates,
+            winner=outcome.winner,
+            margins={name: one.margins for name, one in drafted.items()},
+            confident=all(one.confident for one in drafted.values()),
+            unanimous=len(outcome.candidates) == 1,
+            scored=len(outcome.candidates) > 1,
+            left_out=outcome.left_out,
+            finish_reason=finish,
+        )
+
+    def _decide(self, index: int, drafted: dict[str, Drafts]) -> _Outcome:
+        """Pool the drafts and, unless they agree, let every member score every candidate."""
+        bad = [name for name, one in drafted.items() if not one.finite]
+        if len(bad) == len(drafted):
+            raise NonFiniteError(tuple(bad), index)
+        pooled = pool({name: one.drafts for name, one in drafted.items()})
+        if len(pooled) <= 1:
+            return _Outcome(tuple(pooled), len(pooled) - 1, tuple(bad))
+        spans = [(one.text, one.ends) for one in pooled]
+        scores: dict[str, list[float | None]] = {}
+        for name, session in self._sessions.items():
+            if name in bad:
+                continue
+            given = session.score(spans)
+            if any(score is not None and math.isnan(score) for score in given):
+                bad.append(name)
+            else:
+                scores[name] = given
+        if not scores:
+            raise NonFiniteError(tuple(bad), index)
+        candidates = []
+        for at, candidate in enumerate(pooled):
+            own = {n: s for n, all_ in scores.items() if (s := all_[at]) is not None}
+            mean = mean_score(own, self._weights)
+            candidates.append(replace(candidate, scores=own, score=mean))
+        winner = choose(
+            [c.score for c in candidates if c.score is not None],
+            self._config.temperature,
+            self._rng,
+        )
+        return _Outcome(tuple(candidates), winner, tuple(bad))
+
+    def _commit(self, winner: Candidate) -> tuple[str, FinishReason | None]:
+        """Commit the winner, cut to what fits; return the text and why the answer ends, if so."""
+        text = self._fit(winner.text)
+        cut = text != winner.text
+        for session in self._sessions.values():
+            session.commit(text, winner.ends and not cut)
+        if winner.ends and not cut:
+            return text, "stop"
+        full = any(session.room <= 0 for session in self._sessions.values())
+        if cut or full or self._budget() <= 0:
+            return text, "length"
+        return text, None
+
+    def _budget(self) -> int:
+        """How many tokens the first member may still commit."""
+        return self._config.max_new_tokens - self._first.usage.committed_tokens
+
+    def _fit(self, text: str) -> str:
+        """Cut `text` until it fits the token budget and every member's window."""
+        while True:
+            before = text
+            for session in self._sessions.values():
+                limit = session.room
+                if session is self._first:
+                    limit = min(limit, self._budget())
+                text = session.fit(text, limit)
+            if text == before:
+                return text
+
+
+def _cut_words(words: Sequence[str], length: int) -> tuple[str, ...]:
+    """Cut words to `length` characters in all; no empty words remain."""
+    kept = []
+    for word in words:
+        if length <= 0:
+            break
+        kept.append(word[:length])
+        length -= len(word)
+    return tuple(kept)
+
+
+def _cut_rounds(rounds: Sequence[Round], length: int) -> list[Round]:
+    """Cut the texts and words of rounds to `length` characters in all; every round remains."""
+    kept = []
+    for one in rounds:
+        text = one.text[: max(length, 0)]
+        if text != one.text:
+            one = replace(one, text=text, words=_cut_words(one.words, len(text)), ends=False)
+        kept.append(one)
+        length -= len(text) if text else len(one.text)
+    return kept

@@ -1,0 +1,112 @@
+"""How the loop speaks to a member: strings and plain values, never tensors.
+
+A member therefore can live in this process, in another one or on another machine. One call to
+`open` gives a session: one prompt, one answer, one cache. Sessions of one member do not disturb
+each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from adafuse.config import DecodingConfig
+from adafuse.events import MemberUsage
+from adafuse.prompts import Prompt
+
+__all__ = ["Draft", "Drafts", "Member", "Session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One proposal: a span split into its words, and whether the answer ends after it."""
+
+    words: tuple[str, ...]
+    ends: bool
+
+    @property
+    def text(self) -> str:
+        """The span."""
+        return "".join(self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """What one member proposes in one round.
+
+    Attributes:
+        drafts: the proposals, the most probable first; texts may repeat.
+        margins: every margin that was tested, in order.
+        confident: none of them was below the threshold.
+        finite: False if a distribution was NaN; then there are no drafts.
+    """
+
+    drafts: tuple[Draft, ...]
+    margins: tuple[float, ...]
+    confident: bool
+    finite: bool = True
+
+
+class Session(Protocol):
+    """One prompt being answered by one member."""
+
+    @property
+    def templated(self) -> bool:
+        """Whether the prompt was rendered with the member's own chat template."""
+
+    @property
+    def extra_stops(self) -> tuple[str, ...]:
+        """Stop strings that the prompt's rendering calls for."""
+
+    @property
+    def room(self) -> int:
+        """How many more tokens the context window can hold."""
+
+    @property
+    def usage(self) -> MemberUsage:
+        """What this session has cost so far."""
+
+    def prefill(self) -> None:
+        """Read the prompt: one forward."""
+
+    def draft(self, *, strip_blank: bool) -> Drafts:
+        """Propose candidates from the end of the answer text.
+
+        With `strip_blank` leading U+0020 are left out of the proposed texts (DESIGN 3.4, chat).
+        """
+
+    def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
+        """Return the mean NLL per token of each (text, ends), in nats.
+
+        NaN where it is not a number; None where the member reads the text as no tokens.
+        """
+
+    def fit(self, text: str, limit: int) -> str:
+        """Cut `text` to this member's ids that fit in `limit` tokens, back to a whole character."""
+
+    def commit(self, text: str, ends: bool) -> None:
+        """Append the ids of `text`: those it drafted for it, else its encoding."""
+
+    def close(self) -> None:
+        """Let go of the cache. Closing twice is allowed."""
+
+
+class Member(Protocol):
+    """One causal language model with its tokenizer."""
+
+    @property
+    def name(self) -> str:
+        """Shown in events, usage and errors; unique within an ensemble."""
+
+    @property
+    def weight(self) -> float:
+        """Weight of its scores in the mean."""
+
+    def open(self, prompt: Prompt, config: DecodingConfig) -> Session:
+        """Render and tokenise the prompt; no forward yet.
+
+        Raises:
+            PromptError: the template refuses the messages.
+            ContextWindowError: the prompt leaves no room in the window.
+        """

@@ -1,0 +1,132 @@
+"""A scripted member, for testing what is built on adafuse without loading a model.
+
+It shows what a member is: it drafts the next words of a fixed answer and prefers texts that
+continue it. No torch, no tokenizer: one character is one token.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from adafuse.config import DecodingConfig
+from adafuse.errors import ContextWindowError
+from adafuse.events import MemberUsage
+from adafuse.member import Draft, Drafts
+from adafuse.prompts import Prompt
+
+__all__ = ["ScriptedMember"]
+
+_WORD = re.compile(r"\s*\S+|\s+$")
+
+
+@dataclass(frozen=True)
+class ScriptedMember:
+    """A member that wants to write a fixed answer.
+
+    Attributes:
+        answer: its answer, or a function from the prompt's last message to one.
+        name: shown in events.
+        weight: of its scores.
+        confident: whether its margins are 1 (else 0: it then drafts one word a round).
+        nll: its score, in nats per character, of a text that continues its answer; any other
+            text costs 10 nats per character more, from the first character that differs.
+        window: context window in characters.
+        templated: whether it claims to have a chat template.
+    """
+
+    answer: str | Callable[[str], str]
+    name: str = "scripted"
+    weight: float = 1.0
+    confident: bool = True
+    nll: float = 1.0
+    window: int = 100_000
+    templated: bool = False
+
+    def open(self, prompt: Prompt, config: DecodingConfig) -> ScriptedSession:
+        """Start an answer."""
+        text = str(prompt.messages[-1]["content"])
+        if len(text) >= self.window:
+            raise ContextWindowError(self.name, self.window, len(text))
+        answer = self.answer if isinstance(self.answer, str) else self.answer(text)
+        return ScriptedSession(self, answer, len(text), config, prompt.format != "raw")
+
+
+class ScriptedSession:
+    """One answer of a scripted member."""
+
+    def __init__(
+        self, member: ScriptedMember, answer: str, prompt_tokens: int, config: DecodingConfig,
+        chat: bool,
+    ) -> None:  # fmt: skip
+        self._member = member
+        self._answer = answer
+        self._prompt_tokens = prompt_tokens
+        self._config = config
+        self._text = ""
+        self._forwards = 0
+        self.templated = member.templated and chat
+        self.extra_stops: tuple[str, ...] = ()
+        self.closed = False
+
+    @property
+    def room(self) -> int:
+        """Characters that still fit in the window."""
+        return self._member.window - self._prompt_tokens - len(self._text)
+
+    @property
+    def usage(self) -> MemberUsage:
+        """One token per character; every draft and every scoring is one forward."""
+        read = self._prompt_tokens + len(self._text)
+        seconds = {"prefill": 0.0, "draft": 0.0, "score": 0.0, "commit": 0.0}
+        return MemberUsage(self._prompt_tokens, len(self._text), self._forwards, read, seconds)
+
+    def prefill(self) -> None:
+        """Count one forward."""
+        self._forwards += 1
+
+    def draft(self, *, strip_blank: bool) -> Drafts:
+        """Propose the next words of the script, or the end where it was left or is complete."""
+        self._forwards += 1
+        confident = self._member.confident
+        margin = 1.0 if confident else 0.0
+        sure = margin >= self._config.margin_threshold
+        rest = self._answer[len(self._text) :] if self._answer.startswith(self._text) else ""
+        words = _WORD.findall(rest)[: self._config.max_words if sure else 1]
+        if words and strip_blank:
+            words[0] = words[0].lstrip(" ")
+        span = tuple(word for word in words if word)
+        margins = (margin,) * max(len(span), 1)
+        return Drafts((Draft(span, ends=not rest),), margins, sure)
+
+    def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
+        """Score each text by how far it continues the script."""
+        self._forwards += 1
+        return [self._score(text, ends) for text, ends in candidates]
+
+    def _score(self, text: str, ends: bool) -> float | None:
+        count = len(text) + ends
+        if not count:
+            return None
+        whole = self._text + text
+        right = self._answer == whole if ends else self._answer.startswith(whole)
+        if right:
+            return self._member.nll
+        pairs = zip(self._answer[len(self._text) :], text, strict=False)
+        same = next((i for i, (a, b) in enumerate(pairs) if a != b), math.inf)
+        wrong = count - min(same, count - 1)
+        return self._member.nll + 10 * wrong / count
+
+    def fit(self, text: str, limit: int) -> str:
+        """Cut to `limit` characters."""
+        return text[: max(limit, 0)]
+
+    def commit(self, text: str, ends: bool) -> None:
+        """Append the text."""
+        self._text += text
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+        self.closed = True
