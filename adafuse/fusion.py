@@ -106,11 +106,11 @@ class _Fusion:
         strip = self._strip_blank and index == 1
         drafted = {name: s.draft(strip_blank=strip) for name, s in self._sessions.items()}
         outcome = self._decide(index, drafted)
-        text, words, ends, finish = "", (), False, None
+        text, ends = "", False
+        words: tuple[str, ...] = ()
+        finish: FinishReason | None = "length"  # if no member has room to draft anything
         chosen: Candidate | None = None
-        if outcome.winner < 0:
-            finish = "length"  # no member has room to draft anything
-        else:
+        if outcome.winner >= 0:
             chosen = outcome.candidates[outcome.winner]
             text, finish = self._commit(chosen)
             words = _cut_words(chosen.words, len(text))
@@ -166,7 +166,7 @@ class _Fusion:
 
     def _commit(self, winner: Candidate) -> tuple[str, FinishReason | None]:
         """Commit the winner, cut to what fits; return the text and why the answer ends, if so."""
-        text = self._fit(winner.text)
+        text = self._fit(winner)
         cut = text != winner.text
         for session in self._sessions.values():
             session.commit(text, winner.ends and not cut)
@@ -181,15 +181,16 @@ class _Fusion:
         """How many tokens the first member may still commit."""
         return self._config.max_new_tokens - self._first.usage.committed_tokens
 
-    def _fit(self, text: str) -> str:
-        """Cut `text` until it fits the token budget and every member's window."""
+    def _fit(self, winner: Candidate) -> str:
+        """Cut the winner until it fits the token budget and every member's window."""
+        text = winner.text
         while True:
             before = text
             for session in self._sessions.values():
                 limit = session.room
                 if session is self._first:
                     limit = min(limit, self._budget())
-                text = session.fit(text, limit)
+                text = session.fit(text, winner.ends and text == winner.text, limit)
             if text == before:
                 return text
 
@@ -210,8 +211,6 @@ def _cut_rounds(rounds: Sequence[Round], length: int) -> list[Round]:
     kept = []
     for one in rounds:
         text = one.text[: max(length, 0)]
-        if text != one.text:
-            one = replace(one, text=text, words=_cut_words(one.words, len(text)), ends=False)
-        kept.append(one)
-        length -= len(text) if text else len(one.text)
+        length -= len(one.text)
+        kept.append(replace(one, text=text, words=_cut_words(one.words, len(text)), ends=False))
     return kept

@@ -82,8 +82,11 @@ class Session(Protocol):
         NaN where it is not a number; None where the member reads the text as no tokens.
         """
 
-    def fit(self, text: str, limit: int) -> str:
-        """Cut `text` to this member's ids that fit in `limit` tokens, back to a whole character."""
+    def fit(self, text: str, ends: bool, limit: int) -> str:
+        """Cut a candidate to this member's ids that fit in `limit` tokens.
+
+        Back to a whole character. The text is returned as it is if all of them fit.
+        """
 
     def commit(self, text: str, ends: bool) -> None:
         """Append the ids of `text`: those it drafted for it, else its encoding."""

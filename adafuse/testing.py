@@ -119,7 +119,7 @@ class ScriptedSession:
         wrong = count - min(same, count - 1)
         return self._member.nll + 10 * wrong / count
 
-    def fit(self, text: str, limit: int) -> str:
+    def fit(self, text: str, ends: bool, limit: int) -> str:
         """Cut to `limit` characters."""
         return text[: max(limit, 0)]
 

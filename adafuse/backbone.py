@@ -1,0 +1,131 @@
+"""A transformers model as the token tree needs it: ids, positions and masks in, logits out.
+
+Knows attention layouts, masks and devices; it holds no sequence and no tree.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
+
+from adafuse.errors import UnsupportedModelError
+
+__all__ = ["FULL", "SLIDING", "Backbone", "Layout"]
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which layers see how far back.
+
+    Attributes:
+        types: layer types of the model, each once; "full_attention" and "sliding_attention".
+        window: tokens a sliding layer sees, itself included; None without sliding layers.
+    """
+
+    types: tuple[str, ...]
+    window: int | None
+
+    @classmethod
+    def of(cls, model: type[PreTrainedModel], config: PreTrainedConfig, name: str) -> Layout:
+        """Read a model's layout from its class and config.
+
+        Raises:
+            UnsupportedModelError: a layer keeps state that cannot be trimmed, or needs a mask of
+                another kind.
+        """
+        config = config.get_text_config(decoder=True)
+        kinds = sorted(set(getattr(config, "layer_types", None) or ()))
+        window = getattr(config, "sliding_window", None)
+        if getattr(model, "_is_stateful", False):
+            raise UnsupportedModelError(
+                f"member {name!r}: {model.__name__} keeps a recurrent state, which cannot be "
+                "taken back after a draft; use an attention-only model"
+            )
+        if strange := [kind for kind in kinds if kind not in (FULL, SLIDING)]:
+            raise UnsupportedModelError(
+                f"member {name!r}: {model.__name__} has {', '.join(strange)} layers, which "
+                "cannot take a tree mask; use a model of full or sliding-window attention"
+            )
+        if not kinds:  # one kind throughout, and a window makes it sliding (Mistral)
+            kinds = [SLIDING if window else FULL]
+        return cls(tuple(kinds), window if SLIDING in kinds else None)
+
+
+class Backbone:
+    """A model that reads token trees; members with the same checkpoint share one.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        name: the member's name, for messages.
+
+    Raises:
+        UnsupportedModelError: recurrent state, other kinds of layers, or an attention
+            implementation that takes no tree mask.
+    """
+
+    def __init__(self, model: PreTrainedModel, name: str) -> None:
+        self.layout = Layout.of(type(model), model.config, name)
+        attention = model.config._attn_implementation
+        if attention not in ("sdpa", "eager"):
+            raise UnsupportedModelError(
+                f"member {name!r}: attention implementation {attention!r} cannot take a tree mask; "
+                "load the model with attn_implementation='sdpa' or 'eager'"
+            )
+        self._additive = attention == "eager"
+        self._model = model
+        self._lock = threading.Lock()  # sessions in several threads take turns
+        self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+        text = model.config.get_text_config(decoder=True)
+        self.window: int | None = getattr(text, "max_position_embeddings", None)
+        generation = getattr(model, "generation_config", None) or model.config
+        self.generation_eos: int | list[int] | None = getattr(generation, "eos_token_id", None)
+
+    @torch.inference_mode()
+    def forward(
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        seen: Mapping[str, torch.Tensor] | None,
+        cache: DynamicCache,
+        *,
+        last: bool,
+    ) -> torch.Tensor:
+        """One forward; returns logits, shape (n, V), or (1, V) of the last token only.
+
+        `seen` says by layer type which slots each token may see, shape (n, slots); None: a plain
+        causal mask is right, and the model makes its own.
+        """
+        device = self._model.device
+        given = {"logits_to_keep": 1} if last and self._keeps else {}
+        with self._lock:
+            output = self._model(
+                input_ids=torch.tensor([list(tokens)], device=device),
+                position_ids=torch.tensor([list(positions)], device=device),
+                attention_mask=self._mask(seen),
+                past_key_values=cache,
+                use_cache=True,
+                **given,
+            )
+        logits: torch.Tensor = output.logits[0]
+        return logits[-1:] if last else logits
+
+    def _mask(self, seen: Mapping[str, torch.Tensor] | None) -> Any:
+        """4-D masks (1, 1, n, slots): bool for sdpa, additive for eager; a dict if layers differ."""
+        if seen is None:
+            return None
+        masks = {}
+        for kind, allowed in seen.items():
+            mask = allowed
+            if self._additive:
+                mask = torch.zeros(allowed.shape, dtype=self._model.dtype)
+                mask.masked_fill_(~allowed, torch.finfo(mask.dtype).min)
+            masks[kind] = mask[None, None].to(self._model.device)
+        return masks if len(masks) > 1 else next(iter(masks.values()))

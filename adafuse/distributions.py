@@ -1,0 +1,140 @@
+"""What the host needs to know of next-token distributions, in one transfer per forward.
+
+Everything vocabulary-sized stays on the model's device; a few numbers per node come over. On a GPU
+each transfer is a stall, so `outlooks` packs all that a forward yields into one tensor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Outlook", "Penalty", "outlooks"]
+
+_SPARE = 4  # more than is asked for, so that ties at the border can go to the lower id
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is known of the token after a node.
+
+    Attributes:
+        top: the most probable ids, best first, ties to the lower id; repetition penalty applied.
+        logprobs: the model's own log-probabilities of `top`, in nats.
+        margin: top-1 minus top-2 probability, repetition penalty applied.
+        end_logprob: log of the summed probability of the end tokens; minus infinity if none.
+        log_normalizer: logsumexp of the model's own logits.
+        finite: False if the distribution is not one (NaN or infinite logits).
+    """
+
+    top: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    margin: float
+    end_logprob: float
+    log_normalizer: float
+    finite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """A repetition penalty as in transformers: which ids were seen, in all rows and in each.
+
+    Attributes:
+        value: above 1 discourages; logits below 0 are multiplied, others divided.
+        context: ids of prompt and answer.
+        paths: further ids, one list per row.
+    """
+
+    value: float
+    context: Sequence[int]
+    paths: Sequence[Sequence[int]]
+
+    def apply(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return penalised logits, shape (n, V)."""
+        seen = torch.zeros(rows.shape, dtype=torch.bool)
+        seen[:, sorted(set(self.context))] = True
+        for row, path in enumerate(self.paths):
+            seen[row, list(path)] = True
+        shaped = torch.where(rows < 0, rows * self.value, rows / self.value)
+        return torch.where(seen.to(rows.device), shaped, rows)
+
+
+def outlooks(
+    rows: Sequence[torch.Tensor],
+    asked: Sequence[tuple[torch.Tensor, int]],
+    *,
+    count: int,
+    end_ids: Sequence[int],
+    penalty: Penalty | None,
+) -> tuple[list[Outlook], list[float]]:
+    """Bring over what is needed of `rows`, and the logits of the ids `asked` of other rows.
+
+    Args:
+        rows: logits of shape (V,), one per node.
+        asked: pairs of a row and an id.
+        count: how many ids to rank.
+        end_ids: ids that end an answer.
+        penalty: shapes `top` and `margin`.
+
+    Returns:
+        An outlook per row, and a raw logit per pair; subtract the row's `log_normalizer`.
+    """
+    parts = []
+    width = 0
+    if rows:
+        stacked = torch.stack(list(rows)).float()  # (n, V)
+        ranked = min(max(count, 2) + _SPARE, stacked.shape[-1])
+        packed = _pack(stacked, ranked, end_ids, penalty)  # (n, width)
+        width = packed.shape[-1]
+        parts.append(packed.flatten())
+    if asked:
+        parts.append(torch.stack([row[token] for row, token in asked]).float())
+    # The one transfer; `copy` makes it one on the CPU too, where tests count them.
+    flat = torch.cat(parts).to("cpu", copy=True).tolist()
+    split = len(rows) * width
+    found = [_unpack(flat[at : at + width], count) for at in range(0, split, width)] if rows else []
+    return found, flat[split:]
+
+
+def _pack(
+    rows: torch.Tensor, ranked: int, end_ids: Sequence[int], penalty: Penalty | None
+) -> torch.Tensor:
+    """Rows of: normaliser, end logit, shaped normaliser, then `ranked` ids, shaped and raw logits.
+
+    Ids fit float32 exactly: vocabularies are far below 2**24.
+    """
+    shaped = rows if penalty is None else penalty.apply(rows)
+    normalizer = rows.logsumexp(-1, keepdim=True)
+    ends = [token for token in end_ids if token < rows.shape[-1]]
+    end = (
+        rows[:, ends].logsumexp(-1, keepdim=True)
+        if ends
+        else torch.full_like(normalizer, -math.inf)
+    )
+    values, ids = shaped.topk(ranked)
+    shaped_normalizer = normalizer if penalty is None else shaped.logsumexp(-1, keepdim=True)
+    raw = values if penalty is None else rows.gather(-1, ids)
+    return torch.cat([normalizer, end, shaped_normalizer, ids.float(), values, raw], dim=-1)
+
+
+def _unpack(numbers: Sequence[float], count: int) -> Outlook:
+    normalizer, end, shaped_normalizer, *rest = numbers
+    if not math.isfinite(normalizer) or not math.isfinite(shaped_normalizer):
+        return Outlook((), (), math.nan, math.nan, math.nan, finite=False)
+    third = len(rest) // 3
+    triples = zip(rest[:third], rest[third : 2 * third], rest[2 * third :], strict=True)
+    ranking = sorted(triples, key=lambda triple: (-triple[1], triple[0]))
+    first = math.exp(ranking[0][1] - shaped_normalizer)
+    second = math.exp(ranking[1][1] - shaped_normalizer) if len(ranking) > 1 else 0.0
+    best = ranking[:count]
+    return Outlook(
+        top=tuple(int(token) for token, _, _ in best),
+        logprobs=tuple(raw - normalizer for _, _, raw in best),
+        margin=first - second,
+        end_logprob=end - normalizer,
+        log_normalizer=normalizer,
+        finite=True,
+    )

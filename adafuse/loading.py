@@ -1,0 +1,254 @@
+"""Loading members: from hub ids, local folders and GGUF files to models on their devices.
+
+Nothing from a checkpoint is executed: no remote code unless asked for, no pickles.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+from adafuse.backbone import Backbone, Layout
+from adafuse.config import MemberSpec
+from adafuse.errors import (
+    AdaFuseError,
+    ConfigError,
+    LoadError,
+    ModelNotFoundError,
+    UnsafeCheckpointError,
+    UnsupportedModelError,
+)
+from adafuse.local import LocalMember
+from adafuse.probe import prepare
+
+__all__ = ["load_members"]
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+# Members with the same checkpoint share its weights for as long as any of them is alive.
+_shared: weakref.WeakValueDictionary[tuple[str, ...], Backbone] = weakref.WeakValueDictionary()
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where `from_pretrained` reads from."""
+
+    place: str
+    gguf: str | None
+    revision: str | None
+    trust_remote_code: bool
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        given: dict[str, Any] = {"trust_remote_code": self.trust_remote_code}
+        if self.gguf:
+            given["gguf_file"] = self.gguf
+        if self.revision:
+            given["revision"] = self.revision
+        return given
+
+
+def load_members(
+    specs: Sequence[MemberSpec], *, device: str | None = None, dtype: str | None = None
+) -> list[LocalMember]:
+    """Load members; those that share a checkpoint, device and dtype share its weights.
+
+    Args:
+        specs: what to load.
+        device: for specifications that name none; default CUDA if there is one, else the CPU.
+        dtype: likewise; default "auto" on an accelerator, float32 on the CPU.
+
+    Raises:
+        ConfigError: a device or dtype that does not exist.
+        LoadError: see `adafuse.errors`; the message names the member.
+    """
+    names = _names(specs)
+    sources = [_source(spec, spec.model) for spec in specs]  # refuse all before loading any
+    plans = [_placement(spec, device, dtype) for spec in specs]
+    members = []
+    for name, spec, source, placement in zip(names, specs, sources, plans, strict=True):
+        with _loading, _explained(name, spec):
+            backbone = _backbone(name, spec, source, placement)
+            tokens = _source(spec, spec.tokenizer) if spec.tokenizer else source
+            tokenizer = AutoTokenizer.from_pretrained(
+                tokens.place, **tokens.arguments, **spec.tokenizer_kwargs
+            )
+            members.append(
+                LocalMember(
+                    backbone,
+                    tokenizer,
+                    name,
+                    weight=spec.weight,
+                    chat_template=spec.chat_template,
+                    chat_template_kwargs=spec.chat_template_kwargs,
+                )
+            )
+    return members
+
+
+def _names(specs: Sequence[MemberSpec]) -> list[str]:
+    """A name per member: its own, else the last part of the model; numbered where given twice."""
+    wanted = [
+        spec.name or spec.model.rstrip("/\\").replace("\\", "/").split("/")[-1] for spec in specs
+    ]
+    names: list[str] = []
+    for name in wanted:
+        number = 2
+        unique = name
+        while unique in names:
+            unique, number = f"{name}#{number}", number + 1
+        names.append(unique)
+    return names
+
+
+def _source(spec: MemberSpec, model: str) -> _Source:
+    """Find the folder, file or repository, without touching a network."""
+    path = Path(model).expanduser()
+    rest = (spec.revision, spec.trust_remote_code)
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise ModelNotFoundError(
+                f"{model!r} is a file but no GGUF file; name the folder that holds the model"
+            )
+        return _Source(str(path.parent), path.name, *rest)
+    if path.is_dir():
+        _refuse_pickles(path, model)
+        ggufs = sorted(path.glob("*.gguf"))
+        if not (path / "config.json").exists():
+            if len(ggufs) == 1:
+                return _Source(str(path), ggufs[0].name, *rest)
+            found = "several GGUF files" if ggufs else "neither a config.json nor a GGUF file"
+            raise ModelNotFoundError(f"folder {model!r} holds {found}; name the one to load")
+        return _Source(str(path), None, *rest)
+    repository, _, file = model.rpartition("/")
+    if file.lower().endswith(".gguf") and repository.count("/") >= 1 and not path.is_absolute():
+        owner, name, *folders = repository.split("/")
+        return _Source(f"{owner}/{name}", "/".join([*folders, file]), *rest)
+    if not _HUB_ID.fullmatch(model) or model.startswith("."):
+        raise ModelNotFoundError(
+            f"no model at {model!r}: there is no such folder or file, and it is no hub id"
+        )
+    return _Source(model, None, *rest)
+
+
+def _refuse_pickles(folder: Path, model: str) -> None:
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise UnsafeCheckpointError(
+            f"{model!r} holds only a pickle checkpoint ({pickles[0]}), and loading a pickle runs "
+            "code from it; convert it to safetensors with a tool you trust"
+        )
+
+
+def _placement(spec: MemberSpec, device: str | None, dtype: str | None) -> dict[str, Any]:
+    """Keyword arguments of `from_pretrained` that say where and how wide the weights are."""
+    wanted = spec.device or device
+    if wanted is None:
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        target = torch.device(wanted)
+    except RuntimeError:
+        raise ConfigError(f"member {spec.model!r}: there is no device {wanted!r}") from None
+    on_cpu = target.type == "cpu" and spec.device_map is None
+    width = spec.dtype or dtype or ("float32" if on_cpu else "auto")
+    if width != "auto" and not isinstance(getattr(torch, width, None), torch.dtype):
+        raise ConfigError(f"member {spec.model!r}: there is no dtype {width!r}, such as 'bfloat16'")
+    placement: dict[str, Any] = {"dtype": width if width == "auto" else getattr(torch, width)}
+    if spec.quantization_config is not None:
+        placement["quantization_config"] = spec.quantization_config
+    if not on_cpu:  # accelerate puts the weights where they belong while it reads them
+        placement["device_map"] = spec.device_map if spec.device_map is not None else {"": wanted}
+    return placement
+
+
+def _backbone(name: str, spec: MemberSpec, source: _Source, placement: dict[str, Any]) -> Backbone:
+    """The model of a specification, shared if it is in use already."""
+    key = (repr(source), repr(sorted(placement.items())), spec.attn_implementation)
+    backbone = _shared.get(key)
+    if backbone is None:
+        config = AutoConfig.from_pretrained(source.place, **source.arguments)
+        _refuse_architecture(name, config)
+        model = _model(name, spec, source, placement)
+        backbone = _shared[key] = prepare(model, name)
+    return backbone
+
+
+def _refuse_architecture(name: str, config: PreTrainedConfig) -> None:
+    """Refuse what cannot decode, before its weights are read."""
+    known = AutoModelForCausalLM._model_mapping
+    if getattr(config, "is_encoder_decoder", False) or (
+        type(config) not in known and not getattr(config, "auto_map", None)
+    ):
+        raise UnsupportedModelError(
+            f"member {name!r}: {config.model_type} is no causal language model"
+        )
+    if type(config) in known:
+        found: Any = known[type(config)]
+        Layout.of(found[0] if isinstance(found, tuple) else found, config, name)
+
+
+def _model(
+    name: str, spec: MemberSpec, source: _Source, placement: dict[str, Any]
+) -> PreTrainedModel:
+    arguments = {**source.arguments, **placement}
+    if not source.gguf:
+        arguments["use_safetensors"] = True
+    attention = spec.attn_implementation
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source.place, attn_implementation=attention, **arguments
+        )
+    except ValueError as error:
+        if attention == "eager" or "scaled_dot_product_attention" not in str(error):
+            raise
+        warnings.warn(f"member {name!r} has no sdpa attention; using 'eager'", stacklevel=2)
+        model = AutoModelForCausalLM.from_pretrained(
+            source.place, attn_implementation="eager", **arguments
+        )
+    return model
+
+
+@contextmanager
+def _explained(name: str, spec: MemberSpec) -> Iterator[None]:
+    """Turn the errors of transformers into one line that names the member."""
+    where = f"member {name!r} ({spec.model})"
+    try:
+        yield
+    except AdaFuseError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        if "trust_remote_code" in reason:
+            raise UnsafeCheckpointError(
+                f"{where} brings its own code, which is not run; set trust_remote_code=True in "
+                "its specification if you trust it"
+            ) from error
+        if "safetensors" in reason and isinstance(error, OSError):
+            raise UnsafeCheckpointError(
+                f"{where} has no safetensors checkpoint; pickle files are not loaded, since "
+                "loading one runs code from it"
+            ) from error
+        if isinstance(error, OSError):
+            raise ModelNotFoundError(f"{where} cannot be read: {reason}") from error
+        kind = type(error).__name__
+        raise LoadError(f"{where} cannot be loaded: {kind}: {reason}") from error

@@ -1,0 +1,181 @@
+"""A prompt as one member reads it: its chat template, its special tokens, its ids (DESIGN 3.4).
+
+No string that comes from a message may turn into a control token: special strings inside messages
+are put aside while the template is rendered, and come back as plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from adafuse.errors import PromptError
+from adafuse.events import Loss
+from adafuse.prompts import Prompt
+from adafuse.tokens import TokenCodec
+
+__all__ = ["FALLBACK_STOP", "Rendered", "Renderer"]
+
+FALLBACK_STOP = "\n\nUser:"
+"""A member without a template would go on to write the user's next turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A prompt as ids.
+
+    Attributes:
+        ids: all tokens of the prompt, special ones included.
+        templated: whether the member's own chat template rendered it.
+        stops: extra stop strings that this rendering calls for.
+        losses: what the tokenizer cannot hold exactly.
+    """
+
+    ids: tuple[int, ...]
+    templated: bool
+    stops: tuple[str, ...]
+    losses: tuple[Loss, ...]
+
+
+class Renderer:
+    """Renders prompts for one member.
+
+    Args:
+        tokenizer: its chat template is used, if it has one.
+        codec: of the same tokenizer.
+        name: the member's name, for messages.
+        chat_template: in place of the tokenizer's own; "" leaves it out.
+        template_arguments: passed to the template.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        codec: TokenCodec,
+        name: str,
+        chat_template: str | None = None,
+        template_arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._codec = codec
+        self._name = name
+        own = tokenizer.chat_template
+        self._template = own if chat_template is None else chat_template
+        self._arguments = dict(template_arguments or {})
+        special = sorted(set(codec.special.values()), key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, special))) if special else None
+        self._id_of = {content: id_ for id_, content in codec.special.items()}
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """Render and tokenise a prompt, once.
+
+        Raises:
+            PromptError: the template refuses the messages.
+        """
+        if prompt.format == "raw" or (prompt.format == "auto" and not self._template):
+            assert prompt.text is not None
+            return self._plain(prompt.text, ())
+        if self._template:
+            return self._templated(prompt.messages)
+        turns = [f"{_speaker(message)}: {message['content']}" for message in prompt.messages]
+        return self._plain("\n\n".join([*turns, "Assistant:"]), (FALLBACK_STOP,))
+
+    def _plain(self, text: str, stops: tuple[str, ...]) -> Rendered:
+        ids = self._codec.encode_start(text, special_tokens=True)
+        body = self._codec.encode_start(text, special_tokens=False)
+        losses = self._losses(text, body)
+        return Rendered(tuple(ids), False, stops, losses)
+
+    def _losses(self, text: str, ids: Sequence[int]) -> tuple[Loss, ...]:
+        """What is lost, but for blanks: tokenizers put one before a text or after a special token."""
+        reads = self._codec.text(ids)
+        same = reads.replace(" ", "") == text.replace(" ", "") and len(reads) >= len(text)
+        return () if same else (Loss(text, reads),)
+
+    def _templated(self, messages: Sequence[Mapping[str, Any]]) -> Rendered:
+        aside = _Aside(self._special)
+        rendered = self._apply([aside.put(message) for message in messages])
+        if not aside.kept:
+            encoded = self._tokenizer(rendered, add_special_tokens=False)["input_ids"]
+            ids = list(encoded)
+        else:
+            ids = self._encode_around(rendered, aside)
+            rendered = aside.back(rendered)
+        return Rendered(tuple(ids), True, (), self._losses(rendered, ids))
+
+    def _apply(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        try:
+            rendered = self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                chat_template=self._template,
+                tokenize=False,
+                add_generation_prompt=True,
+                **self._arguments,
+            )
+        except Exception as error:  # templates raise what they like: jinja errors, KeyError, …
+            reason = " ".join(str(error).split())
+            raise PromptError(
+                f"member {self._name!r}: its chat template refuses the messages: {reason}"
+            ) from error
+        return str(rendered)
+
+    def _encode_around(self, rendered: str, aside: _Aside) -> list[int]:
+        """Encode the template's special tokens as such, and everything between them as plain text.
+
+        A tokenizer does the same: it splits at special tokens first and encodes what is between.
+        """
+        assert self._special is not None
+        ids: list[int] = []
+        at = 0
+        for match in self._special.finditer(rendered):
+            ids += self._codec.encode_start(
+                aside.back(rendered[at : match.start()]), special_tokens=False
+            )
+            ids.append(self._id_of[match.group()])
+            at = match.end()
+        return ids + self._codec.encode_start(aside.back(rendered[at:]), special_tokens=False)
+
+
+def _speaker(message: Mapping[str, Any]) -> str:
+    return str(message["role"]).capitalize()
+
+
+class _Aside:
+    """Special strings of messages, replaced by private-use characters while a template renders."""
+
+    def __init__(self, special: re.Pattern[str] | None) -> None:
+        self._special = special
+        self.kept: list[str] = []
+        self._mark = "\ue000"
+
+    def put(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of the message without special strings in any of its texts but the role."""
+        return {
+            key: value if key == "role" else self._replace(value) for key, value in message.items()
+        }
+
+    def back(self, text: str) -> str:
+        """Put the strings back."""
+        for index, kept in enumerate(self.kept):
+            text = text.replace(self._placeholder(index), kept)
+        return text
+
+    def _placeholder(self, index: int) -> str:
+        return f"{self._mark}{index}{self._mark}"
+
+    def _replace(self, value: Any) -> Any:
+        if isinstance(value, str) and self._special is not None:
+            return self._special.sub(self._keep, value)
+        if isinstance(value, Mapping):
+            return {key: self._replace(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._replace(one) for one in value]
+        return value
+
+    def _keep(self, match: re.Match[str]) -> str:
+        self.kept.append(match.group())
+        return self._placeholder(len(self.kept) - 1)
