@@ -7,14 +7,18 @@ each transfer is a stall, so `outlooks` packs all that a forward yields into one
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 __all__ = ["Outlook", "Penalty", "outlooks"]
 
-_SPARE = 4  # more than is asked for, so that ties at the border can go to the lower id
+_KNOWN = 256
+# How many ids' probabilities come over with each node: most words that other members propose begin
+# with one of these, so that scoring them needs nothing more from the device.
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Outlook:
 
     Attributes:
         top: the most probable ids, best first, ties to the lower id; repetition penalty applied.
-        logprobs: the model's own log-probabilities of `top`, in nats.
+        logprobs: the model's own log-probabilities of the few hundred most probable ids, in nats.
         margin: top-1 minus top-2 probability, repetition penalty applied.
         end_logprob: log of the summed probability of the end tokens; minus infinity if none.
         log_normalizer: logsumexp of the model's own logits.
@@ -31,7 +35,7 @@ class Outlook:
     """
 
     top: tuple[int, ...]
-    logprobs: tuple[float, ...]
+    logprobs: Mapping[int, float]
     margin: float
     end_logprob: float
     log_normalizer: float
@@ -66,7 +70,7 @@ def outlooks(
     rows: Sequence[torch.Tensor],
     asked: Sequence[tuple[torch.Tensor, int]],
     *,
-    count: int,
+    branches: int,
     end_ids: Sequence[int],
     penalty: Penalty | None,
 ) -> tuple[list[Outlook], list[float]]:
@@ -75,7 +79,7 @@ def outlooks(
     Args:
         rows: logits of shape (V,), one per node.
         asked: pairs of a row and an id.
-        count: how many ids to rank.
+        branches: how many ids `top` holds, at least 2.
         end_ids: ids that end an answer.
         penalty: shapes `top` and `margin`.
 
@@ -86,7 +90,7 @@ def outlooks(
     width = 0
     if rows:
         stacked = torch.stack(list(rows)).float()  # (n, V)
-        ranked = min(max(count, 2) + _SPARE, stacked.shape[-1])
+        ranked = min(branches + _KNOWN, stacked.shape[-1])
         packed = _pack(stacked, ranked, end_ids, penalty)  # (n, width)
         width = packed.shape[-1]
         parts.append(packed.flatten())
@@ -95,7 +99,11 @@ def outlooks(
     # The one transfer; `copy` makes it one on the CPU too, where tests count them.
     flat = torch.cat(parts).to("cpu", copy=True).tolist()
     split = len(rows) * width
-    found = [_unpack(flat[at : at + width], count) for at in range(0, split, width)] if rows else []
+    found = (
+        [_unpack(flat[at : at + width], max(branches, 2)) for at in range(0, split, width)]
+        if rows
+        else []
+    )
     return found, flat[split:]
 
 
@@ -123,16 +131,19 @@ def _pack(
 def _unpack(numbers: Sequence[float], count: int) -> Outlook:
     normalizer, end, shaped_normalizer, *rest = numbers
     if not math.isfinite(normalizer) or not math.isfinite(shaped_normalizer):
-        return Outlook((), (), math.nan, math.nan, math.nan, finite=False)
+        return Outlook((), {}, math.nan, math.nan, math.nan, finite=False)
     third = len(rest) // 3
-    triples = zip(rest[:third], rest[third : 2 * third], rest[2 * third :], strict=True)
-    ranking = sorted(triples, key=lambda triple: (-triple[1], triple[0]))
-    first = math.exp(ranking[0][1] - shaped_normalizer)
-    second = math.exp(ranking[1][1] - shaped_normalizer) if len(ranking) > 1 else 0.0
-    best = ranking[:count]
+    ids = [int(number) for number in rest[:third]]
+    shaped, raw = rest[third : 2 * third], rest[2 * third :]
+    # They come sorted by value; equal values are put in order of id. Wide enough for any tie that
+    # matters: only those among the first `count` do.
+    last = bisect_right(shaped, -shaped[min(count, third) - 1], key=operator.neg)
+    ranking = sorted(range(last), key=lambda at: (-shaped[at], ids[at]))
+    first = math.exp(shaped[ranking[0]] - shaped_normalizer)
+    second = math.exp(shaped[ranking[1]] - shaped_normalizer) if third > 1 else 0.0
     return Outlook(
-        top=tuple(int(token) for token, _, _ in best),
-        logprobs=tuple(raw - normalizer for _, _, raw in best),
+        top=tuple(ids[at] for at in ranking[:count]),
+        logprobs={token: logit - normalizer for token, logit in zip(ids, raw, strict=True)},
         margin=first - second,
         end_logprob=end - normalizer,
         log_normalizer=normalizer,

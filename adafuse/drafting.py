@@ -154,9 +154,7 @@ class Drafter:
             self._drop_unfinished(path)
             path.done = path.full = True
             return
-        outlook = self._outlook(path)
         path.node = path.node.child(token)
-        path.node.logprob = outlook.logprobs[outlook.top.index(token)]
         path.word = path.word.read(self._codec.token_bytes(token))
         path.done = path.word.complete(self._config.max_word_tokens)
 

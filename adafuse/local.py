@@ -26,8 +26,8 @@ from adafuse.tokens import TokenCodec
 
 __all__ = ["LocalMember"]
 
-LEAVES = True
 _NO_WINDOW = 2**31  # models without a limit of positions
+_LONGEST_SPAN = 2048  # tokens: bytes that never make a character must end somewhere
 
 
 class LocalMember:
@@ -137,7 +137,9 @@ class LocalSession:
             self._stripped = strip_blank
             try:
                 self._read_root()
-                proposals, margins, confident = self._drafter.draft(self._tree.root, self.room)
+                proposals, margins, confident = self._drafter.draft(
+                    self._tree.root, min(self.room, _LONGEST_SPAN)
+                )
             except _NotFiniteError:
                 self._left_out += 1
                 return Drafts((), (), confident=False, finite=False)
@@ -155,20 +157,27 @@ class LocalSession:
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
         """Score candidates, all new tokens in one forward; see `adafuse.member.Session`."""
         with self._timed("score"):
-            paths = [self._grow(self._ids(*one)[: self.room]) for one in candidates]
+            room = self.room
+            ids = [self._ids(*one) for one in candidates]
+            # A candidate that does not fit is scored on what fits, and does not end.
+            spans = [
+                (self._grow(own[:room]), ends and len(own) <= room)
+                for own, (_, ends) in zip(ids, candidates, strict=True)
+            ]
             unread: dict[Node, None] = {}
             unknown: dict[Node, None] = {}
-            for last, (_, ends) in zip(paths, candidates, strict=True):
-                nodes = last.path()
-                unknown.update((node, None) for node in nodes if node.logprob is None)
-                needed = nodes if ends or LEAVES else nodes[:-1]
+            for last, ends in spans:
+                path = last.path()
+                unknown.update((node, None) for node in path if _logprob(node) is None)
+                # The last token need not be read to score it: only if it wins, by the next draft.
+                needed = path if ends else path[:-1]
                 unread.update((node, None) for node in needed if node.row is None)
+            if unknown and not unread:
+                unread = unknown  # no transfer without a forward, and one of them may win
             if unread:
                 self._tree.read(list(unread))
-            if unread or unknown:
                 self._learn_next(list(unread), list(unknown))
-            pairs = zip(paths, candidates, strict=True)
-            scores = [_mean_nll(last, ends) for last, (_, ends) in pairs]
+            scores = [_mean_nll(last, ends) for last, ends in spans]
             if any(score is not None and math.isnan(score) for score in scores):
                 self._left_out += 1
             return scores
@@ -248,7 +257,7 @@ class LocalSession:
         found, logits = outlooks(
             [_row(node) for node in nodes],
             [(_row(_parent(node)), node.token) for node in unknown],
-            count=self._config.branches,
+            branches=self._config.branches,
             end_ids=self._end_ids,
             penalty=penalty,
         )
@@ -275,6 +284,13 @@ def _parent(node: Node) -> Node:
     return node.parent
 
 
+def _logprob(node: Node) -> float | None:
+    """The node's log-probability, as far as the host can tell."""
+    if node.logprob is None and (outlook := _parent(node).next) is not None:
+        node.logprob = outlook.logprobs.get(node.token)
+    return node.logprob
+
+
 def _row(node: Node) -> Tensor:
     assert node.row is not None, "the node is not read yet"
     return node.row
@@ -287,9 +303,9 @@ def _next(node: Node) -> Outlook:
 
 def _mean_nll(node: Node, ends: bool) -> float | None:
     """Mean NLL per token of the path to `node`, in nats; an end is one more token."""
-    logprobs = [step.logprob for step in node.path()]
-    known = [logprob for logprob in logprobs if logprob is not None]
-    assert len(known) == len(logprobs), "every token of a scored path is known"
+    path = node.path()
+    known = [logprob for step in path if (logprob := _logprob(step)) is not None]
+    assert len(known) == len(path), "every token of a scored path is known"
     if ends:
         known.append(_next(node).end_logprob)
     return -sum(known) / len(known) if known else None

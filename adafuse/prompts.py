@@ -57,7 +57,7 @@ def read_prompt(
         _refuse_surrogates(prompt, "the prompt")
         message = {"role": "user", "content": prompt}
         return Prompt((message,), prompt, prompt_format or "raw")
-    if isinstance(prompt, bytes) or not isinstance(prompt, Sequence):
+    if not isinstance(prompt, list | tuple):
         kind = type(prompt).__name__
         raise PromptError(f"the prompt must be a string or a list of messages, not {kind}")
     if prompt_format not in (None, "chat"):

@@ -68,7 +68,11 @@ class Renderer:
         self._arguments = dict(template_arguments or {})
         special = sorted(set(codec.special.values()), key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, special))) if special else None
-        self._id_of = {content: id_ for id_, content in codec.special.items()}
+        self._special_tokens = {
+            token.content: _Control(id_, token.lstrip, token.rstrip)
+            for id_, token in tokenizer.added_tokens_decoder.items()
+            if token.special
+        }
 
     def render(self, prompt: Prompt) -> Rendered:
         """Render and tokenise a prompt, once.
@@ -91,7 +95,7 @@ class Renderer:
         return Rendered(tuple(ids), False, stops, losses)
 
     def _losses(self, text: str, ids: Sequence[int]) -> tuple[Loss, ...]:
-        """What is lost, but for blanks: tokenizers put one before a text or after a special token."""
+        """What is lost, but for blanks: a tokenizer may put one before every piece of text."""
         reads = self._codec.text(ids)
         same = reads.replace(" ", "") == text.replace(" ", "") and len(reads) >= len(text)
         return () if same else (Loss(text, reads),)
@@ -130,14 +134,36 @@ class Renderer:
         """
         assert self._special is not None
         ids: list[int] = []
-        at = 0
+        at, before = 0, None
         for match in self._special.finditer(rendered):
-            ids += self._codec.encode_start(
-                aside.back(rendered[at : match.start()]), special_tokens=False
-            )
-            ids.append(self._id_of[match.group()])
-            at = match.end()
-        return ids + self._codec.encode_start(aside.back(rendered[at:]), special_tokens=False)
+            control = self._special_tokens[match.group()]
+            ids += self._encode_piece(rendered[at : match.start()], aside, before, control)
+            ids.append(control.id)
+            at, before = match.end(), control
+        return ids + self._encode_piece(rendered[at:], aside, before, None)
+
+    def _encode_piece(
+        self, text: str, aside: _Aside, before: _Control | None, after: _Control | None
+    ) -> list[int]:
+        if before is not None and before.strips_right:
+            text = text.lstrip()
+        if after is not None and after.strips_left:
+            text = text.rstrip()
+        text = aside.back(text)
+        if not text:
+            return []
+        if before is not None:
+            return self._codec.encode_between(text)
+        return self._codec.encode_start(text, special_tokens=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Control:
+    """A special token as the tokenizer matches it: some swallow the whitespace beside them."""
+
+    id: int
+    strips_left: bool
+    strips_right: bool
 
 
 def _speaker(message: Mapping[str, Any]) -> str:

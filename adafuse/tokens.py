@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from tokenizers import Tokenizer, models
@@ -17,7 +17,6 @@ from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from adafuse.errors import UnsupportedTokenizerError
-from adafuse.events import Loss
 from adafuse.words import decode, starts_with_whitespace
 
 __all__ = ["END_STRINGS", "TokenCodec"]
@@ -59,17 +58,19 @@ class TokenCodec:
         alphabet: dict[int, str] = bytes_to_unicode()  # type: ignore[no-untyped-call]
         self._byte_of = {char: byte for byte, char in alphabet.items()}
         added = tokenizer.added_tokens_decoder
-        self._added = {id_: token.content.encode() for id_, token in added.items()}
+        self._added = {id_: self._literal(token.content) for id_, token in added.items()}
         self.special = {id_: token.content for id_, token in added.items() if token.special}
         self._bytes: dict[int, bytes] = {}
         self._spaced: dict[int, bool] = {}
         # Private copies: the flags of the caller's tokenizer stay as they are.
-        self._whole = _plain_copy(backend)
+        self._whole = _plain_copy(backend, self.special)
         self._continuation = _without_prefix(self._whole)
+        steps = _steps(_parts(backend)["pre_tokenizer"], "pretokenizers")
+        self._blank_at_start_only = any(step.get("prepend_scheme") == "first" for step in steps)
         self._check(tokenizer)
 
     def end_ids(self, generation_eos: int | Iterable[int] | None) -> frozenset[int]:
-        """Every id that ends an answer: the generation config's, the tokenizer's, the usual ones."""
+        """Every id that ends an answer: the generation config's, the tokenizer's, END_STRINGS."""
         ids = {generation_eos} if isinstance(generation_eos, int) else set(generation_eos or ())
         ids.add(self._tokenizer.eos_token_id)
         ids.update(id_ for id_, content in self.special.items() if content in END_STRINGS)
@@ -95,6 +96,10 @@ class TokenCodec:
         if self._byte_fallback and _BYTE_PIECE.fullmatch(piece):
             return bytes([int(piece[3:5], 16)])
         return piece.replace(_BLANK, " ").encode()
+
+    def _literal(self, content: str) -> bytes:
+        """An added token's text; SentencePiece writes its spaces there too (Gemma's blank runs)."""
+        return (content if self._byte_level else content.replace(_BLANK, " ")).encode()
 
     def starts_with_whitespace(self, token: int) -> bool:
         """Whether the token's text begins with whitespace."""
@@ -143,10 +148,13 @@ class TokenCodec:
             ids = ids[:-1]
         return ids
 
-    def losses(self, text: str, ids: Iterable[int]) -> list[Loss]:
-        """What is lost where `ids` do not read exactly as `text`."""
-        reads = decode(self.join(ids))[0]
-        return [] if reads == text else [Loss(text, reads)]
+    def encode_between(self, text: str) -> list[int]:
+        """Encode what stands after a special token in a prompt, special strings as plain text.
+
+        Some tokenizers put their blank before every such piece, others only at the very start.
+        """
+        tokenizer = self._continuation if self._blank_at_start_only else self._whole
+        return tokenizer.encode(text, add_special_tokens=False).ids
 
     def _check(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """Refuse a tokenizer whose decoding is not the joining of bytes: nothing could be exact."""
@@ -205,18 +213,47 @@ def _decoding(backend: Tokenizer, name: str) -> tuple[bool, bool]:
     if "Metaspace" in types or blanks:
         return False, "ByteFallback" in types
     raise UnsupportedTokenizerError(
-        f"member {name!r}: its tokenizer ({kind} with decoder {sorted(types) or 'none'}) is neither "
+        f"member {name!r}: its tokenizer ({kind}, decoder {sorted(types) or 'none'}) is neither "
         "byte-level BPE nor SentencePiece-style"
     )
 
 
-def _plain_copy(backend: Tokenizer) -> Tokenizer:
+def _plain_copy(backend: Tokenizer, special: Mapping[int, str]) -> Tokenizer:
     """A copy that reads special strings as plain text and neither cuts nor pads."""
     plain: Tokenizer = copy.deepcopy(backend)
     plain.encode_special_tokens = True
     plain.no_truncation()
     plain.no_padding()
-    return plain
+    unknown = getattr(backend.model, "unk_token", None)
+    reached = {
+        content
+        for id_, content in special.items()
+        if content != unknown and id_ in plain.encode(content, add_special_tokens=False).ids
+    }
+    return _renamed(plain, special) if reached else plain
+
+
+def _renamed(plain: Tokenizer, special: Mapping[int, str]) -> Tokenizer:
+    """The same with special tokens under names that no text has.
+
+    For models that find them in their own vocabulary, whatever `encode_special_tokens` says
+    (Unigram does).
+    """
+    parts = json.loads(plain.to_str())
+    names = {content: f"\uf8ff{id_}\uf8ff" for id_, content in special.items()}
+    for added in parts["added_tokens"]:
+        if added["special"]:
+            added["content"] = names.get(added["content"], added["content"])
+    vocabulary = parts["model"]["vocab"]
+    if isinstance(vocabulary, dict):
+        parts["model"]["vocab"] = {names.get(k, k): id_ for k, id_ in vocabulary.items()}
+    else:
+        parts["model"]["vocab"] = [[names.get(piece, piece), *rest] for piece, *rest in vocabulary]
+    if (unknown := parts["model"].get("unk_token")) is not None:
+        parts["model"]["unk_token"] = names.get(unknown, unknown)
+    renamed: Tokenizer = Tokenizer.from_str(json.dumps(parts))
+    renamed.encode_special_tokens = True
+    return renamed
 
 
 def _without_prefix(backend: Tokenizer) -> Tokenizer:

@@ -1,0 +1,192 @@
+"""One member as the oracle sees it: DESIGN 3.1, 3.2 and its own scores of 3.3.
+
+Every next-token distribution is one whole forward over prompt, committed and drafted ids: there is
+no KV cache, no batch and no tree. (The distributions of one round are remembered, so that the same
+question is not asked twice; nothing is computed from what is remembered.)
+"""
+
+import itertools
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from oracle_text import SPACELESS, Text
+
+
+@dataclass(frozen=True)
+class Settings:
+    margin_threshold: float
+    max_words: int
+    branches: int
+    max_word_tokens: int
+    repetition_penalty: float
+
+
+@dataclass(frozen=True)
+class Draft:
+    ids: list[int]
+    words: list[str]
+    ends: bool
+
+
+class NotANumberError(ArithmeticError):
+    """A member's distribution is none."""
+
+
+class Member:
+    """One member and what it holds of this answer."""
+
+    def __init__(
+        self, name: str, model: PreTrainedModel, text: Text, prompt: list[int], settings: Settings
+    ) -> None:
+        self.name, self.text, self.settings = name, text, settings
+        self.model: Any = model
+        self.prompt, self.committed = prompt, list[int]()
+        config = self.model.config.get_text_config()
+        self.window = getattr(config, "max_position_embeddings", None) or sys.maxsize
+        self.ends = self.text.end_ids(self.model.generation_config.eos_token_id)
+        self.gap = math.inf
+        self.asked: dict[tuple[int, ...], torch.Tensor] = {}
+        if not prompt or self.room <= 0:
+            raise ValueError(f"{name}: window {self.window}, prompt of {len(prompt)} tokens")
+
+    @property
+    def room(self) -> int:
+        return int(self.window - len(self.prompt) - len(self.committed))
+
+    def begin_round(self) -> None:
+        self.gap = math.inf
+        self.asked.clear()
+
+    # Distributions
+
+    def logits(self, span: Sequence[int]) -> torch.Tensor:
+        """The model's own logits after the span.  # (V,)"""
+        ids = (*self.prompt, *self.committed, *span)
+        if ids not in self.asked:
+            with torch.no_grad():
+                output = self.model(input_ids=torch.tensor([ids]), use_cache=False)
+            self.asked[ids] = output.logits[0, -1].float().double()
+        logits = self.asked[ids]
+        if not math.isfinite(torch.logsumexp(logits, -1).item()):
+            raise NotANumberError
+        return logits
+
+    def ranking(self, span: Sequence[int]) -> tuple[list[int], list[float], float]:
+        """What a draft sees: ids by penalised logit (ties by id), the logits, the margin."""
+        logits = self.logits(span)
+        penalty = self.settings.repetition_penalty
+        if penalty != 1:
+            seen = torch.tensor(sorted({*self.prompt, *self.committed, *span}))
+            raw = logits[seen]
+            shaped = torch.where(raw < 0, raw * penalty, raw / penalty)
+            logits = logits.index_put((seen,), shaped)
+        ordered, ids = torch.sort(logits, descending=True, stable=True)
+        best = ordered.softmax(-1)
+        return ids.tolist(), ordered.tolist(), (best[0] - best[1]).item()
+
+    def greedy(self, span: Sequence[int]) -> int:
+        ids, logits, _ = self.ranking(span)
+        self.note(logits[0] - logits[1])
+        return ids[0]
+
+    def note(self, gap: float) -> None:
+        if not math.isnan(gap):
+            self.gap = min(self.gap, abs(gap))
+
+    # 3.1 and 3.2: words and drafts
+
+    def complete(self, span: list[int], start: int) -> tuple[list[int], str]:
+        """Finish the word begun at `start` greedily: as a "word", at the "end", or "cut" short."""
+        while True:
+            word, unfinished = self.text.read(span[start:])
+            spoken = bool(word.strip())
+            if not unfinished:
+                if len(span) - start >= self.settings.max_word_tokens:
+                    return span, "word"
+                if spoken and any(character.isspace() for character in word.lstrip()):
+                    return span, "word"
+                if spoken and SPACELESS.match(word[-1]):
+                    return span, "word"
+            token = self.greedy(span)
+            if token in self.ends:
+                kept = span[:start] + self.text.whole(span[start:])
+                spoken = bool(self.text.read(kept[start:])[0].strip())
+                return kept, "word" if spoken else "end"
+            begins, _ = self.text.read([token])
+            if spoken and not unfinished and begins[:1].isspace():
+                return span, "word"
+            if len(span) >= self.room:
+                return span[:start] + self.text.whole(span[start:]), "cut"
+            span = [*span, token]
+
+    def draft(self) -> list[Draft]:
+        """This member's candidates, its most probable first."""
+        settings = self.settings
+        span: list[int] = []
+        borders = [0]  # where words of the span begin and end, in tokens
+        while len(borders) <= settings.max_words:
+            start = borders[-1]
+            while True:  # the word's decisions
+                ids, logits, margin = self.ranking(span)
+                self.note(margin - settings.margin_threshold)
+                if margin < settings.margin_threshold:
+                    for higher, lower in itertools.pairwise(logits[: settings.branches + 1]):
+                        self.note(higher - lower)
+                    return self.branch(span, borders, ids[: settings.branches])
+                self.note(logits[0] - logits[1])
+                if ids[0] in self.ends:
+                    return self.proposals([(span, True)], borders)
+                if len(span) >= self.room:
+                    return self.proposals([(span, False)], borders)
+                span = [*span, ids[0]]
+                text, unfinished = self.text.read(span[start:])
+                if text.strip() or unfinished or len(span) - start >= settings.max_word_tokens:
+                    break
+            span, outcome = self.complete(span, start)
+            if outcome != "word":
+                return self.proposals([(span, outcome == "end")], borders)
+            borders = [*borders, len(span)]
+        return self.proposals([(span, False)], borders)
+
+    def branch(self, span: list[int], borders: list[int], ids: list[int]) -> list[Draft]:
+        spans: list[tuple[list[int], bool]] = []
+        for token in ids:
+            if token in self.ends:
+                if not any(earlier in self.ends for earlier in ids[: ids.index(token)]):
+                    spans.append((span, True))
+            elif len(span) >= self.room:
+                spans.append((span, False))
+            else:
+                whole, outcome = self.complete([*span, token], borders[-1])
+                spans.append((whole, outcome == "end"))
+        return self.proposals(spans, borders)
+
+    def proposals(self, spans: list[tuple[list[int], bool]], borders: list[int]) -> list[Draft]:
+        drafts = []
+        for ids, ends in spans:
+            if ids or ends:
+                marks = [*borders, len(ids)]
+                words = [self.text.read(ids[a:b])[0] for a, b in itertools.pairwise(marks)]
+                drafts.append(Draft(ids, [word for word in words if word], ends))
+        return drafts
+
+    # 3.3: scores
+
+    def score(self, ids: list[int], ends: bool) -> float | None:
+        """Mean NLL of the ids, and of the end after them; None where there is nothing to judge."""
+        if len(ids) > self.room:
+            ids, ends = ids[: self.room], False  # the end would follow a text that is cut
+        steps = [
+            torch.log_softmax(self.logits(ids[:place]), -1) for place in range(len(ids) + ends)
+        ]
+        terms = [-steps[place][token].item() for place, token in enumerate(ids)]
+        if ends:
+            end_ids = torch.tensor(sorted(self.ends), dtype=torch.long)
+            terms.append(-torch.logsumexp(steps[-1][end_ids], -1).item())
+        return math.fsum(terms) / len(terms) if terms else None

@@ -1,0 +1,70 @@
+"""Holding the fast path against the plain oracle, round by round."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import oracle
+from adafuse import Answer, Ensemble
+from adafuse.local import LocalMember
+
+NEAR = 1e-4
+"""A round whose deciding gap is below this could go either way in float32."""
+
+
+def ensemble_of(members: Sequence[oracle.OracleMember]) -> Ensemble:
+    return Ensemble([LocalMember(m.model, m.tokenizer, m.name, weight=m.weight) for m in members])
+
+
+def compare(
+    members: Sequence[oracle.OracleMember],
+    prompt: Any,
+    ensemble: Ensemble | None = None,
+    **settings: Any,
+) -> tuple[Answer, int]:
+    """Assert that both give the same; return the answer and how many rounds were compared.
+
+    Comparison stops at a near-tie, which is as DESIGN 3.6 asks.
+    """
+    expected = oracle.run(members, prompt, **settings)
+    form = settings.pop("prompt_format", None)
+    if not isinstance(prompt, str):
+        form = None
+    answer = (ensemble or ensemble_of(members)).generate(prompt, prompt_format=form, **settings)
+    for index, (ours, theirs) in enumerate(zip(answer.rounds, expected.rounds, strict=False)):
+        if theirs.gap < NEAR:
+            return answer, index
+        where = f"round {index + 1}"
+        found = [(c.text, c.ends) for c in ours.candidates]
+        assert found == list(theirs.candidates), where
+        assert [c.drafters for c in ours.candidates] == list(theirs.drafters), where
+        for candidate, row, mean in zip(
+            ours.candidates, theirs.member_scores, theirs.scores, strict=True
+        ):
+            _same_scores(candidate.scores, dict(zip((m.name for m in members), row, strict=True)))
+            assert (candidate.score is None) == (mean is None), where
+            if mean is not None and candidate.score is not None:
+                assert _close(candidate.score, mean), (where, candidate, mean)
+        assert (ours.text, ours.words, ours.member) == (
+            theirs.text,
+            theirs.words,
+            theirs.drafter,
+        ), where
+        assert ours.ends == theirs.ends, where
+    assert answer.text == expected.text
+    assert len(answer.rounds) in (len(expected.rounds), len(expected.rounds) + 1)
+    if len(answer.rounds) > len(expected.rounds):  # the round in which nothing could be drafted
+        assert answer.rounds[-1].winner == -1
+    assert answer.finish_reason == expected.finish_reason
+    assert {n: u.token_ids for n, u in answer.usage.items()} == expected.token_ids
+    return answer, len(expected.rounds)
+
+
+def _same_scores(ours: Any, theirs: dict[str, float | None]) -> None:
+    assert set(ours) == {name for name, score in theirs.items() if score is not None}
+    for name, score in theirs.items():
+        assert score is None or _close(ours[name], score), (name, ours[name], score)
+
+
+def _close(one: float, other: float) -> bool:
+    return one == other or math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-4)
