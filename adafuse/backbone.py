@@ -80,7 +80,7 @@ class Backbone:
                 "load the model with attn_implementation='sdpa' or 'eager'"
             )
         self._additive = attention == "eager"
-        self._model = model
+        self.model = model
         self._lock = threading.Lock()  # sessions in several threads take turns
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         text = model.config.get_text_config(decoder=True)
@@ -103,10 +103,10 @@ class Backbone:
         `seen` says by layer type which slots each token may see, shape (n, slots); None: a plain
         causal mask is right, and the model makes its own.
         """
-        device = self._model.device
+        device = self.model.device
         given = {"logits_to_keep": 1} if last and self._keeps else {}
         with self._lock:
-            output = self._model(
+            output = self.model(
                 input_ids=torch.tensor([list(tokens)], device=device),
                 position_ids=torch.tensor([list(positions)], device=device),
                 attention_mask=self._mask(seen),
@@ -125,7 +125,7 @@ class Backbone:
         for kind, allowed in seen.items():
             mask = allowed
             if self._additive:
-                mask = torch.zeros(allowed.shape, dtype=self._model.dtype)
+                mask = torch.zeros(allowed.shape, dtype=self.model.dtype)
                 mask.masked_fill_(~allowed, torch.finfo(mask.dtype).min)
-            masks[kind] = mask[None, None].to(self._model.device)
+            masks[kind] = mask[None, None].to(self.model.device)
         return masks if len(masks) > 1 else next(iter(masks.values()))

@@ -58,6 +58,7 @@ class LocalMember:
         self.name = name
         self.weight = weight
         self.backbone = model if isinstance(model, Backbone) else prepare(model, name)
+        self.tokenizer = tokenizer
         self.codec = TokenCodec(tokenizer, name)
         self.end_ids = self.codec.end_ids(self.backbone.generation_eos)
         self._renderer = Renderer(tokenizer, self.codec, name, chat_template, chat_template_kwargs)
@@ -69,11 +70,15 @@ class LocalMember:
             PromptError: the template refuses the messages.
             ContextWindowError: the prompt leaves no room in the window.
         """
-        rendered = self._renderer.render(prompt)
+        rendered = self.render(prompt)
         window = self.backbone.window
         if window is not None and len(rendered.ids) >= window:
             raise ContextWindowError(self.name, window, len(rendered.ids))
         return LocalSession(self, rendered, config)
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """The prompt as this member reads it; errors as for `open`, but for the window."""
+        return self._renderer.render(prompt)
 
     def count_tokens(self, text: str) -> int:
         """How many tokens a text has, without special tokens."""
