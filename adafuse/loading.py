@@ -237,7 +237,7 @@ def _explained(name: str, spec: MemberSpec) -> Iterator[None]:
     except AdaFuseError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).split())
         if "trust_remote_code" in reason:
             raise UnsafeCheckpointError(
                 f"{where} brings its own code, which is not run; set trust_remote_code=True in "
@@ -249,6 +249,6 @@ def _explained(name: str, spec: MemberSpec) -> Iterator[None]:
                 "loading one runs code from it"
             ) from error
         if isinstance(error, OSError):
-            raise ModelNotFoundError(f"{where} cannot be read: {reason}") from error
+            raise ModelNotFoundError(f"{where} cannot be read: {reason[:300]}") from error
         kind = type(error).__name__
-        raise LoadError(f"{where} cannot be loaded: {kind}: {reason}") from error
+        raise LoadError(f"{where} cannot be loaded: {kind}: {reason[:300]}") from error

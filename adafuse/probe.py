@@ -6,6 +6,7 @@ decode nonsense without an error.
 
 from __future__ import annotations
 
+import torch
 from transformers import PreTrainedModel
 
 from adafuse.backbone import Backbone
@@ -31,7 +32,27 @@ def prepare(model: PreTrainedModel, name: str) -> Backbone:
     """
     model.eval()  # type: ignore[no-untyped-call]
     backbone = Backbone(model, name)
-    size = model.config.get_text_config(decoder=True).vocab_size
+    try:
+        error = _tree_error(backbone)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as cause:  # whatever a model's code does with arguments it was not made for
+        reason = " ".join(str(cause).split())[:200]
+        raise UnsupportedModelError(
+            f"member {name!r}: {type(model).__name__} cannot read a token tree over a cache "
+            f"({type(cause).__name__}: {reason})"
+        ) from cause
+    if error > _TOLERANCE:  # false for a checkpoint of NaN, which is for decoding to report
+        raise UnsupportedModelError(
+            f"member {name!r}: {type(model).__name__} reads a token tree otherwise than its "
+            "branches one by one; its positions or masks are of its own making"
+        )
+    return backbone
+
+
+def _tree_error(backbone: Backbone) -> float:
+    """Mean error of the logits over their spread, the larger of two branches."""
+    size = backbone.model.config.get_text_config(decoder=True).vocab_size
     prefix, *branches = [[(7 * i + j) % size for i in range(1, 4)] for j in (3, 5, 11)]
     tree = TokenTree(backbone)
     tree.append(prefix)
@@ -43,16 +64,12 @@ def prepare(model: PreTrainedModel, name: str) -> Backbone:
             node = node.child(token)
             nodes.append(node)
     tree.read(nodes)
+    errors = []
     for branch, node in zip(branches, nodes[2::3], strict=True):
         plain = TokenTree(backbone)
         plain.append(prefix + branch)
         plain.read_prefix()
         assert plain.root.row is not None and node.row is not None
         expected = plain.root.row.float()
-        error = (node.row.float() - expected).abs().mean() / expected.std()
-        if error > _TOLERANCE:  # false for a checkpoint of NaN, which is for decoding to report
-            raise UnsupportedModelError(
-                f"member {name!r}: {type(model).__name__} reads a token tree otherwise than its "
-                "branches one by one; its positions or masks are of its own making"
-            )
-    return backbone
+        errors.append((node.row.float() - expected).abs().mean() / expected.std())
+    return float(torch.stack(errors).max())

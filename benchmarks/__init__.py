@@ -1,1 +1,1 @@
-"""Measurements that take minutes: `python -m benchmarks exactness` and `python -m benchmarks cost`."""
+"""Measurements that take minutes; see `python -m benchmarks --help`."""

@@ -24,7 +24,7 @@ def run(prompts: int = 20, tokens: int = 64, oracle_prompts: int = 10) -> dict[s
     """Compare ids with greedy `generate`, and rounds with the oracle; raises where they differ."""
     folders = prepare_all()
     members = load_members([MemberSpec(str(folder), name=name) for name, folder in folders.items()])
-    texts = [short_prompt(row) for row in rows("triviaqa", prompts)]
+    texts = [row["context"][:200] for row in rows("squad", prompts)]
     greedy: dict[str, Any] = {}
     for member in members:
         twin = LocalMember(member.backbone, member.tokenizer, f"{member.name} again")

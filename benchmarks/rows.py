@@ -1,4 +1,4 @@
-"""Prompts from evaluation rows (JSON lines of public test sets; they are not part of the project)."""
+"""Prompts from rows of public test sets (JSON lines; they are not part of the project)."""
 
 import json
 import os
