@@ -23,7 +23,9 @@ def refuse_unknown(what: str, given: Mapping[str, Any], known: Sequence[str]) ->
     for key in given:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
+            hint = (
+                f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
+            )
             raise ConfigError(f"unknown {what} {key!r}{hint}")
 
 
@@ -81,7 +83,9 @@ class DecodingConfig:
         _check_float("repetition_penalty", self.repetition_penalty, 0)
         if self.repetition_penalty == 0:
             raise ConfigError("repetition_penalty must be above 0 (1 switches it off)")
-        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
+        if self.seed is not None and (
+            isinstance(self.seed, bool) or not isinstance(self.seed, int)
+        ):
             raise ConfigError(f"seed must be a whole number or None, not {self.seed!r}")
         object.__setattr__(self, "stop", _stops(self.stop))
         if self.weights is not None:

@@ -8,20 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from adafuse.backbone import Backbone
-from adafuse.cache import Node, TokenTree
 from adafuse.config import DecodingConfig
-from adafuse.distributions import Outlook, Penalty, outlooks
 from adafuse.drafting import Drafter
 from adafuse.errors import ContextWindowError
 from adafuse.events import Loss, MemberUsage
 from adafuse.member import Draft, Drafts
 from adafuse.probe import prepare
 from adafuse.prompts import Prompt
+from adafuse.reading import NotFiniteError, Reader
 from adafuse.rendering import Rendered, Renderer
+from adafuse.scoring import score_spans
 from adafuse.tokens import TokenCodec
 
 __all__ = ["LocalMember"]
@@ -92,15 +91,11 @@ class LocalSession:
         self._member = member
         self._codec = member.codec
         self._rendered = rendered
-        self._config = config
-        self._end_ids = sorted(member.end_ids)
-        self._tree = TokenTree(member.backbone)
-        self._tree.append(rendered.ids)
-        self._drafter = Drafter(member.codec, member.end_ids, config, self._read)
+        self._reader = Reader(member.backbone, rendered.ids, sorted(member.end_ids), config)
+        self._drafter = Drafter(member.codec, member.end_ids, config, self._reader.read)
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._stripped = False  # whether this round's texts leave out a leading blank
         self._blank = ""  # what this member's own most probable first draft began with (chat)
-        self._committed: list[int] = []
         self._losses: list[Loss] = list(rendered.losses)
         self._replaced = 0
         self._left_out = 0
@@ -112,18 +107,18 @@ class LocalSession:
     def room(self) -> int:
         """How many more tokens the context window can hold."""
         window = self._member.backbone.window or _NO_WINDOW
-        return window - len(self._rendered.ids) - len(self._committed)
+        return window - len(self._rendered.ids) - len(self._reader.committed)
 
     @property
     def usage(self) -> MemberUsage:
         """What this session has cost so far."""
         return MemberUsage(
             prompt_tokens=len(self._rendered.ids),
-            committed_tokens=len(self._committed),
-            forward_passes=self._tree.forward_passes,
-            tokens_processed=self._tree.tokens_processed,
+            committed_tokens=len(self._reader.committed),
+            forward_passes=self._reader.tree.forward_passes,
+            tokens_processed=self._reader.tree.tokens_processed,
             seconds=dict(self._seconds),
-            token_ids=tuple(self._committed),
+            token_ids=tuple(self._reader.committed),
             losses=tuple(self._losses),
             replaced_characters=self._replaced,
             rounds_left_out=self._left_out,
@@ -131,8 +126,8 @@ class LocalSession:
 
     def prefill(self) -> None:
         """Read the prompt: one forward."""
-        with self._timed("prefill"), suppress(_NotFiniteError):  # drafting will meet it again
-            self._read_root()
+        with self._timed("prefill"), suppress(NotFiniteError):  # drafting will meet it again
+            self._reader.read_prefix()
 
     def draft(self, *, strip_blank: bool) -> Drafts:
         """Propose candidates; see `adafuse.member.Session`."""
@@ -141,11 +136,10 @@ class LocalSession:
             self._blank = ""
             self._stripped = strip_blank
             try:
-                self._read_root()
-                proposals, margins, confident = self._drafter.draft(
-                    self._tree.root, min(self.room, _LONGEST_SPAN)
-                )
-            except _NotFiniteError:
+                root = self._reader.read_prefix()
+                room = min(self.room, _LONGEST_SPAN)
+                proposals, margins, confident = self._drafter.draft(root, room)
+            except NotFiniteError:
                 self._left_out += 1
                 return Drafts((), (), confident=False, finite=False)
             drafts = []
@@ -163,26 +157,12 @@ class LocalSession:
         """Score candidates, all new tokens in one forward; see `adafuse.member.Session`."""
         with self._timed("score"):
             room = self.room
-            ids = [self._ids(*one) for one in candidates]
-            # A candidate that does not fit is scored on what fits, and does not end.
-            spans = [
-                (self._grow(own[:room]), ends and len(own) <= room)
-                for own, (_, ends) in zip(ids, candidates, strict=True)
-            ]
-            unread: dict[Node, None] = {}
-            unknown: dict[Node, None] = {}
-            for last, ends in spans:
-                path = last.path()
-                unknown.update((node, None) for node in path if _logprob(node) is None)
-                # The last token need not be read to score it: only if it wins, by the next draft.
-                needed = path if ends else path[:-1]
-                unread.update((node, None) for node in needed if node.row is None)
-            if unknown and not unread:
-                unread = unknown  # no transfer without a forward, and one of them may win
-            if unread:
-                self._tree.read(list(unread))
-                self._learn_next(list(unread), list(unknown))
-            scores = [_mean_nll(last, ends) for last, ends in spans]
+            spans = []
+            for text, ends in candidates:
+                ids = self._ids(text, ends)
+                # One that does not fit in the window is scored on what fits, and does not end.
+                spans.append((self._reader.grow(ids[:room]), ends and len(ids) <= room))
+            scores = score_spans(self._reader, spans)
             if any(score is not None and math.isnan(score) for score in scores):
                 self._left_out += 1
             return scores
@@ -194,8 +174,8 @@ class LocalSession:
             return text
         kept = self._codec.whole_prefix(ids[: max(limit, 0)])
         cut = self._codec.text(kept)
-        if not text.startswith(cut):
-            cut = cut.lstrip(" ")  # the blank that chat answers leave out
+        if self._stripped:
+            cut = cut.lstrip(" ")
         if text.startswith(cut):
             self._drafted[cut, False] = tuple(kept)
             return cut
@@ -210,8 +190,7 @@ class LocalSession:
         """Append the ids of `text`; keys and values of those already read are kept."""
         with self._timed("commit"):
             ids = self._ids(text, ends)
-            self._tree.commit(ids)
-            self._committed.extend(ids)
+            self._reader.commit(ids)
             self._replaced += self._codec.replaced(ids)
             reads = self._codec.text(ids)
             if (reads.lstrip(" ") if self._stripped else reads) != text:
@@ -219,7 +198,7 @@ class LocalSession:
 
     def close(self) -> None:
         """Let go of the cache."""
-        self._tree.close()
+        self._reader.tree.close()
 
     def _ids(self, text: str, ends: bool) -> tuple[int, ...]:
         """The ids this member drafted for a candidate, else the encoding of its text."""
@@ -228,49 +207,6 @@ class LocalSession:
             return drafted
         return tuple(self._codec.encode(self._blank + text)) if text else ()
 
-    def _grow(self, ids: Sequence[int]) -> Node:
-        """The tree node at the end of `ids`."""
-        node = self._tree.root
-        for token in ids:
-            node = node.child(token)
-        return node
-
-    def _read_root(self) -> None:
-        """Read what is committed but not read yet, so that the next token is known."""
-        if self._tree.root.row is None:
-            self._tree.read_prefix()
-            self._learn_next([self._tree.root])
-        if not _next(self._tree.root).finite:
-            raise _NotFiniteError
-
-    def _read(self, nodes: Sequence[Node]) -> None:
-        """Read drafted nodes that are not read yet, in one forward."""
-        unread = [node for node in nodes if node.row is None]
-        if unread:
-            self._tree.read(unread)
-            self._learn_next(unread)
-        if not all(_next(node).finite for node in nodes):
-            raise _NotFiniteError
-
-    def _learn_next(self, nodes: Sequence[Node], unknown: Sequence[Node] = ()) -> None:
-        """Bring over what follows `nodes`, and the probabilities of `unknown` nodes."""
-        penalty = None
-        if self._config.repetition_penalty != 1:
-            context = [*self._rendered.ids, *self._committed]
-            paths = [[before.token for before in node.path()] for node in nodes]
-            penalty = Penalty(self._config.repetition_penalty, context, paths)
-        found, logits = outlooks(
-            [_row(node) for node in nodes],
-            [(_row(_parent(node)), node.token) for node in unknown],
-            branches=self._config.branches,
-            end_ids=self._end_ids,
-            penalty=penalty,
-        )
-        for node, outlook in zip(nodes, found, strict=True):
-            node.next = outlook
-        for node, logit in zip(unknown, logits, strict=True):
-            node.logprob = logit - _next(_parent(node)).log_normalizer
-
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
         start = time.perf_counter()
@@ -278,42 +214,6 @@ class LocalSession:
             yield
         finally:
             self._seconds[phase] += time.perf_counter() - start
-
-
-class _NotFiniteError(Exception):
-    """A distribution met while drafting has NaN or infinite logits."""
-
-
-def _parent(node: Node) -> Node:
-    assert node.parent is not None, "the prefix's end has no parent"
-    return node.parent
-
-
-def _logprob(node: Node) -> float | None:
-    """The node's log-probability, as far as the host can tell."""
-    if node.logprob is None and (outlook := _parent(node).next) is not None:
-        node.logprob = outlook.logprobs.get(node.token)
-    return node.logprob
-
-
-def _row(node: Node) -> Tensor:
-    assert node.row is not None, "the node is not read yet"
-    return node.row
-
-
-def _next(node: Node) -> Outlook:
-    assert node.next is not None, "the node is not read yet"
-    return node.next
-
-
-def _mean_nll(node: Node, ends: bool) -> float | None:
-    """Mean NLL per token of the path to `node`, in nats; an end is one more token."""
-    path = node.path()
-    known = [logprob for step in path if (logprob := _logprob(step)) is not None]
-    assert len(known) == len(path), "every token of a scored path is known"
-    if ends:
-        known.append(_next(node).end_logprob)
-    return -sum(known) / len(known) if known else None
 
 
 def _strip(words: Sequence[str]) -> tuple[str, ...]:

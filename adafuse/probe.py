@@ -69,7 +69,8 @@ def _tree_error(backbone: Backbone) -> float:
         plain = TokenTree(backbone)
         plain.append(prefix + branch)
         plain.read_prefix()
-        assert plain.root.row is not None and node.row is not None
+        assert plain.root.row is not None
+        assert node.row is not None
         expected = plain.root.row.float()
         errors.append((node.row.float() - expected).abs().mean() / expected.std())
     return float(torch.stack(errors).max())

@@ -1,0 +1,138 @@
+"""Reading a prefix and its drafts: forwards of the token tree, and what the host learns of them.
+
+Knows tokens and probabilities, not texts: `drafting` and `scoring` say which tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from adafuse.backbone import Backbone
+from adafuse.cache import Node, TokenTree
+from adafuse.config import DecodingConfig
+from adafuse.distributions import Outlook, Penalty, outlooks
+
+__all__ = ["NotFiniteError", "Reader", "logprob_of", "outlook_of"]
+
+
+class NotFiniteError(Exception):
+    """A distribution met while drafting has NaN or infinite logits."""
+
+
+class Reader:
+    """One prefix, its token tree, and what is known of the nodes.
+
+    Args:
+        backbone: the model.
+        prompt: its prompt ids.
+        end_ids: ids that end an answer.
+        config: for `branches` and `repetition_penalty`.
+
+    Attributes:
+        tree: the nodes and the cache.
+        committed: ids of the answer so far.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        prompt: Sequence[int],
+        end_ids: Sequence[int],
+        config: DecodingConfig,
+    ) -> None:
+        self.tree = TokenTree(backbone)
+        self.tree.append(prompt)
+        self.committed: list[int] = []
+        self._prompt = prompt
+        self._end_ids = end_ids
+        self._config = config
+
+    def read_prefix(self) -> Node:
+        """Read what is committed but not read yet; return the prefix's end.
+
+        Raises:
+            NotFiniteError: the next token's distribution is not finite.
+        """
+        root = self.tree.root
+        if root.row is None:
+            self.tree.read_prefix()
+            self._learn([root], [])
+        if not outlook_of(root).finite:
+            raise NotFiniteError
+        return root
+
+    def read(self, nodes: Sequence[Node]) -> None:
+        """Read those of the nodes that are not read yet, in one forward.
+
+        Raises:
+            NotFiniteError: a distribution behind one of them is not finite.
+        """
+        unread = [node for node in nodes if node.row is None]
+        if unread:
+            self.read_and_learn(unread, [])
+        if not all(outlook_of(node).finite for node in nodes):
+            raise NotFiniteError
+
+    def read_and_learn(self, unread: Sequence[Node], unknown: Sequence[Node]) -> None:
+        """Read nodes in one forward, and learn the probabilities of `unknown` ones with it.
+
+        The parents of `unknown` nodes are read, before or now. NaN is passed on as it is.
+        """
+        self.tree.read(unread)
+        self._learn(unread, unknown)
+
+    def grow(self, ids: Sequence[int]) -> Node:
+        """The node at the end of `ids`, made where it is new."""
+        node = self.tree.root
+        for token in ids:
+            node = node.child(token)
+        return node
+
+    def commit(self, ids: Sequence[int]) -> None:
+        """Make `ids` part of the prefix; what is read of them is kept."""
+        self.tree.commit(ids)
+        self.committed.extend(ids)
+
+    def _learn(self, nodes: Sequence[Node], unknown: Sequence[Node]) -> None:
+        """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer."""
+        penalty = None
+        if self._config.repetition_penalty != 1:
+            paths = [[before.token for before in node.path()] for node in nodes]
+            context = [*self._prompt, *self.committed]
+            penalty = Penalty(self._config.repetition_penalty, context, paths)
+        found, logits = outlooks(
+            [_row(node) for node in nodes],
+            [(_row(_parent(node)), node.token) for node in unknown],
+            branches=self._config.branches,
+            end_ids=self._end_ids,
+            penalty=penalty,
+        )
+        for node, outlook in zip(nodes, found, strict=True):
+            node.next = outlook
+        for node, logit in zip(unknown, logits, strict=True):
+            node.logprob = logit - outlook_of(_parent(node)).log_normalizer
+
+
+def outlook_of(node: Node) -> Outlook:
+    """What is known of the token after a node that is read."""
+    assert node.next is not None, "the node is not read yet"
+    return node.next
+
+
+def logprob_of(node: Node) -> float | None:
+    """The node's log-probability in nats, as far as the host can tell."""
+    if node.logprob is None and (outlook := _parent(node).next) is not None:
+        node.logprob = outlook.logprobs.get(node.token)
+    return node.logprob
+
+
+def _parent(node: Node) -> Node:
+    assert node.parent is not None, "the prefix's end has no parent"
+    return node.parent
+
+
+def _row(node: Node) -> torch.Tensor:
+    assert node.row is not None, "the node is not read yet"
+    return node.row

@@ -1,0 +1,55 @@
+"""What tells one ensemble from another: names to show, and plain values for cache keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from adafuse.config import MemberSpec
+from adafuse.ensemble import Ensemble
+from adafuse_integrations._sharing import ensemble_token
+
+__all__ = ["member_names", "members_identity"]
+
+# Keys of loading options that open a repository and do not change what is loaded.
+_SECRET = frozenset({"api_key", "auth_token", "hf_token", "token", "use_auth_token"})
+
+
+def member_names(members: Ensemble | Sequence[MemberSpec]) -> tuple[str, ...]:
+    """Names for display: those given, else the last part of what is loaded."""
+    if isinstance(members, Ensemble):
+        return tuple(member.name for member in members.members)
+    return tuple(spec.name or _last_part(spec.model) for spec in members)
+
+
+def _last_part(model: str) -> str:
+    return model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or model
+
+
+def members_identity(members: Ensemble | Sequence[MemberSpec]) -> list[dict[str, Any]]:
+    """Plain values that are equal exactly for members that are loaded alike; no secrets.
+
+    An ensemble that was built elsewhere cannot say what its members were loaded from, so it is
+    equal to itself only.
+    """
+    if isinstance(members, Ensemble):
+        token = ensemble_token(members)
+        return [
+            {"name": member.name, "weight": member.weight, "ensemble": token}
+            for member in members.members
+        ]
+    return [{f.name: _plain(getattr(spec, f.name)) for f in fields(spec)} for spec in members]
+
+
+def _plain(value: object) -> Any:
+    """Turn a loading option into plain values, in an order that does not depend on insertion."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        kept = {str(key): _plain(item) for key, item in value.items() if key not in _SECRET}
+        return dict(sorted(kept.items()))
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    to_dict = getattr(value, "to_dict", None)  # transformers' configurations have one
+    return {type(value).__name__: _plain(to_dict()) if callable(to_dict) else repr(value)}

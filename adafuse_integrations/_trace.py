@@ -1,0 +1,116 @@
+"""Rounds and usage as plain JSON-able values, and back: the trace that frameworks carry.
+
+Knows no framework. Token ids are left out: they mean nothing without the member's tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from adafuse.events import Answer, Candidate, Loss, MemberUsage, Round
+
+__all__ = ["read_answer", "round_info", "totals", "usage_info", "word_info"]
+
+_COUNTS = ("prompt_tokens", "committed_tokens", "forward_passes", "tokens_processed")
+
+
+def word_info(text: str, described: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe one word: its text, who drafted it, and the index of its (described) round."""
+    drafters, index = list(described["drafters"]), described["index"]
+    return {"text": text, "member": described["member"], "drafters": drafters, "round": index}
+
+
+def round_info(one: Round) -> dict[str, Any]:
+    """Describe a round: every field of `Round` but its finish reason and usage."""
+    return {
+        "index": one.index,
+        "text": one.text,
+        "words": list(one.words),
+        "ends": one.ends,
+        "member": one.member,
+        "drafters": list(one.drafters),
+        "confident": one.confident,
+        "unanimous": one.unanimous,
+        "scored": one.scored,
+        "margins": {name: list(margins) for name, margins in one.margins.items()},
+        "candidates": [_candidate_info(candidate) for candidate in one.candidates],
+        "winner": one.winner,
+        "left_out": list(one.left_out),
+    }
+
+
+def _candidate_info(one: Candidate) -> dict[str, Any]:
+    return {
+        "text": one.text,
+        "ends": one.ends,
+        "words": list(one.words),
+        "drafters": list(one.drafters),
+        "scores": dict(one.scores),
+        "score": one.score,
+    }
+
+
+def usage_info(usage: Mapping[str, MemberUsage]) -> dict[str, dict[str, Any]]:
+    """Describe each member's usage: every field of `MemberUsage` but the token ids."""
+    described = {}
+    for name, one in usage.items():
+        info = {f.name: getattr(one, f.name) for f in fields(one) if f.name != "token_ids"}
+        info["seconds"] = dict(one.seconds)
+        info["losses"] = [{"text": loss.text, "reads": loss.reads} for loss in one.losses]
+        described[name] = info
+    return described
+
+
+def totals(usages: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, int]:
+    """Sum described usage over members and answers.
+
+    Every member reads the prompt and the answer in tokens of its own, and all of them count.
+    """
+    every = [one for usage in usages for one in usage.values()]
+    prompt, completion, forwards, processed = (sum(one[name] for one in every) for name in _COUNTS)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "forward_passes": forwards,
+        "tokens_processed": processed,
+    }
+
+
+def read_answer(info: Mapping[str, Any]) -> Answer:
+    """Read an answer back from the generation info of a whole answer (not of one word's chunk).
+
+    Raises:
+        ValueError: it is not that of a whole answer.
+    """
+    missing = [key for key in ("rounds", "usage", "finish_reason") if key not in info]
+    if missing:
+        raise ValueError(f"not the trace of a whole answer: it lacks {', '.join(missing)}")
+    rounds = [_read_round(one) for one in info["rounds"]]
+    usage = {name: _read_usage(one) for name, one in info["usage"].items()}
+    rounds[-1] = replace(rounds[-1], finish_reason=info["finish_reason"], usage=usage)
+    return Answer.fold(rounds)
+
+
+def _read_round(info: Mapping[str, Any]) -> Round:
+    return Round(
+        **{
+            **info,
+            "words": tuple(info["words"]),
+            "drafters": tuple(info["drafters"]),
+            "candidates": tuple(_read_candidate(one) for one in info["candidates"]),
+            "margins": {name: tuple(margins) for name, margins in info["margins"].items()},
+            "left_out": tuple(info["left_out"]),
+        }
+    )
+
+
+def _read_candidate(info: Mapping[str, Any]) -> Candidate:
+    words, drafters = tuple(info["words"]), tuple(info["drafters"])
+    return Candidate(**{**info, "words": words, "drafters": drafters})
+
+
+def _read_usage(info: Mapping[str, Any]) -> MemberUsage:
+    return MemberUsage(**{**info, "losses": tuple(Loss(**loss) for loss in info["losses"])})
