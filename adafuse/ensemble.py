@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
@@ -74,7 +74,7 @@ class Ensemble:
         *,
         prompt_format: PromptFormat | None = None,
         **overrides: Any,
-    ) -> Iterator[Round]:
+    ) -> Generator[Round]:
         """Answer round by round.
 
         Args:
@@ -83,7 +83,7 @@ class Ensemble:
             overrides: decoding settings for this call.
 
         Returns:
-            An iterator of rounds; their texts concatenate to the answer. The last one has
+            A generator of rounds; their texts concatenate to the answer. The last one has
             `finish_reason` and `usage`. Closing it early is safe.
 
         Raises:

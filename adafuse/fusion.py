@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,7 @@ from adafuse.stops import StopScanner
 __all__ = ["fuse"]
 
 
-def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> Iterator[Round]:
+def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> Generator[Round]:
     """Decode one answer, yielding its rounds; the last one has the finish reason and usage.
 
     A round is held back while its text could begin a stop string. Closing the iterator early
@@ -75,7 +75,7 @@ class _Fusion:
         extra = (stop for session in sessions.values() for stop in session.extra_stops)
         self._scanner = StopScanner(tuple(dict.fromkeys((*config.stop, *extra))))
 
-    def rounds(self) -> Iterator[Round]:
+    def rounds(self) -> Generator[Round]:
         """Yield rounds, each once none of its text can be part of a stop string."""
         for session in self._sessions.values():
             session.prefill()

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -52,6 +54,7 @@ class _Source:
     """Where `from_pretrained` reads from."""
 
     place: str
+    is_local: bool
     gguf: str | None
     revision: str | None
     trust_remote_code: bool
@@ -128,25 +131,51 @@ def _source(spec: MemberSpec, model: str) -> _Source:
             raise ModelNotFoundError(
                 f"{model!r} is a file but no GGUF file; name the folder that holds the model"
             )
-        return _Source(str(path.parent), path.name, *rest)
+        return _Source(str(path.parent), True, path.name, *rest)
     if path.is_dir():
         _refuse_pickles(path, model)
         ggufs = sorted(path.glob("*.gguf"))
         if not (path / "config.json").exists():
             if len(ggufs) == 1:
-                return _Source(str(path), ggufs[0].name, *rest)
+                return _Source(str(path), True, ggufs[0].name, *rest)
             found = "several GGUF files" if ggufs else "neither a config.json nor a GGUF file"
             raise ModelNotFoundError(f"folder {model!r} holds {found}; name the one to load")
-        return _Source(str(path), None, *rest)
+        return _Source(str(path), True, None, *rest)
     repository, _, file = model.rpartition("/")
     if file.lower().endswith(".gguf") and repository.count("/") >= 1 and not path.is_absolute():
         owner, name, *folders = repository.split("/")
-        return _Source(f"{owner}/{name}", "/".join([*folders, file]), *rest)
+        return _Source(f"{owner}/{name}", False, "/".join([*folders, file]), *rest)
     if not _HUB_ID.fullmatch(model) or model.startswith("."):
         raise ModelNotFoundError(
             f"no model at {model!r}: there is no such folder or file, and it is no hub id"
         )
-    return _Source(model, None, *rest)
+    return _Source(model, False, None, *rest)
+
+
+def _refuse_unreachable(source: _Source) -> None:
+    """Fail at once where the hub has no such repository or cannot be reached.
+
+    Left to itself, the hub client tries for most of a minute.
+    """
+    file = source.gguf or "config.json"
+    if source.is_local or isinstance(
+        try_to_load_from_cache(source.place, file, revision=source.revision), str
+    ):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(source.place, file, revision=source.revision))
+    except RepositoryNotFoundError:
+        raise ModelNotFoundError(
+            f"no model {source.place!r}: it is no folder here and no repository on the hub that "
+            "this machine may read"
+        ) from None
+    except HfHubHTTPError:
+        return  # a gated repository, or one without this file: loading says more
+    except Exception as error:
+        raise ModelNotFoundError(
+            f"no model {source.place!r}: it is no folder here, it is not in the local cache of the "
+            f"hub, and the hub cannot be reached ({type(error).__name__})"
+        ) from None
 
 
 def _refuse_pickles(folder: Path, model: str) -> None:
@@ -186,6 +215,7 @@ def _backbone(name: str, spec: MemberSpec, source: _Source, placement: dict[str,
     key = (repr(source), repr(sorted(placement.items())), spec.attn_implementation)
     backbone = _shared.get(key)
     if backbone is None:
+        _refuse_unreachable(source)
         config = AutoConfig.from_pretrained(source.place, **source.arguments)
         _refuse_architecture(name, config)
         model = _model(name, spec, source, placement)

@@ -73,6 +73,7 @@ def test_defaults_are_float32_on_the_cpu(folders: dict[str, Path]) -> None:
         ("/no/such/folder", ModelNotFoundError),
         ("no such model", ModelNotFoundError),
         ("a/b/c/d", ModelNotFoundError),
+        ("org/none", ModelNotFoundError),
         ("", ConfigError),
         (3, ConfigError),
         ({"model": "x", "devise": "cpu"}, ConfigError),

@@ -90,7 +90,7 @@ def test_a_closed_stream_leaves_the_next_answer_as_it_was(pair: Ensemble) -> Non
     words: list[str] = []
     while len(words) < 3:
         words.extend(next(stream).words)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     again = pair.generate(question, max_new_tokens=8)
     assert again.text == fresh.text
     assert [r.candidates for r in again.rounds] == [r.candidates for r in fresh.rounds]

@@ -1,0 +1,19 @@
+"""Settings of the whole suite."""
+
+import os
+
+import pytest
+
+# Before torch is imported anywhere: tests run in several processes, and threads that wait for each
+# other's cores make all of them slow.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no network in tests
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tiny models are faster on one thread, whatever the number of cores."""
+    import torch
+
+    torch.set_num_threads(1)
