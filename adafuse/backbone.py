@@ -118,7 +118,7 @@ class Backbone:
         return logits[-1:] if last else logits
 
     def _mask(self, seen: Mapping[str, torch.Tensor] | None) -> Any:
-        """4-D masks (1, 1, n, slots): bool for sdpa, additive for eager; a dict if layers differ."""
+        """Masks (1, 1, n, slots): bool for sdpa, additive for eager; a dict if layers differ."""
         if seen is None:
             return None
         masks = {}

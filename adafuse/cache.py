@@ -170,7 +170,7 @@ class TokenTree:
             lineage[row, list(node.slots)] = True
         layout = self._backbone.layout
         if layout.window is None:
-            return {kind: lineage for kind in layout.types}
+            return dict.fromkeys(layout.types, lineage)
         near = lineage & self._within(nodes, positions, total, layout.window)
         return {kind: near if kind == SLIDING else lineage for kind in layout.types}
 

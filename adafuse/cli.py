@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -30,8 +30,6 @@ from adafuse.quiet import quiet_libraries
 from adafuse.telemetry import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from adafuse.events import Round
 
 __all__ = ["app", "main"]
@@ -197,7 +195,7 @@ def _ask(
         ensemble = Ensemble.load(folders, device=device, dtype=dtype, **settings)
         status.update("reading the question …")
         began = time.perf_counter()
-        stream = cast("Generator[Round]", ensemble.stream(asked, prompt_format=wanted))
+        stream = ensemble.stream(asked, prompt_format=wanted)
         with closing(stream):
             printer = AnswerPrinter(output, [member.name for member in ensemble.members])
             rounds = _print(stream, printer, status.stop)

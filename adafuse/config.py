@@ -126,7 +126,7 @@ class MemberSpec:
     """One member to load: a hub id, a local folder or a GGUF file, and how to load it.
 
     Attributes:
-        model: hub id ("org/model"), local folder, or GGUF file ("folder/x.gguf", "org/repo/x.gguf").
+        model: hub id ("org/model"), local folder, or GGUF file ("x.gguf", "org/repo/x.gguf").
         name: shown in events and errors; default: the last part of `model`.
         weight: this member's weight in the mean of scores, at least 0.
         device: such as "cpu", "cuda:1"; default: CUDA if there is one, else the CPU.

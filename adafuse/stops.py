@@ -18,7 +18,7 @@ class StopScanner:
         self.text = ""
 
     def feed(self, piece: str) -> int | None:
-        """Append `piece`; return the length the answer is cut to, or None if no stop is complete."""
+        """Append `piece`; return the length to cut the answer to, None if no stop is complete."""
         seen = len(self.text)
         self.text += piece
         ends = [

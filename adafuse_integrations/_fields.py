@@ -191,7 +191,7 @@ class EnsembleFields(BaseModel):
         settings = {f.name: getattr(config, f.name) for f in fields(config)}
         prompt_format = self.prompt_format if isinstance(prompt, str) else None
         rounds = self._loaded().stream(prompt, prompt_format=prompt_format, **settings)
-        return cast("Generator[Round]", rounds)
+        return rounds
 
     def _identity(self) -> dict[str, Any]:
         """Everything that changes an answer, as plain values: members, loading, settings."""
