@@ -37,7 +37,9 @@ PIECES = st.one_of(
     st.text(st.sampled_from(" \n\t\r\u00a0\u3000"), max_size=5),
     st.text(st.characters(codec="utf-8"), max_size=5),
     st.text(st.characters(codec="utf-8", categories=["Cc", "Co", "Mn", "Zs"]), max_size=3),
-    st.sampled_from(["👩\u200d🔬", "🇩🇪", "❤\ufe0f", "e\u0301", "각", "ﬁ", "日本語", "ไทย", "<", "|>"]),
+    st.sampled_from(
+        ["👩\u200d🔬", "🇩🇪", "❤\ufe0f", "e\u0301", "각", "ﬁ", "日本語", "ไทย", "<", "|>"]
+    ),
     st.builds("{0}{1}{0}".format, st.sampled_from("\ue000\uf8ff"), st.integers(0, 6)),
 )
 TEXTS = st.lists(PIECES, max_size=5).map("".join)
@@ -286,7 +288,9 @@ def test_special_strings_in_keys_of_tool_calls_stay_text() -> None:
     assert not set(TokenCodec(tokenizer, "m").special).intersection(rendered(tokenizer, [message]))
 
 
-@pytest.mark.parametrize("template", ["{{ raise_exception('no\nsystem') }}", "{{ x.y.z }}", "{% if"])
+@pytest.mark.parametrize(
+    "template", ["{{ raise_exception('no\nsystem') }}", "{{ x.y.z }}", "{% if"]
+)
 def test_a_template_that_fails_names_the_member(template: str) -> None:
     model, tokenizer = family("qwen2")
     one = LocalMember(model, tokenizer, "fussy", chat_template=template)

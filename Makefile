@@ -1,0 +1,46 @@
+# Set-up, demo and checks. `make demo` is the place to begin: it needs Python 3.11 or newer as
+# `python3` (or PYTHON=...), installs into .venv and downloads about 0.5 GB of models, once.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install models demo test check gpu bench clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## /  \1: /p' $(MAKEFILE_LIST)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+		--constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+
+install: $(INSTALLED) ## Install the project and its tools into .venv.
+
+models: $(INSTALLED) ## Prepare the demo models in the cache.
+	$(BIN)/python -m adafuse.models
+
+demo: models ## Answer three questions from documents, with two models writing together.
+	$(BIN)/python examples/rag_chain.py
+
+test: models ## Run the whole test suite, real models included.
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+check: $(INSTALLED) ## Lint, formatting and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+gpu: models ## Run the tests that need an accelerator; what is skipped is named.
+	$(BIN)/python -m pytest -m gpu -rs
+
+bench: models ## Run the benchmarks.
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove what the targets above made, but not the prepared models.
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

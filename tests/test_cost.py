@@ -1,0 +1,313 @@
+"""No wasted work: what every model is fed, what stays in its cache, what comes to the host."""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import DynamicCache
+
+import adafuse
+import adafuse_integrations
+from adafuse import Ensemble
+from adafuse.backbone import Backbone
+from adafuse.cache import Node, TokenTree
+from adafuse.drafting import Drafter
+from adafuse.local import LocalMember, LocalSession
+from adafuse.prompts import read_prompt
+from corpus import LINES
+from families import FAMILIES
+
+MIXES = (
+    ("llama", "gpt2"),
+    ("gemma3", "mistral", "qwen2"),
+    ("t5", "llama3"),
+    ("mistral",),
+)
+PROMPT = LINES[4][:40]
+
+
+def own(name: str) -> LocalMember:
+    """A member with a model of its own, whose trial readings are over."""
+    return LocalMember(*FAMILIES[name](2, eos_bias=-9.0), name)
+
+
+def wrapped(around: Callable[..., Any], original: Any) -> Any:
+    """A method that calls `around(self, original, …)`."""
+    return lambda self, *args: around(self, original, *args)
+
+
+class Watch:
+    """What happened in each token tree, and in each member's drafts and scores."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: dict[TokenTree, list[list[Node]]] = {}  # nodes of each forward
+        self.prefixes: dict[TokenTree, list[int]] = {}  # tokens of each reading of the prefix
+        self.held: dict[TokenTree, list[int]] = {}  # ids of prompt and answer
+        self.drafting: list[list[list[Node]]] = []  # nodes of each forward of a draft
+        self.scoring: list[tuple[list[Node], list[list[Node]]]] = []  # read; what it had drafted
+        self.after_commit: Callable[[TokenTree], None] = lambda tree: None
+        self._phase = ""
+        self._drafts: dict[Drafter, list[list[Node]]] = {}
+        for kind, name in [
+            *((TokenTree, name) for name in ("append", "read", "read_prefix", "commit")),
+            (Drafter, "draft"),
+            (LocalSession, "score"),
+        ]:
+            around = getattr(self, f"_{kind.__name__.lower()}_{name}")
+            monkeypatch.setattr(kind, name, wrapped(around, getattr(kind, name)))
+
+    @contextmanager
+    def _in(self, phase: str) -> Iterator[None]:
+        before, self._phase = self._phase, phase
+        yield
+        self._phase = before
+
+    def _tokentree_append(self, tree: TokenTree, original: Any, tokens: Any) -> None:
+        original(tree, tokens)
+        if self._phase != "commit":
+            self.held.setdefault(tree, []).extend(tokens)
+
+    def _tokentree_read_prefix(self, tree: TokenTree, original: Any) -> None:
+        before = tree.tokens_processed
+        original(tree)
+        self.prefixes.setdefault(tree, []).append(tree.tokens_processed - before)
+
+    def _tokentree_read(self, tree: TokenTree, original: Any, nodes: list[Node]) -> None:
+        assert all(node.row is None for node in nodes), "a node is read twice"
+        assert len(set(map(id, nodes))) == len(nodes), "a node is read twice in one forward"
+        original(tree, nodes)
+        self.read.setdefault(tree, []).append(list(nodes))
+        if self._phase == "draft":
+            self.drafting[-1].append(list(nodes))
+        if self._phase == "score":
+            self.scoring[-1][0].extend(nodes)
+
+    def _tokentree_commit(self, tree: TokenTree, original: Any, tokens: Any) -> None:
+        node, before, read = tree.root, tree.length, 0
+        for token in tokens:
+            following = node.children.get(token)
+            if following is None or following.row is None:
+                break
+            node, read = following, read + 1
+        with self._in("commit"):
+            original(tree, tokens)
+        assert tree.length == before + read, "what was read is not kept"
+        self.held[tree].extend(tokens)
+        self.after_commit(tree)
+
+    def _drafter_draft(self, drafter: Drafter, original: Any, *args: Any) -> Any:
+        self.drafting.append([])
+        with self._in("draft"):
+            result = original(drafter, *args)
+        self._drafts[drafter] = [proposal.node.path() for proposal in result[0]]
+        return result
+
+    def _localsession_score(self, session: LocalSession, original: Any, candidates: Any) -> Any:
+        self.scoring.append(([], self._drafts[session._drafter]))
+        before = session.usage.forward_passes
+        with self._in("score"):
+            scores = original(session, candidates)
+        assert session.usage.forward_passes <= before + 1, "candidates are not scored together"
+        return scores
+
+
+class Fed:
+    """What one model is fed, by a hook on it: no token of prompt or answer twice."""
+
+    def __init__(self, member: LocalMember, number: int, watch: Watch) -> None:
+        self.counts: list[int] = []
+        self._number, self._watch, self._waited = number, watch, 0
+        model: Any = member.backbone.model
+        model.register_forward_pre_hook(self._note, with_kwargs=True)
+
+    def _note(self, module: Any, args: Any, given: dict[str, Any]) -> None:
+        ids, positions = given["input_ids"][0].tolist(), given["position_ids"][0].tolist()
+        cached = given["past_key_values"].get_seq_length()
+        held = list(self._watch.held.values())[self._number]
+        end = len(held)  # of prompt and answer
+        if not self.counts:
+            assert (ids, positions, cached) == (held, list(range(end)), 0)
+        elif min(positions) < end:  # the last committed token, which could wait to be read
+            assert (ids, positions, cached) == (held[-1:], [end - 1], end - 1)
+            assert end > self._waited, "it is fed twice"
+            self._waited = end
+        else:
+            assert cached >= end
+        self.counts.append(len(ids))
+
+
+@pytest.mark.parametrize("names", MIXES, ids="-".join)
+@pytest.mark.parametrize("form", ["raw", "chat"])
+def test_prompt_and_committed_tokens_are_fed_once(
+    names: tuple[str, ...], form: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [own(name) for name in names]
+    watch = Watch(monkeypatch)
+    fed = [Fed(one, number, watch) for number, one in enumerate(members)]
+    answer = Ensemble(members).generate(PROMPT, prompt_format=form, max_new_tokens=24)
+    for one, record in zip(members, fed, strict=True):
+        usage = answer.usage[one.name]
+        prompt = one.render(read_prompt(PROMPT, form)).ids
+        assert record.counts[0] == usage.prompt_tokens == len(prompt)
+        assert usage.forward_passes == len(record.counts)
+        assert usage.tokens_processed == sum(record.counts)
+
+
+@pytest.mark.parametrize("names", MIXES, ids="-".join)
+@pytest.mark.parametrize("temperature", [0.0, 5.0])
+def test_tokens_processed_are_the_prompt_and_tree_nodes_each_once(
+    names: tuple[str, ...], temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A committed token may wait for the next round to be read: one at most, and never twice."""
+    members = [own(name) for name in names]
+    watch = Watch(monkeypatch)
+    answer = Ensemble(members).generate(
+        PROMPT, max_new_tokens=24, temperature=temperature, seed=1, branches=4
+    )
+    for tree, usage in zip(watch.held, answer.usage.values(), strict=True):
+        prompt, *waiting = watch.prefixes[tree]
+        nodes = sum(map(len, watch.read[tree]))
+        assert prompt == usage.prompt_tokens
+        assert set(waiting) <= {1}
+        assert usage.tokens_processed == prompt + nodes + len(waiting)
+        assert usage.forward_passes == 1 + len(watch.read[tree]) + len(waiting)
+        assert len(watch.held[tree]) == prompt + usage.committed_tokens
+    assert any(len(nodes) > 1 for reads in watch.read.values() for nodes in reads)
+
+
+@pytest.mark.parametrize("names", MIXES[:3], ids="-".join)
+def test_a_drafted_candidate_is_not_run_again_to_score_it(
+    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [own(name) for name in names]
+    watch = Watch(monkeypatch)
+    Ensemble(members).generate(PROMPT, max_new_tokens=24)
+    assert watch.scoring
+    assert any(read for read, _ in watch.scoring)
+    for read, drafts in watch.scoring:
+        inner = {id(node) for path in drafts for node in path[:-1]}
+        assert not inner.intersection(map(id, read))
+
+
+@pytest.mark.parametrize("names", MIXES, ids="-".join)
+def test_all_branches_of_a_draft_go_through_the_model_together(
+    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [own(name) for name in names]
+    watch = Watch(monkeypatch)
+    Ensemble(members).generate(PROMPT, max_new_tokens=24, branches=4)
+    for forwards in watch.drafting:
+        depths = [{node.depth for node in nodes} for nodes in forwards]
+        assert all(len(depth) == 1 for depth in depths)
+        assert len(set(map(min, depths))) == len(depths)  # each forward goes one token deeper
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3", "mistral"])
+def test_the_cache_after_a_commit_is_that_of_a_plain_forward(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the sliding windows too: Gemma's is 8 tokens here and Mistral's 12."""
+    first = own(name)
+    watch = Watch(monkeypatch)
+    model: Any = first.backbone.model
+    lengths = []
+
+    def compare(tree: TokenTree) -> None:
+        if tree._backbone is not first.backbone:
+            return
+        lengths.append(tree.length)
+        plain = DynamicCache()  # without a config it keeps all states
+        with torch.inference_mode():
+            ids = torch.tensor([watch.held[tree][: tree.length]])
+            model(input_ids=ids, past_key_values=plain, use_cache=True)
+        for ours, theirs in zip(tree._cache.layers, plain.layers, strict=True):
+            torch.testing.assert_close(ours.keys, theirs.keys, atol=1e-4, rtol=0)
+            torch.testing.assert_close(ours.values, theirs.values, atol=1e-4, rtol=0)
+
+    watch.after_commit = compare
+    other = "gpt2" if name != "gpt2" else "llama"
+    Ensemble([first, own(other)]).generate(LINES[0], max_new_tokens=20)
+    assert lengths[-1] > lengths[0] > 12
+
+
+STALLS = re.compile(r"aten\.(_local_scalar_dense|nonzero|equal|is_nonzero|masked_select)\b")
+READS = ("to", "tolist", "item", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__")
+
+
+class Transfers(TorchDispatchMode):
+    """Counts what a GPU would have to wait for, outside the model's own forward."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.forwards = self.copies = self.inside = 0
+        self.copied: list[torch.Tensor] = []
+        self.stalls: list[str] = []
+        forward = Backbone.forward
+
+        def marked(*args: Any, **kwargs: Any) -> Any:
+            self.forwards, self.inside = self.forwards + 1, self.inside + 1
+            try:
+                return forward(*args, **kwargs)
+            finally:
+                self.inside -= 1
+
+        monkeypatch.setattr(Backbone, "forward", marked)
+        for name in READS:
+            monkeypatch.setattr(torch.Tensor, name, self._watched(name))
+
+    def _watched(self, name: str) -> Any:
+        original = getattr(torch.Tensor, name)
+
+        def method(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            copied = any(tensor.data_ptr() == copy.data_ptr() for copy in self.copied)
+            unseen = name != "to" or (args[:1] == ("cpu",) and not kwargs.get("copy"))
+            if not self.inside and not copied and unseen:
+                self.stalls.append(name)
+            return original(tensor, *args, **kwargs)
+
+        return method
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not self.inside:
+            if "_to_copy" in str(func) and (kwargs or {}).get("device") == torch.device("cpu"):
+                self.copies += 1
+                self.copied.append(result)
+            elif STALLS.match(str(func)):
+                self.stalls.append(str(func))
+        return result
+
+
+@pytest.mark.parametrize("names", MIXES, ids="-".join)
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_at_most_one_transfer_to_the_host_for_each_forward(
+    names: tuple[str, ...], penalty: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensemble = Ensemble([own(name) for name in names])
+    with Transfers(monkeypatch) as transfers:
+        answer = ensemble.generate(PROMPT, max_new_tokens=16, repetition_penalty=penalty)
+    assert transfers.forwards == sum(usage.forward_passes for usage in answer.usage.values())
+    assert 0 < transfers.copies <= transfers.forwards
+    assert transfers.stalls == []
+
+
+def test_no_device_is_named_outside_configuration() -> None:
+    """One literal, the default in `loading`: other modules take the device of the model."""
+    named = []
+    for package in (adafuse, adafuse_integrations):
+        for path in Path(*package.__path__).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Attribute) and node.attr in ("cuda", "mps", "xpu"):
+                    named.append((path.name, ast.unparse(node)))
+                is_name = isinstance(node, ast.Constant) and isinstance(node.value, str)
+                if is_name and re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", node.value):
+                    named.append((path.name, node.value))
+    assert sorted(named) == [("loading.py", "cuda"), ("loading.py", "torch.cuda")]

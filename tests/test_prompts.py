@@ -1,0 +1,146 @@
+"""Prompts that cannot be read are refused in one line, before any member is opened."""
+
+from typing import Any
+
+import pytest
+
+from adafuse import ConfigError, ContextWindowError, Ensemble, PromptError
+from adafuse.local import LocalMember
+from adafuse.prompts import read_prompt
+from adafuse.testing import ScriptedMember
+from families import FAMILIES, family
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+class Closed(ScriptedMember):
+    """A member that nobody may open."""
+
+    def open(self, prompt: Any, config: Any) -> Any:
+        raise AssertionError("the member was opened")
+
+
+def user(content: Any, **more: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": content, **more}]
+
+
+BAD_PROMPTS: dict[str, tuple[Any, str]] = {
+    "empty": ("", "the prompt is empty"),
+    "no messages": ([], "the conversation is empty"),
+    "no content": (user(""), "the conversation is empty"),
+    "no content at all": ([*user(""), {"role": "assistant", "content": None}], "is empty"),
+    "no blocks": (user([]), "the conversation is empty"),
+    "empty block": (user([{"type": "text", "text": ""}]), "the conversation is empty"),
+    "none": (None, "must be a string or a list of messages, not NoneType"),
+    "bytes": (b"text", "not bytes"),
+    "number": (5, "not int"),
+    "one message": ({"role": "user", "content": "x"}, "not dict"),
+    "set": ({"text"}, "not set"),
+    "iterator": (iter(user("x")), "not list_iterator"),
+    "string in list": (["text"], "message 0 must be a mapping"),
+    "pair": ([("user", "text")], "message 0 must be a mapping"),
+    "no role": ([{"content": "x"}], "message 0 has no 'role'"),
+    "empty role": ([{"role": "", "content": "x"}], "message 0 has no 'role'"),
+    "role number": ([{"role": 1, "content": "x"}], "message 0 has no 'role'"),
+    "second": ([*user("x"), {"role": "user"}], "message 1 must have text as 'content', not None"),
+    "content number": (user(5), "message 0 must have text as 'content', not 5"),
+    "content bytes": (user(b"x"), "message 0 must have text"),
+    "content mapping": (user({"type": "text", "text": "x"}), "message 0 must have text"),
+    "image": (user([{"type": "text", "text": "x"}, IMAGE]), "block of type 'image_url'"),
+    "audio": (user([{"type": "input_audio"}]), "block of type 'input_audio'"),
+    "block number": (user([7]), "block of type 'int'"),
+    "block text number": (user([{"type": "text", "text": 5}]), "message 0"),
+    "block without text": (user([{"type": "text"}]), "message 0"),
+    "block without type": (user([{"text": "x"}]), "block of type None"),
+    "surrogate": ("a\ud83d", r"lone surrogate \('\\ud83d' at character 1\)"),
+    "low surrogate": ("\udc00", "lone surrogate"),
+    "surrogate content": (user("x\udfffy"), "message 0 has a lone surrogate"),
+    "surrogate block": (user(["x", {"type": "text", "text": "\ud800"}]), "message 0 has a lone"),
+    "surrogate role": ([{"role": "us\ud800er", "content": "x"}], "message 0 has a lone surrogate"),
+    "surrogate name": (user("x", name="\ud800"), "message 0 has a lone surrogate"),
+    "surrogate key": (user("x", **{"\ud800": 1}), "message 0 has a lone surrogate"),
+    "surrogate deep": (user("x", tool_calls=[{"f": {"a": ("\ud800",)}}]), "message 0 has a lone"),
+    "surrogate deep key": (user("x", tool_calls=[{"f": {"\ud800": 1}}]), "message 0 has a lone"),
+}
+
+
+@pytest.mark.parametrize(("prompt", "reason"), BAD_PROMPTS.values(), ids=BAD_PROMPTS)
+def test_a_bad_prompt_is_refused_before_any_member_is_opened(prompt: Any, reason: str) -> None:
+    ensemble = Ensemble([Closed("x")])
+    with pytest.raises(PromptError, match=reason) as error:
+        ensemble.stream(prompt)  # at once, not when the first round is asked for
+    assert len(str(error.value).splitlines()) == 1
+    str(error.value).encode()  # the message itself can be printed
+
+
+@pytest.mark.parametrize("form", ["", "Chat", "text", 5, ["raw"]])
+def test_an_unknown_format_is_refused(form: Any) -> None:
+    with pytest.raises(ConfigError, match="prompt_format must be 'raw', 'auto' or 'chat'"):
+        Ensemble([Closed("x")]).stream("prompt", prompt_format=form)
+
+
+@pytest.mark.parametrize("form", ["raw", "auto"])
+def test_messages_are_always_chat(form: Any) -> None:
+    with pytest.raises(ConfigError, match="messages are always chat"):
+        Ensemble([Closed("x")]).stream(user("x"), prompt_format=form)
+    assert read_prompt(user("x"), "chat").format == "chat"
+
+
+@pytest.mark.parametrize("text", [" ", "\n", "x", "👩\u200d🔬", "\x00", "</s>", " a \n"])
+def test_a_text_is_kept_as_it_is(text: str) -> None:
+    prompt = read_prompt(text)
+    assert (prompt.text, prompt.format) == (text, "raw")
+    assert prompt.messages == ({"role": "user", "content": text},)
+    assert read_prompt(text, "auto").format == "auto"
+
+
+def test_content_blocks_of_text_are_joined_and_other_fields_kept() -> None:
+    blocks = [{"type": "text", "text": "a "}, "b", {"type": "text", "text": "\nc"}]
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    given = [*user(blocks, name="Ada"), call]
+    prompt = read_prompt(given)
+    assert prompt.messages == (
+        {"role": "user", "content": "a b\nc", "name": "Ada"},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]},
+    )
+    assert given[0]["content"] is blocks  # the caller's messages are left as they were
+    assert call["content"] is None
+    assert prompt.text is None
+
+
+def test_a_tuple_of_messages_is_a_conversation() -> None:
+    assert read_prompt(tuple(user("x"))) == read_prompt(user("x"))
+
+
+def test_a_prompt_beyond_a_members_window_is_refused_before_the_others_start() -> None:
+    members = [ScriptedMember("x", "wide"), ScriptedMember("x", "narrow", window=6)]
+    with pytest.raises(ContextWindowError, match=r"6 tokens for member 'narrow'.* is 6") as error:
+        Ensemble(members).generate("prompt")
+    assert (error.value.member, error.value.window, error.value.prompt_tokens) == ("narrow", 6, 6)
+    assert Ensemble(members).generate("promp").finish_reason == "length"
+
+
+def refuse(*_: Any) -> None:
+    raise AssertionError("a forward was run")
+
+
+def test_a_prompt_beyond_the_window_is_refused_before_any_forward() -> None:
+    prompt = "many words " * 20
+    wide = LocalMember(*FAMILIES["llama"](), "wide")
+    narrow = LocalMember(*FAMILIES["gpt2"](max_position_embeddings=32), "narrow")
+    for one in (wide, narrow):
+        one.backbone.model.register_forward_pre_hook(refuse)
+    with pytest.raises(ContextWindowError, match=r"'narrow', whose context window is 32") as error:
+        Ensemble([wide, narrow]).generate(prompt)
+    assert error.value.prompt_tokens == narrow.count_tokens(prompt) > 32
+    with pytest.raises(AssertionError, match="a forward was run"):
+        Ensemble([wide, narrow]).generate("x")
+
+
+@pytest.mark.parametrize("form", ["raw", "chat"])
+def test_a_prompt_that_a_tokenizer_reads_as_nothing_is_refused(form: Any) -> None:
+    model, tokenizer = family("t5")  # drops blanks at the end, and puts no token first
+    empty = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    member = LocalMember(model, tokenizer, "blind", chat_template=empty)
+    with pytest.raises(PromptError, match="blind"):
+        Ensemble([member]).generate("\n", prompt_format=form)
