@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from types import NoneType
 from typing import Any, Self
 
 from adafuse.errors import ConfigError
@@ -29,16 +31,24 @@ def refuse_unknown(what: str, given: Mapping[str, Any], known: Sequence[str]) ->
             raise ConfigError(f"unknown {what} {key!r}{hint}")
 
 
+def _show(value: object) -> str:
+    """A value in one short line, for messages."""
+    line = " ".join(repr(value).split())
+    return line if len(line) <= 80 else f"{line[:77]}..."
+
+
 def _check_int(name: str, value: object, low: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ConfigError(f"{name} must be a whole number of at least {low}, not {value!r}")
+        raise ConfigError(f"{name} must be a whole number of at least {low}, not {_show(value)}")
 
 
-def _check_float(name: str, value: object, low: float, high: float = math.inf) -> None:
+def _check_float(name: str, value: object, low: float, high: float = sys.float_info.max) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value < math.inf or value > high:  # type: ignore[operator]
-        bounds = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
-        raise ConfigError(f"{name} must be a finite number {bounds}, not {value!r}")
+    if not number or not low <= value <= high:  # type: ignore[operator]
+        bounds = (
+            f"from {low:g} to {high:g}" if high < sys.float_info.max else f"of at least {low:g}"
+        )
+        raise ConfigError(f"{name} must be a finite number {bounds}, not {_show(value)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +96,7 @@ class DecodingConfig:
         if self.seed is not None and (
             isinstance(self.seed, bool) or not isinstance(self.seed, int)
         ):
-            raise ConfigError(f"seed must be a whole number or None, not {self.seed!r}")
+            raise ConfigError(f"seed must be a whole number or None, not {_show(self.seed)}")
         object.__setattr__(self, "stop", _stops(self.stop))
         if self.weights is not None:
             object.__setattr__(self, "weights", _weights(self.weights))
@@ -102,7 +112,7 @@ def _stops(stop: object) -> tuple[str, ...]:
         return ()
     stops = (stop,) if isinstance(stop, str) else stop
     if not isinstance(stops, Sequence) or not all(isinstance(s, str) for s in stops):
-        raise ConfigError(f"stop must be a string or a list of strings, not {stop!r}")
+        raise ConfigError(f"stop must be a string or a list of strings, not {_show(stop)}")
     if "" in stops:
         raise ConfigError("stop holds an empty string, which would end every answer at once")
     for one in stops:
@@ -113,12 +123,24 @@ def _stops(stop: object) -> tuple[str, ...]:
 
 def _weights(weights: object) -> tuple[float, ...]:
     if isinstance(weights, str) or not isinstance(weights, Sequence):
-        raise ConfigError(f"weights must be a list with one number per member, not {weights!r}")
+        raise ConfigError(
+            f"weights must be a list with one number per member, not {_show(weights)}"
+        )
     for weight in weights:
         _check_float("each of weights", weight, 0)
-    if not sum(weights) > 0:
-        raise ConfigError("weights must not all be 0")
-    return tuple(float(weight) for weight in weights)
+    if not 0 < sum(map(float, weights)) < math.inf:
+        raise ConfigError(f"weights must have a finite sum above 0, not {_show(weights)}")
+    return tuple(map(float, weights))
+
+
+_TEXT, _MAPPING = ((str, NoneType), "a string or None"), ((dict,), "a dict")
+_FIELD_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "model": ((str,), "a hub id or a path"),
+    **dict.fromkeys(("name", "device", "dtype", "revision", "tokenizer", "chat_template"), _TEXT),
+    "device_map": ((str, dict, NoneType), "a string, a dict or None"),
+    **dict.fromkeys(("tokenizer_kwargs", "chat_template_kwargs"), _MAPPING),
+    "trust_remote_code": ((bool,), "True or False"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +184,16 @@ class MemberSpec:
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model, str) or not self.model.strip():
-            raise ConfigError(f"a member's model must be a hub id or a path, not {self.model!r}")
+        # A torch.dtype or torch.device is as good as its name, and torch is not imported here.
+        for name in ("dtype", "device"):
+            if type(getattr(self, name)).__module__ == "torch":
+                object.__setattr__(self, name, str(getattr(self, name)).removeprefix("torch."))
+        for name, (kinds, wanted) in _FIELD_TYPES.items():
+            if not isinstance(getattr(self, name), kinds):
+                given = _show(getattr(self, name))
+                raise ConfigError(f"a member's {name} must be {wanted}, not {given}")
+        if not self.model.strip():
+            raise ConfigError("a member's model must not be empty")
         _check_float("a member's weight", self.weight, 0)
         if self.device is not None and self.device_map is not None:
             raise ConfigError(f"member {self.model!r}: give device or device_map, not both")
@@ -189,4 +219,4 @@ def as_spec(member: str | Mapping[str, Any] | MemberSpec) -> MemberSpec:
         if "model" not in member:
             raise ConfigError("a member specification needs 'model'")
         return MemberSpec(**member)
-    raise ConfigError(f"a member is a string, a mapping or a MemberSpec, not {member!r}")
+    raise ConfigError(f"a member is a string, a mapping or a MemberSpec, not {_show(member)}")

@@ -8,7 +8,7 @@ from typing import Any
 from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
 from adafuse.errors import ConfigError
 from adafuse.events import Answer, Round
-from adafuse.fusion import fuse
+from adafuse.fusion import fuse, member_weights
 from adafuse.member import Member
 from adafuse.prompts import Message, PromptFormat, read_prompt
 
@@ -92,6 +92,7 @@ class Ensemble:
                 forward.
         """
         config = self.config.override(**overrides)
+        member_weights(self.members, config)
         return fuse(self.members, read_prompt(prompt, prompt_format), config)
 
     def generate(

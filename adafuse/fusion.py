@@ -20,7 +20,7 @@ from adafuse.member import Drafts, Member, Session
 from adafuse.prompts import Prompt
 from adafuse.stops import StopScanner
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "member_weights"]
 
 
 def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> Generator[Round]:
@@ -33,7 +33,7 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
         PromptError, ContextWindowError, ConfigError: before any forward.
         NonFiniteError: no member is left in a round.
     """
-    weights = _weights(members, config)
+    weights = member_weights(members, config)
     with ExitStack() as stack:
         sessions: dict[str, Session] = {}
         for member in members:
@@ -42,7 +42,12 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
         yield from _Fusion(sessions, weights, config).rounds()
 
 
-def _weights(members: Sequence[Member], config: DecodingConfig) -> dict[str, float]:
+def member_weights(members: Sequence[Member], config: DecodingConfig) -> dict[str, float]:
+    """Weights by member name: the configuration's, else the members' own.
+
+    Raises:
+        ConfigError: there are more or fewer than members, or all are 0.
+    """
     given = config.weights if config.weights is not None else [m.weight for m in members]
     if len(given) != len(members):
         raise ConfigError(f"weights has {len(given)} numbers for {len(members)} members")

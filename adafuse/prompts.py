@@ -90,8 +90,11 @@ def _message(index: int, message: object) -> dict[str, Any]:
 def _part(where: str, part: object) -> str:
     if isinstance(part, str):
         return part
-    if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part["text"], str):
-        return part["text"]
+    if isinstance(part, Mapping) and part.get("type") == "text":
+        text = part.get("text")
+        if not isinstance(text, str):
+            raise PromptError(f"{where} has a content block of type 'text' without its 'text'")
+        return text
     kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
     raise PromptError(f"{where} has a content block of type {kind!r}; members read text only")
 

@@ -78,7 +78,7 @@ class Renderer:
         """Render and tokenise a prompt, once.
 
         Raises:
-            PromptError: the template refuses the messages.
+            PromptError: the template refuses the messages, or nothing is left of them.
         """
         if prompt.format == "raw" or (prompt.format == "auto" and not self._template):
             assert prompt.text is not None
@@ -90,26 +90,27 @@ class Renderer:
 
     def _plain(self, text: str, stops: tuple[str, ...]) -> Rendered:
         ids = self._codec.encode_start(text, special_tokens=True)
-        body = self._codec.encode_start(text, special_tokens=False)
-        losses = self._losses(text, body)
-        return Rendered(tuple(ids), False, stops, losses)
-
-    def _losses(self, text: str, ids: Sequence[int]) -> tuple[Loss, ...]:
-        """What is lost, but for blanks: a tokenizer may put one before every piece of text."""
-        reads = self._codec.text(ids)
-        same = reads.replace(" ", "") == text.replace(" ", "") and len(reads) >= len(text)
-        return () if same else (Loss(text, reads),)
+        reads = self._codec.text(self._codec.encode_start(text, special_tokens=False))
+        same = reads in (text, f" {text}")  # but for the blank that some put before a text
+        return self._checked(
+            Rendered(tuple(ids), False, stops, () if same else (Loss(text, reads),))
+        )
 
     def _templated(self, messages: Sequence[Mapping[str, Any]]) -> Rendered:
-        aside = _Aside(self._special)
+        aside = _Aside(self._special, messages)
         rendered = self._apply([aside.put(message) for message in messages])
-        if not aside.kept:
-            encoded = self._tokenizer(rendered, add_special_tokens=False)["input_ids"]
-            ids = list(encoded)
-        else:
-            ids = self._encode_around(rendered, aside)
-            rendered = aside.back(rendered)
-        return Rendered(tuple(ids), True, (), self._losses(rendered, ids))
+        ids = self._encode_around(rendered, aside)
+        text, reads = aside.back(rendered), self._codec.text(ids)
+        # Some tokenizers put a blank after every special token.
+        same = reads.replace(" ", "") == text.replace(" ", "") and len(reads) >= len(text)
+        return self._checked(Rendered(tuple(ids), True, (), () if same else (Loss(text, reads),)))
+
+    def _checked(self, rendered: Rendered) -> Rendered:
+        if not rendered.ids:
+            raise PromptError(
+                f"member {self._name!r}: its tokenizer reads nothing in this prompt; add some words"
+            )
+        return rendered
 
     def _apply(self, messages: Sequence[Mapping[str, Any]]) -> str:
         try:
@@ -132,10 +133,10 @@ class Renderer:
 
         A tokenizer does the same: it splits at special tokens first and encodes what is between.
         """
-        assert self._special is not None
         ids: list[int] = []
         at, before = 0, None
-        for match in self._special.finditer(rendered):
+        controls = self._special.finditer(rendered) if self._special is not None else ()
+        for match in controls:
             control = self._special_tokens[match.group()]
             ids += self._encode_piece(rendered[at : match.start()], aside, before, control)
             ids.append(control.id)
@@ -173,10 +174,16 @@ def _speaker(message: Mapping[str, Any]) -> str:
 class _Aside:
     """Special strings of messages, replaced by private-use characters while a template renders."""
 
-    def __init__(self, special: re.Pattern[str] | None) -> None:
+    def __init__(
+        self, special: re.Pattern[str] | None, messages: Sequence[Mapping[str, Any]]
+    ) -> None:
         self._special = special
-        self.kept: list[str] = []
-        self._mark = "\ue000"
+        self._kept: list[str] = []
+        used = repr([list(message.values()) for message in messages])
+        # Compared as `repr` spells them, which shows every private-use character as its code.
+        self._mark = next(
+            mark for code in range(0xE000, 0xF8FF) if repr(mark := chr(code))[1:-1] not in used
+        )
 
     def put(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the message without special strings in any of its texts but the role."""
@@ -186,7 +193,7 @@ class _Aside:
 
     def back(self, text: str) -> str:
         """Put the strings back."""
-        for index, kept in enumerate(self.kept):
+        for index, kept in enumerate(self._kept):
             text = text.replace(self._placeholder(index), kept)
         return text
 
@@ -197,11 +204,11 @@ class _Aside:
         if isinstance(value, str) and self._special is not None:
             return self._special.sub(self._keep, value)
         if isinstance(value, Mapping):
-            return {key: self._replace(one) for key, one in value.items()}
+            return {self._replace(key): self._replace(one) for key, one in value.items()}
         if isinstance(value, list | tuple):
             return [self._replace(one) for one in value]
         return value
 
     def _keep(self, match: re.Match[str]) -> str:
-        self.kept.append(match.group())
-        return self._placeholder(len(self.kept) - 1)
+        self._kept.append(match.group())
+        return self._placeholder(len(self._kept) - 1)

@@ -234,13 +234,13 @@ def _plain_copy(backend: Tokenizer, special: Mapping[int, str]) -> Tokenizer:
 
 
 def _renamed(plain: Tokenizer, special: Mapping[int, str]) -> Tokenizer:
-    """The same with special tokens under names that no text has.
+    """The same with special tokens under names that no piece of a text has: with a real blank.
 
     For models that find them in their own vocabulary, whatever `encode_special_tokens` says
     (Unigram does).
     """
     parts = json.loads(plain.to_str())
-    names = {content: f"\uf8ff{id_}\uf8ff" for id_, content in special.items()}
+    names = {content: f" {id_} " for id_, content in special.items()}
     for added in parts["added_tokens"]:
         if added["special"]:
             added["content"] = names.get(added["content"], added["content"])

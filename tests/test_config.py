@@ -188,7 +188,6 @@ def test_unknown_and_missing_member_fields_are_refused() -> None:
         ("weight", "1"),
         ("weight", HUGE),
         ("device", 0),
-        ("dtype", torch.float32),
         ("dtype", 16),
         ("device_map", 3),
         ("revision", 7),
@@ -207,6 +206,11 @@ def test_a_bad_member_field_is_a_config_error_that_names_it(field: str, value: A
     with pytest.raises(ConfigError) as error:
         as_spec({"model": "org/model", field: value})
     assert field in one_line(error)
+
+
+def test_a_dtype_or_device_of_torch_is_as_good_as_its_name() -> None:
+    spec = as_spec({"model": "m", "dtype": torch.bfloat16, "device": torch.device("cuda:1")})
+    assert (spec.dtype, spec.device) == ("bfloat16", "cuda:1")
 
 
 def test_a_device_and_a_device_map_exclude_each_other() -> None:
