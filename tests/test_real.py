@@ -65,10 +65,10 @@ def test_greedy_ids_are_those_of_generate(members: list[LocalMember], name: str)
 
 @pytest.mark.parametrize("chat", [False, True])
 def test_rounds_equal_the_oracle(pair: Ensemble, members: list[LocalMember], chat: bool) -> None:
-    question = _questions(5)[-1]
-    prompt = [{"role": "user", "content": question}] if chat else f"Question: {question}\nAnswer:"
+    text = "Once upon a time, in a small village,"
+    prompt = [{"role": "user", "content": "Tell me a short story."}] if chat else text
     real = [oracle.OracleMember(m.name, m.backbone.model, m.tokenizer) for m in members]
-    _, rounds = compare(real, prompt, pair, max_new_tokens=6)
+    _, rounds = compare(real, prompt, pair, max_new_tokens=8)
     assert rounds >= 3
 
 
