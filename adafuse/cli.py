@@ -115,7 +115,7 @@ def _ask(
             help="auto: a user message for members with a chat template. raw: text to be "
             "completed. chat: a user message for all."
         ),
-    ] = _Format.auto,
+    ] = _Format.chat,
     stats: Annotated[
         bool, typer.Option("--stats", help="Show who wrote what and its cost, on standard error.")
     ] = False,

@@ -79,7 +79,7 @@ def test_a_pipe_gets_the_exact_text_and_nothing_else(call: Call) -> None:
     assert result.stdout_bytes == CODE.encode()
     assert result.stderr == ""
     assert call.models == ["org/a", "org/b"]
-    assert (call.prompt, call.prompt_format) == ("question", "auto")
+    assert (call.prompt, call.prompt_format) == ("question", "chat")
 
 
 def test_stats_go_to_standard_error(call: Call) -> None:
