@@ -182,11 +182,10 @@ def _ask(
         raise ConfigError(f"--weight is given {len(weight)} times for {len(model)} members")
     text = _standard_input() if question == "-" else question
     asked: str | list[dict[str, str]] = text
-    wanted: PromptFormat | None = prompt_format.value
+    wanted: PromptFormat = prompt_format.value
     if system is not None:
         turns = (("system", system), ("user", text))
         asked = [{"role": role, "content": content} for role, content in turns]
-        wanted = None if wanted == "auto" else wanted  # a conversation is chat anyway
     read_prompt(asked, wanted)  # a prompt that cannot be read should not wait for models
     folders = [_model(name) for name in model]
     settings = {f.name: getattr(config, f.name) for f in fields(config)}

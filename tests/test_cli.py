@@ -154,7 +154,7 @@ def test_system_makes_a_conversation(call: Call) -> None:
         {"role": "system", "content": "be brief"},
         {"role": "user", "content": "question"},
     ]
-    assert call.prompt_format is None
+    assert call.prompt_format == "chat"
     error = one_line_error(ask("question", *PAIR, "--system", "x", "--prompt-format", "raw"))
     assert "messages are always chat" in error
 
