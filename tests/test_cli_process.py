@@ -13,7 +13,8 @@ import pytest
 import adafuse
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell began us with &
 from adafuse import Ensemble, cli
 from adafuse.testing import ScriptedMember, ScriptedSession
 
