@@ -193,12 +193,9 @@ class _Aside:
 
     def back(self, text: str) -> str:
         """Put the strings back."""
-        for index, kept in enumerate(self._kept):
-            text = text.replace(self._placeholder(index), kept)
-        return text
-
-    def _placeholder(self, index: int) -> str:
-        return f"{self._mark}{index}{self._mark}"
+        # In one pass from the left: a digit of the template between two of them must not mislead.
+        pattern = f"{self._mark}([0-9]+){self._mark}"
+        return re.sub(pattern, lambda found: self._kept[int(found[1])], text)
 
     def _replace(self, value: Any) -> Any:
         if isinstance(value, str) and self._special is not None:
@@ -211,4 +208,4 @@ class _Aside:
 
     def _keep(self, match: re.Match[str]) -> str:
         self._kept.append(match.group())
-        return self._placeholder(len(self._kept) - 1)
+        return f"{self._mark}{len(self._kept) - 1}{self._mark}"

@@ -14,7 +14,7 @@ from adafuse.choice import choose, mean_score, pool
 from adafuse.member import Draft
 from adafuse.testing import ScriptedMember
 
-CHECKED = settings(max_examples=300, deadline=None, derandomize=True)
+CHECKED = settings(max_examples=200, deadline=None, derandomize=True)
 WORDS = st.lists(st.sampled_from(["a", " b", " ", "bc", "c"]), max_size=3).map(tuple)
 DRAFTS = st.lists(st.builds(Draft, WORDS, st.booleans()), max_size=4)
 MEMBERS = st.lists(DRAFTS, min_size=1, max_size=4)

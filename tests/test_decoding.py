@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -75,7 +75,7 @@ def test_two_copies_without_branches_give_that_too(name: str) -> None:
     """Where `max_new_tokens` cuts a span, the second member reads the cut text as its own ids."""
     one, text = member(name, "one"), Text(family(name, 1)[1])
     two = LocalMember(one.backbone, family(name, 1)[1], "two")
-    for prompt in PROMPTS[::4]:
+    for prompt in PROMPTS[::5]:
         wanted, ended = greedy(one, name, prompt, 64)
         answer = Ensemble([one, two]).generate(prompt, branches=1, max_new_tokens=64)
         first, second = (list(usage.token_ids) for usage in answer.usage.values())
@@ -123,10 +123,10 @@ def test_the_first_member_counts_max_new_tokens(count: int) -> None:
 def test_a_temperature_repeats_with_its_seed_and_differs_with_another() -> None:
     def texts(seed: int) -> list[str]:
         settings = {"temperature": 5.0, "seed": seed, "max_new_tokens": 10}
-        return [trio().generate(prompt, **settings).text for prompt in PROMPTS[:3]]
+        return [trio().generate(prompt, **settings).text for prompt in PROMPTS[:2]]
 
     assert texts(1) == texts(1)
-    assert len({tuple(texts(seed)) for seed in range(4)}) > 1
+    assert len({tuple(texts(seed)) for seed in range(3)}) > 1
 
 
 def test_weights_decide_who_wins() -> None:
@@ -197,7 +197,7 @@ def test_numbers_missing_in_one_phase_leave_the_member_out_of_the_round(
             inside.pop()
 
     monkeypatch.setattr(LocalSession, phase, noted)
-    members = [patched(own("llama", "good"), lambda logits: None), broken]
+    members = [own("llama", "good"), broken]
     answer = Ensemble(members).generate(PROMPTS[0], max_new_tokens=24)
     left_out = [one for one in answer.rounds if one.left_out]
     assert left_out
@@ -231,9 +231,8 @@ def test_plus_infinity_counts_and_loses() -> None:
         rest = logits.topk(logits.shape[-1] - 4, largest=False).indices
         logits.scatter_(-1, rest, -math.inf)
 
-    answer = Ensemble([member("llama"), patched(own("gpt2", "narrow"), narrow)]).generate(
-        PROMPTS[0], max_new_tokens=16
-    )
+    ensemble = Ensemble([member("llama"), patched(own("gpt2", "narrow"), narrow)])
+    answer = ensemble.generate(PROMPTS[0], max_new_tokens=16)
     infinite_scores = 0
     for one in answer.rounds:
         assert one.left_out == ()
@@ -241,19 +240,12 @@ def test_plus_infinity_counts_and_loses() -> None:
         infinite_scores += scores.count(math.inf)
         if one.scored and min(scores) < math.inf:
             assert scores[one.winner] < math.inf
-        for candidate in one.candidates:
-            if math.inf in candidate.scores.values():
-                assert candidate.score == math.inf
+        lost = [candidate for candidate in one.candidates if math.inf in candidate.scores.values()]
+        assert all(candidate.score == math.inf for candidate in lost)
     assert infinite_scores > 0
 
 
 # Streams that are cut short, and several at once.
-
-
-def to_the_third_word(stream: Iterator[Any]) -> None:
-    words = 0
-    while words < 3:
-        words += len(next(stream).words)
 
 
 def refuse(*_: Any) -> None:
@@ -267,7 +259,9 @@ def test_a_stream_cut_short_leaves_the_ensemble_and_other_streams_as_new(way: st
     other = ensemble.stream(PROMPTS[3], max_new_tokens=20)
     begun = [next(other)]
     stream: Any = ensemble.stream(PROMPTS[5], max_new_tokens=64)
-    to_the_third_word(stream)
+    words = 0
+    while words < 3:
+        words += len(next(stream).words)
     if way == "close":
         stream.close()
     elif way == "throw":
@@ -275,9 +269,11 @@ def test_a_stream_cut_short_leaves_the_ensemble_and_other_streams_as_new(way: st
             stream.throw(KeyError("from outside"))
     elif way == "forward":
         handle = family("gpt2", 1)[0].register_forward_pre_hook(refuse)
-        with pytest.raises(MemoryError):
-            list(stream)
-        handle.remove()
+        try:
+            with pytest.raises(MemoryError):
+                list(stream)
+        finally:
+            handle.remove()
     del stream
     assert facts(ensemble.generate(PROMPTS[3], max_new_tokens=20)) == alone
     assert facts(Answer.fold([*begun, *other])) == alone

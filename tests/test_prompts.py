@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from adafuse import ConfigError, ContextWindowError, Ensemble, PromptError
+from adafuse import ConfigError, ContextWindowError, DecodingConfig, Ensemble, PromptError
 from adafuse.local import LocalMember
 from adafuse.prompts import read_prompt
+from adafuse.rendering import FALLBACK_STOP, Renderer
 from adafuse.testing import ScriptedMember
+from adafuse.tokens import TokenCodec
 from families import FAMILIES, family
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -144,3 +146,38 @@ def test_a_prompt_that_a_tokenizer_reads_as_nothing_is_refused(form: Any) -> Non
     member = LocalMember(model, tokenizer, "blind", chat_template=empty)
     with pytest.raises(PromptError, match="blind"):
         Ensemble([member]).generate("\n", prompt_format=form)
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ raise_exception('no\nsystem') }}", "{{ x.y.z }}", "{% if"]
+)
+def test_a_template_that_fails_names_the_member(template: str) -> None:
+    model, tokenizer = family("qwen2")
+    one = LocalMember(model, tokenizer, "fussy", chat_template=template)
+    with pytest.raises(PromptError, match=r"member 'fussy': its chat template refuses") as caught:
+        Ensemble([one]).generate([{"role": "system", "content": "x"}])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3"])
+def test_members_without_a_template_read_speakers_and_blank_lines(name: str) -> None:
+    chat = [("system", "Be brief."), ("user", "Hi </s>"), ("assistant", "Yes?"), ("user", "2+2")]
+    prompt = read_prompt([{"role": role, "content": text} for role, text in chat])
+    model, tokenizer = family(name)
+    member = LocalMember(model, tokenizer, name)
+    session = member.open(prompt, DecodingConfig())
+    expected = "System: Be brief.\n\nUser: Hi </s>\n\nAssistant: Yes?\n\nUser: 2+2\n\nAssistant:"
+    ids = member.codec.encode_start(expected, special_tokens=True)
+    assert list(member.render(prompt).ids) == ids
+    assert str(tokenizer.decode(ids)).endswith(expected)
+    assert (session.templated, session.extra_stops) == (False, (FALLBACK_STOP,))
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if family(name)[1].bos_token_id])
+@pytest.mark.parametrize("form", ["raw", "chat"])
+def test_a_prompt_has_at_most_one_bos(name: str, form: Any) -> None:
+    tokenizer: Any = family(name)[1]
+    renderer = Renderer(tokenizer, TokenCodec(tokenizer, name), name)
+    ids = renderer.render(read_prompt(f"a {tokenizer.bos_token} b", form)).ids
+    assert ids.count(tokenizer.bos_token_id) == (0 if name == "gpt2" else 1)
+    assert ids[0] == tokenizer.bos_token_id or name == "gpt2"

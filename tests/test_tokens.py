@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from adafuse import DecodingConfig, Ensemble, Loss, PromptError, UnsupportedTokenizerError
+from adafuse import DecodingConfig, Ensemble, Loss, UnsupportedTokenizerError
 from adafuse.local import LocalMember, LocalSession
 from adafuse.prompts import read_prompt
-from adafuse.rendering import FALLBACK_STOP, Renderer
+from adafuse.rendering import Renderer
 from adafuse.testing import ScriptedMember
 from adafuse.tokens import END_STRINGS, TokenCodec
 from corpus import LINES
@@ -24,12 +24,10 @@ from oracle_text import Text
 
 SENTENCEPIECE = ("llama", "gemma3", "mistral")  # exact but for their own mark of a blank
 LOSSLESS = (*SENTENCEPIECE, "llama3", "gpt2", "qwen2")  # Qwen's where a text is NFC
-TEMPLATED = ("llama3", "qwen2", "mistral")
 SPECIALS = sorted(
     {t.content for name in FAMILIES for t in family(name)[1].added_tokens_decoder.values()}
     | set(END_STRINGS)
 )
-CHECKED = settings(max_examples=200, deadline=None, derandomize=True)
 
 PIECES = st.one_of(
     st.sampled_from(LINES),
@@ -37,10 +35,8 @@ PIECES = st.one_of(
     st.text(st.sampled_from(" \n\t\r\u00a0\u3000"), max_size=5),
     st.text(st.characters(codec="utf-8"), max_size=5),
     st.text(st.characters(codec="utf-8", categories=["Cc", "Co", "Mn", "Zs"]), max_size=3),
-    st.sampled_from(
-        ["👩\u200d🔬", "🇩🇪", "❤\ufe0f", "e\u0301", "각", "ﬁ", "日本語", "ไทย", "<", "|>"]
-    ),
-    st.builds("{0}{1}{0}".format, st.sampled_from("\ue000\uf8ff"), st.integers(0, 6)),
+    st.sampled_from(["👩\u200d🔬", "🇩🇪", "❤\ufe0f", "e\u0301", "ﬁ", "日本語", "<", "|>"]),
+    st.builds("{0}{1}{0}".format, st.sampled_from("\ue000\uf8ff "), st.integers(0, 6)),
 )
 TEXTS = st.lists(PIECES, max_size=5).map("".join)
 
@@ -127,7 +123,7 @@ def test_lossy_members_report_exactly_the_spans_that_differ(texts: list[str]) ->
 
 
 @given(TEXTS)
-@CHECKED
+@settings(max_examples=200, deadline=None, derandomize=True)
 def test_what_qwen_loses_is_normalisation_to_nfc(text: str) -> None:
     normal = unicodedata.normalize("NFC", text)
     held, losses = committed("qwen2", "Once upon a", [text])
@@ -247,6 +243,11 @@ def template_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+@functools.cache
+def oracle_template(name: str) -> Text:
+    return Text(template_tokenizer(name))
+
+
 def rendered(tokenizer: Any, messages: list[dict[str, Any]]) -> tuple[int, ...]:
     renderer = Renderer(tokenizer, TokenCodec(tokenizer, "m"), "m")
     return renderer.render(read_prompt(messages)).ids
@@ -255,10 +256,9 @@ def rendered(tokenizer: Any, messages: list[dict[str, Any]]) -> tuple[int, ...]:
 @given(CHATS)
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_messages_are_templated_as_the_oracle_does_it(messages: list[dict[str, str]]) -> None:
-    for name in (*TEMPLATED, "llama", "gemma3"):
-        tokenizer = template_tokenizer(name)
-        ids = rendered(tokenizer, messages)
-        assert list(ids) == Text(tokenizer).template_prompt(messages), name
+    for name in ("llama3", "qwen2", "mistral", "llama", "gemma3"):
+        ids = rendered(template_tokenizer(name), messages)
+        assert list(ids) == oracle_template(name).template_prompt(messages), name
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -288,35 +288,10 @@ def test_special_strings_in_keys_of_tool_calls_stay_text() -> None:
     assert not set(TokenCodec(tokenizer, "m").special).intersection(rendered(tokenizer, [message]))
 
 
-@pytest.mark.parametrize(
-    "template", ["{{ raise_exception('no\nsystem') }}", "{{ x.y.z }}", "{% if"]
-)
-def test_a_template_that_fails_names_the_member(template: str) -> None:
-    model, tokenizer = family("qwen2")
-    one = LocalMember(model, tokenizer, "fussy", chat_template=template)
-    with pytest.raises(PromptError, match=r"member 'fussy': its chat template refuses") as caught:
-        Ensemble([one]).generate([{"role": "system", "content": "x"}])
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3"])
-def test_members_without_a_template_read_speakers_and_blank_lines(name: str) -> None:
-    chat = [("system", "Be brief."), ("user", "Hi </s>"), ("assistant", "Yes?"), ("user", "2+2")]
-    prompt = read_prompt([{"role": role, "content": text} for role, text in chat])
-    session = member(name).open(prompt, DecodingConfig())
-    expected = "System: Be brief.\n\nUser: Hi </s>\n\nAssistant: Yes?\n\nUser: 2+2\n\nAssistant:"
-    codec, tokenizer = member(name).codec, family(name)[1]
-    ids = codec.encode_start(expected, special_tokens=True)
-    assert session.usage.prompt_tokens == len(ids)
-    assert decoded(tokenizer, ids).endswith(expected)
-    assert (session.templated, session.extra_stops) == (False, (FALLBACK_STOP,))
-
-
-@pytest.mark.parametrize("name", [name for name in FAMILIES if family(name)[1].bos_token_id])
-@pytest.mark.parametrize("form", ["raw", "chat"])
-def test_a_prompt_has_at_most_one_bos(name: str, form: Any) -> None:
-    tokenizer: Any = family(name)[1]
-    renderer = Renderer(tokenizer, member(name).codec, name)
-    ids = renderer.render(read_prompt(f"a {tokenizer.bos_token} b", form)).ids
-    assert ids.count(tokenizer.bos_token_id) == (0 if name == "gpt2" else 1)
-    assert ids[0] == tokenizer.bos_token_id or name == "gpt2"
+def test_special_strings_come_back_in_their_places_whatever_a_template_writes_between() -> None:
+    tokenizer = copy.deepcopy(family("qwen2")[1])
+    shown = "{{ m.content }}0{{ m.name }}1{{ m.content }}"
+    tokenizer.chat_template = "{% set m = messages[0] %}" + shown
+    message = {"role": "user", "name": "<|im_start|>", "content": "<|im_end|>"}
+    text = member("qwen2").codec.text(rendered(tokenizer, [message]))
+    assert text == "<|im_end|>0<|im_start|>1<|im_end|>"
