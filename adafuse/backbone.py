@@ -84,6 +84,7 @@ class Backbone:
         self._lock = threading.Lock()  # sessions in several threads take turns
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         text = model.config.get_text_config(decoder=True)
+        self.vocabulary: int = text.vocab_size
         self.window: int | None = getattr(text, "max_position_embeddings", None)
         generation = getattr(model, "generation_config", None) or model.config
         self.generation_eos: int | list[int] | None = getattr(generation, "eos_token_id", None)

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from adafuse.backbone import Backbone
 from adafuse.config import DecodingConfig
 from adafuse.drafting import Drafter
-from adafuse.errors import ContextWindowError
+from adafuse.errors import ContextWindowError, UnsupportedTokenizerError
 from adafuse.events import Loss, MemberUsage
 from adafuse.member import Draft, Drafts
 from adafuse.probe import prepare
@@ -58,6 +58,11 @@ class LocalMember:
         self.weight = weight
         self.backbone = model if isinstance(model, Backbone) else prepare(model, name)
         self.tokenizer = tokenizer
+        if tokenizer.vocab_size > self.backbone.vocabulary:
+            raise UnsupportedTokenizerError(
+                f"member {name!r}: its tokenizer has {tokenizer.vocab_size} ids but its model "
+                f"{self.backbone.vocabulary}; they do not belong together"
+            )
         self.codec = TokenCodec(tokenizer, name)
         self.end_ids = self.codec.end_ids(self.backbone.generation_eos)
         self._renderer = Renderer(tokenizer, self.codec, name, chat_template, chat_template_kwargs)

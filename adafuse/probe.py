@@ -52,7 +52,7 @@ def prepare(model: PreTrainedModel, name: str) -> Backbone:
 
 def _tree_error(backbone: Backbone) -> float:
     """Mean error of the logits over their spread, the larger of two branches."""
-    size = backbone.model.config.get_text_config(decoder=True).vocab_size
+    size = backbone.vocabulary
     prefix, *branches = [[(7 * i + j) % size for i in range(1, 4)] for j in (3, 5, 11)]
     tree = TokenTree(backbone)
     tree.append(prefix)

@@ -26,9 +26,10 @@ class Prompt:
     Attributes:
         messages: the conversation; a bare string is one user message.
         text: the bare string, or None for a conversation.
-        format: how members read a bare string. "raw": as text to be completed. "auto": members
-            with a chat template read one user message, the others the text. "chat": one user
-            message everywhere. Conversations are always "chat".
+        format: how members read a bare string. "raw": as text to be completed; strings of special
+            tokens stay text, so a prompt rendered elsewhere is better given as messages. "auto":
+            members with a chat template read one user message, the others the text. "chat": one
+            user message everywhere. Conversations are always "chat".
     """
 
     messages: tuple[dict[str, Any], ...]

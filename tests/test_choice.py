@@ -19,7 +19,7 @@ WORDS = st.lists(st.sampled_from(["a", " b", " ", "bc", "c"]), max_size=3).map(t
 DRAFTS = st.lists(st.builds(Draft, WORDS, st.booleans()), max_size=4)
 MEMBERS = st.lists(DRAFTS, min_size=1, max_size=4)
 SCORES = st.one_of(st.floats(0, 50), st.sampled_from([0.0, 1.0, 2.0, math.inf]))
-WEIGHTS = st.one_of(st.floats(0, 10), st.sampled_from([0.0, 1.0]))
+WEIGHTS = st.one_of(st.floats(1e-3, 10), st.sampled_from([0.0, 1.0]))
 
 
 @given(MEMBERS)

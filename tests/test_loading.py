@@ -151,6 +151,14 @@ def test_a_model_that_reads_a_tree_wrongly_is_refused() -> None:
         LocalMember(model, tokenizer, "bloom")
 
 
+def test_a_tokenizer_of_another_model_is_refused() -> None:
+    model, _ = family("gpt2")
+    tokenizer = family("llama")[1]
+    assert tokenizer.vocab_size > model.config.vocab_size
+    with pytest.raises(UnsupportedTokenizerError, match="do not belong together"):
+        LocalMember(model, tokenizer, "mixed")
+
+
 def test_wordpiece_is_refused_with_the_reason() -> None:
     model, _ = family("gpt2")
     with pytest.raises(UnsupportedTokenizerError, match="WordPiece tokenizer drops whitespace"):
