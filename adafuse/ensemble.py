@@ -39,6 +39,9 @@ class Ensemble:
         self.members = tuple(members)
         self.config = config or DecodingConfig()
 
+    def __repr__(self) -> str:
+        return f"Ensemble({', '.join(member.name for member in self.members)})"
+
     @classmethod
     def load(
         cls,
