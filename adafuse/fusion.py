@@ -171,8 +171,7 @@ class _Fusion:
 
     def _commit(self, winner: Candidate) -> tuple[str, FinishReason | None]:
         """Commit the winner, cut to what fits; return the text and why the answer ends, if so."""
-        text = self._fit(winner)
-        cut = text != winner.text
+        text, cut = self._fit(winner)
         for session in self._sessions.values():
             session.commit(text, winner.ends and not cut)
         if winner.ends and not cut:
@@ -186,18 +185,21 @@ class _Fusion:
         """How many tokens the first member may still commit."""
         return self._config.max_new_tokens - self._first.usage.committed_tokens
 
-    def _fit(self, winner: Candidate) -> str:
-        """Cut the winner until it fits the token budget and every member's window."""
-        text = winner.text
-        while True:
-            before = text
+    def _fit(self, winner: Candidate) -> tuple[str, bool]:
+        """Cut the winner until it fits the token budget and every member's window.
+
+        Returns its text and whether it was cut.
+        """
+        text, cut, again = winner.text, False, True
+        while again:
+            again = False
             for session in self._sessions.values():
                 limit = session.room
                 if session is self._first:
                     limit = min(limit, self._budget())
-                text = session.fit(text, winner.ends and text == winner.text, limit)
-            if text == before:
-                return text
+                text, shorter = session.fit(text, winner.ends and not cut, limit)
+                cut, again = cut or shorter, again or shorter
+        return text, cut
 
 
 def _cut_words(words: Sequence[str], length: int) -> tuple[str, ...]:

@@ -172,24 +172,22 @@ class LocalSession:
                 self._left_out += 1
             return scores
 
-    def fit(self, text: str, ends: bool, limit: int) -> str:
-        """Cut `text` to what fits in `limit` tokens; see `adafuse.member.Session`."""
+    def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
+        """Cut a candidate to what fits in `limit` tokens; see `adafuse.member.Session`."""
         ids = self._ids(text, ends)
         if len(ids) <= limit:
-            return text
+            return text, False
         kept = self._codec.whole_prefix(ids[: max(limit, 0)])
         cut = self._codec.text(kept)
         if self._stripped:
             cut = cut.lstrip(" ")
         if text.startswith(cut):
             self._drafted[cut, False] = tuple(kept)
-            return cut
+            return cut, True
         # A lossy member reads something else: the longest beginning whose rendering fits.
-        return next(
-            text[:length]
-            for length in range(len(text) - 1, -1, -1)
-            if len(self._ids(text[:length], False)) <= limit
-        )
+        lengths = range(len(text) - 1, -1, -1)
+        fitting = (n for n in lengths if len(self._ids(text[:n], False)) <= limit)
+        return text[: next(fitting)], True
 
     def commit(self, text: str, ends: bool) -> None:
         """Append the ids of `text`; keys and values of those already read are kept."""

@@ -82,10 +82,11 @@ class Session(Protocol):
         NaN where it is not a number; None where the member reads the text as no tokens.
         """
 
-    def fit(self, text: str, ends: bool, limit: int) -> str:
+    def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
         """Cut a candidate to this member's ids that fit in `limit` tokens.
 
-        Back to a whole character. The text is returned as it is if all of them fit.
+        Returns its text, back to a whole character, and whether it was cut; a candidate that was
+        does not end. A text can stay the same where ids of a stripped blank go.
         """
 
     def commit(self, text: str, ends: bool) -> None:

@@ -119,9 +119,9 @@ class ScriptedSession:
         wrong = count - min(same, count - 1)
         return self._member.nll + 10 * wrong / count
 
-    def fit(self, text: str, ends: bool, limit: int) -> str:
+    def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
         """Cut to `limit` characters."""
-        return text[: max(limit, 0)]
+        return text[: max(limit, 0)], len(text) > limit
 
     def commit(self, text: str, ends: bool) -> None:
         """Append the text."""

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-import adafuse.fusion
 from adafuse import Candidate, Ensemble
 from adafuse.choice import choose, mean_score, pool
 from adafuse.member import Draft
@@ -136,7 +135,7 @@ class Counted(random.Random):
 def test_an_answer_draws_once_for_each_scored_round(
     second: str, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adafuse.fusion.random, "Random", Counted)
+    monkeypatch.setattr("adafuse.fusion.random.Random", Counted)
     monkeypatch.setattr(Counted, "drawn", 0)
     monkeypatch.setattr(Counted, "made", 0)
     members = [

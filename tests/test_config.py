@@ -116,12 +116,12 @@ def test_an_unknown_setting_that_is_like_no_other_lists_all() -> None:
 
 
 def test_good_values_are_kept_and_given_one_form() -> None:
-    config = DecodingConfig(
+    config = DecodingConfig().override(
         margin_threshold=1, weights=[1, 0, 2.5], stop=["a", "b", "a"], seed=-1, temperature=0
     )
     assert config.weights == (1.0, 0.0, 2.5)
     assert config.stop == ("a", "b")
-    assert DecodingConfig(stop="end").stop == ("end",)
+    assert DecodingConfig().override(stop="end").stop == ("end",)
     assert DecodingConfig().override(stop=None).stop == ()
     assert DecodingConfig(margin_threshold=0, repetition_penalty=0.5).branches == 3
 

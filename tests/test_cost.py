@@ -203,20 +203,20 @@ def test_the_cache_after_a_commit_is_that_of_a_plain_forward(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the sliding windows too: Gemma's is 8 tokens here and Mistral's 12."""
-    first = own(name)
+    first, lengths = own(name), []
     watch = Watch(monkeypatch)
     model: Any = first.backbone.model
-    lengths = []
 
     def compare(tree: TokenTree) -> None:
+        plain: Any = DynamicCache()  # without a config it keeps all states
         if tree._backbone is not first.backbone:
             return
         lengths.append(tree.length)
-        plain = DynamicCache()  # without a config it keeps all states
         with torch.inference_mode():
             ids = torch.tensor([watch.held[tree][: tree.length]])
             model(input_ids=ids, past_key_values=plain, use_cache=True)
-        for ours, theirs in zip(tree._cache.layers, plain.layers, strict=True):
+        layers: list[Any] = tree._cache.layers
+        for ours, theirs in zip(layers, plain.layers, strict=True):
             torch.testing.assert_close(ours.keys, theirs.keys, atol=1e-4, rtol=0)
             torch.testing.assert_close(ours.values, theirs.values, atol=1e-4, rtol=0)
 
@@ -229,11 +229,11 @@ STALLS = re.compile(r"aten\.(_local_scalar_dense|nonzero|equal|is_nonzero|masked
 READS = ("to", "tolist", "item", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__")
 
 
-class Transfers(TorchDispatchMode):
+class Transfers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what a GPU would have to wait for, outside the model's own forward."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.forwards = self.copies = self.inside = 0
         self.copied: list[torch.Tensor] = []
         self.stalls: list[str] = []

@@ -181,3 +181,22 @@ def test_a_prompt_has_at_most_one_bos(name: str, form: Any) -> None:
     ids = renderer.render(read_prompt(f"a {tokenizer.bos_token} b", form)).ids
     assert ids.count(tokenizer.bos_token_id) == (0 if name == "gpt2" else 1)
     assert ids[0] == tokenizer.bos_token_id or name == "gpt2"
+
+
+def test_blanks_that_a_chat_answer_leaves_out_count_as_tokens_of_the_limit() -> None:
+    model, tokenizer = FAMILIES["qwen2"]()
+    member = LocalMember(model, tokenizer, "blank")
+    blank = member.codec.encode(" ")[0]
+    forward: Any = model.forward
+    says = iter([blank, blank, tokenizer.eos_token_id])
+
+    def two_blanks(*args: Any, **kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        output.logits[...] = 0.0
+        output.logits[..., next(says)] = 99.0
+        return output
+
+    model.forward = two_blanks
+    answer = Ensemble([member]).generate(user("x"), max_new_tokens=1)
+    assert answer.text == ""
+    assert answer.usage["blank"].committed_tokens <= 1

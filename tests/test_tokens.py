@@ -178,7 +178,7 @@ def test_wordpiece_is_refused_with_the_reason() -> None:
 
 def test_tokenizers_without_a_fast_backend_are_refused() -> None:
     nothing: Any = SimpleNamespace(backend_tokenizer=None)
-    for tokenizer in (ByT5Tokenizer(), nothing):  # type: ignore[no-untyped-call]
+    for tokenizer in (ByT5Tokenizer(), nothing):
         with pytest.raises(UnsupportedTokenizerError, match=r"'slow'.*no fast tokenizers backend"):
             TokenCodec(tokenizer, "slow")
 
