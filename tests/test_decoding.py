@@ -144,9 +144,6 @@ def test_weights_decide_who_wins() -> None:
     assert len(texts) > 1
 
 
-# Logits that are no numbers.
-
-
 def patched(one: LocalMember, change: Callable[[torch.Tensor], None]) -> LocalMember:
     """The member with its logits changed in place; its model is its own."""
     model: Any = one.backbone.model
@@ -245,9 +242,6 @@ def test_plus_infinity_counts_and_loses() -> None:
         lost = [candidate for candidate in one.candidates if math.inf in candidate.scores.values()]
         assert all(candidate.score == math.inf for candidate in lost)
     assert infinite_scores > 0
-
-
-# Streams that are cut short, and several at once.
 
 
 def refuse(*_: Any) -> None:
