@@ -49,6 +49,15 @@ class Layout:
                 f"member {name!r}: {model.__name__} keeps a recurrent state, which cannot be "
                 "taken back after a draft; use an attention-only model"
             )
+        # GPT-Neo's local layers and ALiBi count cache slots, which in a tree are not positions.
+        local = "local" in (getattr(config, "attention_layers", None) or ())
+        alibi = config.model_type in ("bloom", "mpt") or getattr(config, "alibi", False)
+        if local or alibi:
+            raise UnsupportedModelError(
+                f"member {name!r}: {model.__name__} derives its "
+                f"{'local windows' if local else 'ALiBi biases'} from cache slots, which are not "
+                "positions in a token tree; use a model with position ids and plain masks"
+            )
         if strange := [kind for kind in kinds if kind not in (FULL, SLIDING)]:
             raise UnsupportedModelError(
                 f"member {name!r}: {model.__name__} has {', '.join(strange)} layers, which "

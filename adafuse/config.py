@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -184,6 +185,9 @@ class MemberSpec:
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("model", "tokenizer"):
+            if isinstance(getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(getattr(self, name)))
         # A torch.dtype or torch.device is as good as its name, and torch is not imported here.
         for name in ("dtype", "device"):
             if type(getattr(self, name)).__module__ == "torch":
@@ -212,8 +216,8 @@ def as_spec(member: str | Mapping[str, Any] | MemberSpec) -> MemberSpec:
     """
     if isinstance(member, MemberSpec):
         return member
-    if isinstance(member, str):
-        return MemberSpec(member)
+    if isinstance(member, str | os.PathLike):
+        return MemberSpec(os.fspath(member))
     if isinstance(member, Mapping):
         refuse_unknown("member field", member, [f.name for f in fields(MemberSpec)])
         if "model" not in member:

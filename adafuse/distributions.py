@@ -116,7 +116,7 @@ def _pack(
     """
     shaped = rows if penalty is None else penalty.apply(rows)
     normalizer = rows.logsumexp(-1, keepdim=True)
-    ends = [token for token in end_ids if token < rows.shape[-1]]
+    ends = [token for token in end_ids if 0 <= token < rows.shape[-1]]
     end = (
         rows[:, ends].logsumexp(-1, keepdim=True)
         if ends

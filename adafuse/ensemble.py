@@ -66,9 +66,12 @@ class Ensemble:
         from adafuse.loading import load_members  # torch is imported when a model is loaded
 
         config = DecodingConfig().override(**settings)
-        if isinstance(models, str | Mapping | MemberSpec) or not 1 <= len(models) <= MAX_MEMBERS:
+        listed = isinstance(models, list | tuple)
+        if not listed or not 1 <= len(models) <= MAX_MEMBERS:
             raise ConfigError(f"models must be a list of 1 to {MAX_MEMBERS} members")
         specs = [as_spec(model) for model in models]
+        if config.weights is not None and len(config.weights) != len(specs):
+            raise ConfigError(f"weights has {len(config.weights)} numbers for {len(specs)} members")
         return cls(load_members(specs, device=device, dtype=dtype), config)
 
     def stream(

@@ -11,7 +11,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +83,23 @@ def load_members(
         ConfigError: a device or dtype that does not exist.
         LoadError: see `adafuse.errors`; the message names the member.
     """
+    specs = [
+        replace(
+            spec,
+            dtype=spec.dtype if spec.dtype is not None else dtype,
+            device=spec.device if spec.device is not None or spec.device_map else device,
+        )
+        for spec in specs
+    ]
     names = _names(specs)
     sources = [_source(spec, spec.model) for spec in specs]  # refuse all before loading any
-    plans = [_placement(spec, device, dtype) for spec in specs]
+    tokenizers = [_tokenizer_source(spec, own) for spec, own in zip(specs, sources, strict=True)]
+    plans = [_placement(spec) for spec in specs]
     members = []
-    for name, spec, source, placement in zip(names, specs, sources, plans, strict=True):
+    rows = zip(names, specs, sources, tokenizers, plans, strict=True)
+    for name, spec, source, tokens, placement in rows:
         with _loading, _explained(name, spec):
             backbone = _backbone(name, spec, source, placement)
-            tokens = _source(spec, spec.tokenizer) if spec.tokenizer else source
             tokenizer = AutoTokenizer.from_pretrained(
                 tokens.place, **tokens.arguments, **spec.tokenizer_kwargs
             )
@@ -131,16 +140,16 @@ def _source(spec: MemberSpec, model: str) -> _Source:
             raise ModelNotFoundError(
                 f"{model!r} is a file but no GGUF file; name the folder that holds the model"
             )
-        return _Source(str(path.parent), True, path.name, *rest)
+        return _Source(str(path.resolve().parent), True, path.name, *rest)
     if path.is_dir():
         _refuse_pickles(path, model)
         ggufs = sorted(path.glob("*.gguf"))
         if not (path / "config.json").exists():
             if len(ggufs) == 1:
-                return _Source(str(path), True, ggufs[0].name, *rest)
+                return _Source(str(path.resolve()), True, ggufs[0].name, *rest)
             found = "several GGUF files" if ggufs else "neither a config.json nor a GGUF file"
             raise ModelNotFoundError(f"folder {model!r} holds {found}; name the one to load")
-        return _Source(str(path), True, None, *rest)
+        return _Source(str(path.resolve()), True, None, *rest)
     repository, _, file = model.rpartition("/")
     if file.lower().endswith(".gguf") and repository.count("/") >= 1 and not path.is_absolute():
         owner, name, *folders = repository.split("/")
@@ -150,6 +159,16 @@ def _source(spec: MemberSpec, model: str) -> _Source:
             f"no model at {model!r}: there is no such folder or file, and it is no hub id"
         )
     return _Source(model, False, None, *rest)
+
+
+def _tokenizer_source(spec: MemberSpec, own: _Source) -> _Source:
+    """Where the tokenizer is read from; `revision` is the model's, not another repository's."""
+    if spec.tokenizer is None:
+        return own
+    folder = Path(spec.tokenizer).expanduser()
+    if folder.is_dir() and not any(folder.glob("*.gguf")):
+        return _Source(str(folder.resolve()), True, None, None, spec.trust_remote_code)
+    return replace(_source(spec, spec.tokenizer), revision=None)
 
 
 def _refuse_unreachable(source: _Source) -> None:
@@ -189,17 +208,19 @@ def _refuse_pickles(folder: Path, model: str) -> None:
         )
 
 
-def _placement(spec: MemberSpec, device: str | None, dtype: str | None) -> dict[str, Any]:
+def _placement(spec: MemberSpec) -> dict[str, Any]:
     """Keyword arguments of `from_pretrained` that say where and how wide the weights are."""
-    wanted = spec.device or device
+    wanted = spec.device
     if wanted is None:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         target = torch.device(wanted)
     except RuntimeError:
         raise ConfigError(f"member {spec.model!r}: there is no device {wanted!r}") from None
+    if target.type == "cuda" and spec.device_map is None and not torch.cuda.is_available():
+        raise ConfigError(f"member {spec.model!r}: there is no CUDA device here for {wanted!r}")
     on_cpu = target.type == "cpu" and spec.device_map is None
-    width = spec.dtype or dtype or ("float32" if on_cpu else "auto")
+    width = spec.dtype or ("float32" if on_cpu else "auto")
     if width != "auto" and not isinstance(getattr(torch, width, None), torch.dtype):
         raise ConfigError(f"member {spec.model!r}: there is no dtype {width!r}, such as 'bfloat16'")
     placement: dict[str, Any] = {"dtype": width if width == "auto" else getattr(torch, width)}
@@ -243,19 +264,23 @@ def _model(
     arguments = {**source.arguments, **placement}
     if not source.gguf:
         arguments["use_safetensors"] = True
+    arguments["output_loading_info"] = True
+    read: Any = AutoModelForCausalLM.from_pretrained
     attention = spec.attn_implementation
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source.place, attn_implementation=attention, **arguments
-        )
+        model, info = read(source.place, attn_implementation=attention, **arguments)
     except ValueError as error:
         if attention == "eager" or "scaled_dot_product_attention" not in str(error):
             raise
         warnings.warn(f"member {name!r} has no sdpa attention; using 'eager'", stacklevel=2)
-        model = AutoModelForCausalLM.from_pretrained(
-            source.place, attn_implementation="eager", **arguments
+        model, info = read(source.place, attn_implementation="eager", **arguments)
+    if missing := sorted(info["missing_keys"]):  # they would be random numbers
+        raise LoadError(
+            f"member {name!r} ({spec.model}): the checkpoint lacks {len(missing)} weights of its "
+            f"architecture, such as {missing[0]}"
         )
-    return model
+    found: PreTrainedModel = model
+    return found
 
 
 @contextmanager

@@ -159,6 +159,10 @@ class TokenCodec:
     def _check(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """Refuse a tokenizer whose decoding is not the joining of bytes: nothing could be exact."""
         anchor = self.encode("x: ") or self.encode("x")
+        if not anchor:
+            raise UnsupportedTokenizerError(
+                f"member {self._name!r}: its tokenizer is empty; are its files there?"
+            )
         for probe in _PROBES:
             ids = [t for t in self.encode(probe) if t not in self.special]
             theirs = _decode(tokenizer, [*anchor, *ids]).removeprefix(_decode(tokenizer, anchor))

@@ -1,12 +1,22 @@
 """Loading members from folders: what is shared, what is refused and why."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import BloomConfig, BloomForCausalLM, MambaConfig, T5Config
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    MambaConfig,
+    MptConfig,
+    MptForCausalLM,
+    T5Config,
+)
 
 from adafuse import (
     ConfigError,
@@ -163,3 +173,49 @@ def test_wordpiece_is_refused_with_the_reason() -> None:
     model, _ = family("gpt2")
     with pytest.raises(UnsupportedTokenizerError, match="WordPiece tokenizer drops whitespace"):
         LocalMember(model, wordpiece_tokenizer(), "bert")
+
+
+@pytest.mark.parametrize("kind", ["gpt_neo", "mpt"])
+def test_windows_and_biases_made_from_cache_slots_are_refused(kind: str) -> None:
+    _, tokenizer = family("gpt2")
+    size = len(tokenizer)
+    model: Any
+    if kind == "gpt_neo":
+        layers = [[["global", "local"], 1]]
+        model = GPTNeoForCausalLM(
+            GPTNeoConfig(vocab_size=size, hidden_size=32, num_layers=2, num_heads=4,
+                         attention_types=layers, window_size=64)
+        )  # fmt: skip
+    else:
+        model = MptForCausalLM(MptConfig(vocab_size=size, d_model=32, n_heads=4, n_layers=2))
+    with pytest.raises(UnsupportedModelError, match="cache slots"):
+        LocalMember(model, tokenizer, kind)
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "short"
+    shutil.copytree(folders["llama"], folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["num_hidden_layers"] += 1
+    config.pop("layer_types", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(LoadError, match=r"lacks \d+ weights"):
+        Ensemble.load([str(folder)])
+
+
+def test_paths_torch_dtypes_and_tokenizer_folders_are_taken(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    family("gpt2")[1].save_pretrained(tmp_path)
+    spec = MemberSpec(folders["gpt2"], tokenizer=tmp_path)  # type: ignore[arg-type]
+    members = Ensemble.load([spec, folders["gpt2"]], dtype=torch.bfloat16).members  # type: ignore[arg-type,list-item]
+    backbones = [member.backbone for member in members if isinstance(member, LocalMember)]
+    assert backbones[0] is backbones[1]
+    assert backbones[0].model.dtype is torch.bfloat16
+
+
+def test_weights_are_counted_before_anything_is_loaded() -> None:
+    with pytest.raises(ConfigError, match="weights has 3 numbers for 2 members"):
+        Ensemble.load(["org/a", "org/b"], weights=[1, 2, 3])
