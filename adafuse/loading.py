@@ -215,10 +215,10 @@ def _placement(spec: MemberSpec) -> dict[str, Any]:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         target = torch.device(wanted)
-    except RuntimeError:
-        raise ConfigError(f"member {spec.model!r}: there is no device {wanted!r}") from None
-    if target.type == "cuda" and spec.device_map is None and not torch.cuda.is_available():
-        raise ConfigError(f"member {spec.model!r}: there is no CUDA device here for {wanted!r}")
+        if spec.device_map is None:
+            torch.empty(0, device=target)
+    except (RuntimeError, AssertionError):  # the latter from builds without that backend
+        raise ConfigError(f"member {spec.model!r}: there is no device {wanted!r} here") from None
     on_cpu = target.type == "cpu" and spec.device_map is None
     width = spec.dtype or ("float32" if on_cpu else "auto")
     if width != "auto" and not isinstance(getattr(torch, width, None), torch.dtype):
