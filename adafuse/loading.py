@@ -5,19 +5,15 @@ Nothing from a checkpoint is executed: no remote code unless asked for, no pickl
 
 from __future__ import annotations
 
-import re
 import threading
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
-from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -38,35 +34,13 @@ from adafuse.errors import (
 )
 from adafuse.local import LocalMember
 from adafuse.probe import prepare
+from adafuse.sources import Source, model_source, refuse_unreachable, tokenizer_source
 
 __all__ = ["load_members"]
-
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 # Members with the same checkpoint share its weights for as long as any of them is alive.
 _shared: weakref.WeakValueDictionary[tuple[str, ...], Backbone] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where `from_pretrained` reads from."""
-
-    place: str
-    is_local: bool
-    gguf: str | None
-    revision: str | None
-    trust_remote_code: bool
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        given: dict[str, Any] = {"trust_remote_code": self.trust_remote_code}
-        if self.gguf:
-            given["gguf_file"] = self.gguf
-        if self.revision:
-            given["revision"] = self.revision
-        return given
 
 
 def load_members(
@@ -92,8 +66,8 @@ def load_members(
         for spec in specs
     ]
     names = _names(specs)
-    sources = [_source(spec, spec.model) for spec in specs]  # refuse all before loading any
-    tokenizers = [_tokenizer_source(spec, own) for spec, own in zip(specs, sources, strict=True)]
+    sources = [model_source(spec, spec.model) for spec in specs]  # refuse all before loading any
+    tokenizers = [tokenizer_source(spec, own) for spec, own in zip(specs, sources, strict=True)]
     plans = [_placement(spec) for spec in specs]
     members = []
     rows = zip(names, specs, sources, tokenizers, plans, strict=True)
@@ -131,83 +105,6 @@ def _names(specs: Sequence[MemberSpec]) -> list[str]:
     return names
 
 
-def _source(spec: MemberSpec, model: str) -> _Source:
-    """Find the folder, file or repository, without touching a network."""
-    path = Path(model).expanduser()
-    rest = (spec.revision, spec.trust_remote_code)
-    if path.is_file():
-        if path.suffix.lower() != ".gguf":
-            raise ModelNotFoundError(
-                f"{model!r} is a file but no GGUF file; name the folder that holds the model"
-            )
-        return _Source(str(path.resolve().parent), True, path.name, *rest)
-    if path.is_dir():
-        _refuse_pickles(path, model)
-        ggufs = sorted(path.glob("*.gguf"))
-        if not (path / "config.json").exists():
-            if len(ggufs) == 1:
-                return _Source(str(path.resolve()), True, ggufs[0].name, *rest)
-            found = "several GGUF files" if ggufs else "neither a config.json nor a GGUF file"
-            raise ModelNotFoundError(f"folder {model!r} holds {found}; name the one to load")
-        return _Source(str(path.resolve()), True, None, *rest)
-    repository, _, file = model.rpartition("/")
-    if file.lower().endswith(".gguf") and repository.count("/") >= 1 and not path.is_absolute():
-        owner, name, *folders = repository.split("/")
-        return _Source(f"{owner}/{name}", False, "/".join([*folders, file]), *rest)
-    if not _HUB_ID.fullmatch(model) or model.startswith("."):
-        raise ModelNotFoundError(
-            f"no model at {model!r}: there is no such folder or file, and it is no hub id"
-        )
-    return _Source(model, False, None, *rest)
-
-
-def _tokenizer_source(spec: MemberSpec, own: _Source) -> _Source:
-    """Where the tokenizer is read from; `revision` is the model's, not another repository's."""
-    if spec.tokenizer is None:
-        return own
-    folder = Path(spec.tokenizer).expanduser()
-    if folder.is_dir() and not any(folder.glob("*.gguf")):
-        return _Source(str(folder.resolve()), True, None, None, spec.trust_remote_code)
-    return replace(_source(spec, spec.tokenizer), revision=None)
-
-
-def _refuse_unreachable(source: _Source) -> None:
-    """Fail at once where the hub has no such repository or cannot be reached.
-
-    Left to itself, the hub client tries for most of a minute.
-    """
-    file = source.gguf or "config.json"
-    if source.is_local or isinstance(
-        try_to_load_from_cache(source.place, file, revision=source.revision), str
-    ):
-        return
-    try:
-        get_hf_file_metadata(hf_hub_url(source.place, file, revision=source.revision))
-    except RepositoryNotFoundError:
-        raise ModelNotFoundError(
-            f"no model {source.place!r}: it is no folder here and no repository on the hub that "
-            "this machine may read"
-        ) from None
-    except HfHubHTTPError:
-        return  # a gated repository, or one without this file: loading says more
-    except Exception as error:
-        raise ModelNotFoundError(
-            f"no model {source.place!r}: it is no folder here, it is not in the local cache of the "
-            f"hub, and the hub cannot be reached ({type(error).__name__})"
-        ) from None
-
-
-def _refuse_pickles(folder: Path, model: str) -> None:
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-    if pickles:
-        raise UnsafeCheckpointError(
-            f"{model!r} holds only a pickle checkpoint ({pickles[0]}), and loading a pickle runs "
-            "code from it; convert it to safetensors with a tool you trust"
-        )
-
-
 def _placement(spec: MemberSpec) -> dict[str, Any]:
     """Keyword arguments of `from_pretrained` that say where and how wide the weights are."""
     wanted = spec.device
@@ -231,12 +128,12 @@ def _placement(spec: MemberSpec) -> dict[str, Any]:
     return placement
 
 
-def _backbone(name: str, spec: MemberSpec, source: _Source, placement: dict[str, Any]) -> Backbone:
+def _backbone(name: str, spec: MemberSpec, source: Source, placement: dict[str, Any]) -> Backbone:
     """The model of a specification, shared if it is in use already."""
     key = (repr(source), repr(sorted(placement.items())), spec.attn_implementation)
     backbone = _shared.get(key)
     if backbone is None:
-        _refuse_unreachable(source)
+        refuse_unreachable(source)
         config = AutoConfig.from_pretrained(source.place, **source.arguments)
         _refuse_architecture(name, config)
         model = _model(name, spec, source, placement)
@@ -259,7 +156,7 @@ def _refuse_architecture(name: str, config: PreTrainedConfig) -> None:
 
 
 def _model(
-    name: str, spec: MemberSpec, source: _Source, placement: dict[str, Any]
+    name: str, spec: MemberSpec, source: Source, placement: dict[str, Any]
 ) -> PreTrainedModel:
     arguments = {**source.arguments, **placement}
     if not source.gguf:
