@@ -6,6 +6,7 @@ Both are frozen dataclasses that check themselves when built. This module knows 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import sys
@@ -16,9 +17,18 @@ from typing import Any, Self
 
 from adafuse.errors import ConfigError
 
-__all__ = ["MAX_MEMBERS", "DecodingConfig", "MemberSpec", "as_spec", "refuse_unknown"]
+__all__ = [
+    "CONSTRAINTS",
+    "MAX_MEMBERS",
+    "DecodingConfig",
+    "MemberSpec",
+    "as_spec",
+    "refuse_unknown",
+]
 
 MAX_MEMBERS = 8
+CONSTRAINTS = ("json_schema", "regex", "choices", "grammar")
+"""Settings that say what an answer may be, of which at most one is given."""
 
 
 def refuse_unknown(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -70,6 +80,12 @@ class DecodingConfig:
         stop: strings that end the answer and are left out of it.
         max_new_tokens: the answer ends when the first member has committed this many tokens.
         repetition_penalty: as in transformers, over prompt, answer and drafted tokens; 1 is off.
+        json_schema: the answer is JSON that this schema accepts; a mapping or a Pydantic model.
+        regex: the whole answer matches it.
+        choices: the answer is one of these strings.
+        grammar: the answer is a sentence of this grammar, in llguidance's dialect of Lark.
+
+    At most one of the last four; they need the `constrained` extra.
 
     Raises:
         ConfigError: a value is out of range.
@@ -85,6 +101,10 @@ class DecodingConfig:
     stop: tuple[str, ...] = ()
     max_new_tokens: int = 256
     repetition_penalty: float = 1.0
+    json_schema: Mapping[str, Any] | None = None
+    regex: str | None = None
+    choices: tuple[str, ...] | None = None
+    grammar: str | None = None
 
     def __post_init__(self) -> None:
         _check_float("margin_threshold", self.margin_threshold, 0, 1)
@@ -101,6 +121,15 @@ class DecodingConfig:
         object.__setattr__(self, "stop", _stops(self.stop))
         if self.weights is not None:
             object.__setattr__(self, "weights", _weights(self.weights))
+        if self.json_schema is not None:
+            object.__setattr__(self, "json_schema", _schema(self.json_schema))
+        if self.choices is not None:
+            object.__setattr__(self, "choices", _choices(self.choices))
+        for name in ("regex", "grammar"):
+            _check_pattern(name, getattr(self, name))
+        given = [name for name in CONSTRAINTS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConfigError(f"give one of {', '.join(CONSTRAINTS)}, not {' and '.join(given)}")
 
     def override(self, **changes: Any) -> Self:
         """Return a copy with `changes`; raises ConfigError for unknown names or bad values."""
@@ -117,9 +146,44 @@ def _stops(stop: object) -> tuple[str, ...]:
     if "" in stops:
         raise ConfigError("stop holds an empty string, which would end every answer at once")
     for one in stops:
-        if any("\ud800" <= character <= "\udfff" for character in one):
-            raise ConfigError(f"stop {one!r} has a lone surrogate, which no answer can hold")
+        _refuse_surrogates("stop", one)
     return tuple(dict.fromkeys(stops))
+
+
+def _schema(schema: object) -> dict[str, Any]:
+    """A JSON schema as plain JSON values, a copy."""
+    describe = getattr(schema, "model_json_schema", None)  # of a Pydantic model
+    if isinstance(schema, type) and describe is not None:
+        schema = describe()
+    if not isinstance(schema, Mapping):
+        raise ConfigError(f"json_schema must be a mapping or a Pydantic model, not {_show(schema)}")
+    try:
+        copied: dict[str, Any] = json.loads(json.dumps(dict(schema), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"json_schema is not JSON: {error}") from None
+    return copied
+
+
+def _choices(choices: object) -> tuple[str, ...]:
+    listed = isinstance(choices, Sequence) and not isinstance(choices, str)
+    if not listed or not choices or not all(isinstance(one, str) and one for one in choices):  # type: ignore[attr-defined]
+        raise ConfigError(f"choices must be a list of non-empty strings, not {_show(choices)}")
+    for one in choices:  # type: ignore[attr-defined]
+        _refuse_surrogates("choices", one)
+    return tuple(dict.fromkeys(choices))  # type: ignore[call-overload]
+
+
+def _check_pattern(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{name} must be a non-empty string, not {_show(value)}")
+    _refuse_surrogates(name, value)
+
+
+def _refuse_surrogates(name: str, text: str) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ConfigError(f"{name} has a lone surrogate ({_show(text)}), which no answer can hold")
 
 
 def _weights(weights: object) -> tuple[float, ...]:

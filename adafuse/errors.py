@@ -10,18 +10,29 @@
     │   ├── UnsupportedModelError         an architecture that cannot take a token tree
     │   ├── UnsupportedTokenizerError     a tokenizer whose texts cannot be joined exactly
     │   └── ModelPreparationError         a demo model could not be downloaded or converted
+    ├── MissingExtraError (ImportError)   an optional dependency is not installed
     └── DecodingError                     decoding cannot go on
-        └── NonFiniteError                every member gave NaN logits or scores
+        ├── NonFiniteError                every member gave NaN logits or scores
+        └── IncompleteAnswerError         the answer ended before it was what it must be
 
 Messages are one line: what is wrong, with which member, and what to do.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adafuse.events import Answer
 
 __all__ = [
     "AdaFuseError",
     "ConfigError",
     "ContextWindowError",
     "DecodingError",
+    "IncompleteAnswerError",
     "LoadError",
+    "MissingExtraError",
     "ModelNotFoundError",
     "ModelPreparationError",
     "NonFiniteError",
@@ -81,8 +92,33 @@ class ModelPreparationError(LoadError):
     """A demo model could not be downloaded, verified or converted."""
 
 
+class MissingExtraError(AdaFuseError, ImportError):
+    """An optional dependency is needed and is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra: pip install 'adafuse[{extra}]'")
+        self.extra = extra
+
+
 class DecodingError(AdaFuseError):
     """Decoding cannot go on."""
+
+
+class IncompleteAnswerError(DecodingError):
+    """An answer ended, by its length or a stop string, before it was what it must be.
+
+    Attributes:
+        answer: what there is of it; its `finish_reason` says why it ended.
+    """
+
+    def __init__(self, what: str, answer: Answer) -> None:
+        limit = {
+            "length": "at its length limit; raise max_new_tokens, or ask for less",
+            "stop_string": "at a stop string; leave that stop out",
+        }
+        reason = limit.get(answer.finish_reason, answer.finish_reason)
+        super().__init__(f"the answer is not a whole {what}: it ended {reason}")
+        self.answer = answer
 
 
 class NonFiniteError(DecodingError):

@@ -90,6 +90,7 @@ class Round:
         confident: no member fell below the margin threshold.
         unanimous: the pool held a single candidate, committed without scoring.
         scored: the pool held several, and every member scored them.
+        forced: the grammar left no choice: the text was committed without a draft.
         left_out: members whose logits or scores were not finite in this round.
         finish_reason: set on the last round only.
         usage: by member, on the last round only.
@@ -107,6 +108,7 @@ class Round:
     confident: bool
     unanimous: bool
     scored: bool
+    forced: bool = False
     left_out: tuple[str, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Mapping[str, MemberUsage] | None = None

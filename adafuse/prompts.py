@@ -30,11 +30,14 @@ class Prompt:
             tokens stay text, so a prompt rendered elsewhere is better given as messages. "auto":
             members with a chat template read one user message, the others the text. "chat": one
             user message everywhere. Conversations are always "chat".
+        tools: what an answer may call, each {"type": "function", "function": {"name",
+            "description", "parameters"}}; checked by `adafuse.tools.read_tools`.
     """
 
     messages: tuple[dict[str, Any], ...]
     text: str | None
     format: PromptFormat
+    tools: tuple[dict[str, Any], ...] = ()
 
 
 def read_prompt(

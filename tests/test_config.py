@@ -146,6 +146,10 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         "stop": (),
         "max_new_tokens": 256,
         "repetition_penalty": 1.0,
+        "json_schema": None,
+        "regex": None,
+        "choices": None,
+        "grammar": None,
     }
 
 
