@@ -84,7 +84,7 @@ def stats_table(summary: Summary, usage: Mapping[str, MemberUsage]) -> Group:
     ratio = summary.tokens_read_per_committed_token
     rounds = (
         f"{summary.rounds} rounds: {summary.unanimous} unanimous, {summary.scored} scored; "
-        f"{summary.confident} confident"
+        f"{summary.confident} confident" + (f", {summary.forced} forced" if summary.forced else "")
     )
     read = "" if ratio is None else f"{ratio:.2f} tokens read per committed token"
     took = "" if summary.seconds is None else f"{summary.seconds:.1f} seconds"

@@ -26,9 +26,10 @@ class Outlook:
     """What is known of the token after a node.
 
     Attributes:
-        top: the most probable ids, best first, ties to the lower id; repetition penalty applied.
+        top: the most probable ids, best first, ties to the lower id; shaped by repetition penalty
+            and grammar. Empty where the grammar allows none.
         logprobs: the model's own log-probabilities of the few hundred most probable ids, in nats.
-        margin: top-1 minus top-2 probability, repetition penalty applied.
+        margin: top-1 minus top-2 probability, shaped likewise.
         end_logprob: log of the summed probability of the end tokens; minus infinity if none.
         log_normalizer: logsumexp of the model's own logits.
         finite: False if the distribution is not one (NaN or infinite logits).
@@ -73,6 +74,7 @@ def outlooks(
     branches: int,
     end_ids: Sequence[int],
     penalty: Penalty | None,
+    masks: Sequence[torch.Tensor | None] | None = None,
 ) -> tuple[list[Outlook], list[float]]:
     """Bring over what is needed of `rows`, and the logits of the ids `asked` of other rows.
 
@@ -82,6 +84,8 @@ def outlooks(
         branches: how many ids `top` holds, at least 2.
         end_ids: ids that end an answer.
         penalty: shapes `top` and `margin`.
+        masks: so do these: one per node, bool, shape (up to V,); ids beyond its end are not
+            allowed. None allows every id.
 
     Returns:
         An outlook per row, and a raw logit per pair; subtract the row's `log_normalizer`.
@@ -91,7 +95,7 @@ def outlooks(
     if rows:
         stacked = torch.stack(list(rows)).float()  # (n, V)
         ranked = min(branches + _KNOWN, stacked.shape[-1])
-        packed = _pack(stacked, ranked, end_ids, penalty)  # (n, width)
+        packed = _pack(stacked, ranked, end_ids, penalty, masks)  # (n, width)
         width = packed.shape[-1]
         parts.append(packed.flatten())
     if asked:
@@ -108,13 +112,19 @@ def outlooks(
 
 
 def _pack(
-    rows: torch.Tensor, ranked: int, end_ids: Sequence[int], penalty: Penalty | None
+    rows: torch.Tensor,
+    ranked: int,
+    end_ids: Sequence[int],
+    penalty: Penalty | None,
+    masks: Sequence[torch.Tensor | None] | None,
 ) -> torch.Tensor:
     """Rows of: normaliser, end logit, shaped normaliser, then `ranked` ids, shaped and raw logits.
 
     Ids fit float32 exactly: vocabularies are far below 2**24.
     """
     shaped = rows if penalty is None else penalty.apply(rows)
+    if masks is not None and any(mask is not None for mask in masks):
+        shaped = shaped.masked_fill(~_allowed(masks, rows), -math.inf)
     normalizer = rows.logsumexp(-1, keepdim=True)
     ends = [token for token in end_ids if 0 <= token < rows.shape[-1]]
     end = (
@@ -123,14 +133,28 @@ def _pack(
         else torch.full_like(normalizer, -math.inf)
     )
     values, ids = shaped.topk(ranked)
-    shaped_normalizer = normalizer if penalty is None else shaped.logsumexp(-1, keepdim=True)
-    raw = values if penalty is None else rows.gather(-1, ids)
+    same = shaped is rows
+    shaped_normalizer = normalizer if same else shaped.logsumexp(-1, keepdim=True)
+    raw = values if same else rows.gather(-1, ids)
     return torch.cat([normalizer, end, shaped_normalizer, ids.float(), values, raw], dim=-1)
+
+
+def _allowed(masks: Sequence[torch.Tensor | None], rows: torch.Tensor) -> torch.Tensor:
+    """Masks as one tensor on the rows' device, shape (n, V)."""
+    allowed = torch.zeros(rows.shape, dtype=torch.bool)
+    for at, mask in enumerate(masks):
+        if mask is None:
+            allowed[at] = True
+        else:
+            length = min(len(mask), rows.shape[-1])
+            allowed[at, :length] = mask[:length]
+    return allowed.to(rows.device)
 
 
 def _unpack(numbers: Sequence[float], count: int) -> Outlook:
     normalizer, end, shaped_normalizer, *rest = numbers
-    if not math.isfinite(normalizer) or not math.isfinite(shaped_normalizer):
+    nothing = shaped_normalizer == -math.inf  # the grammar's doing, unless the logits are broken
+    if not math.isfinite(normalizer) or not (nothing or math.isfinite(shaped_normalizer)):
         return Outlook((), {}, math.nan, math.nan, math.nan, finite=False)
     third = len(rest) // 3
     ids = [int(number) for number in rest[:third]]
@@ -139,8 +163,9 @@ def _unpack(numbers: Sequence[float], count: int) -> Outlook:
     # matters: only those among the first `count` do.
     last = bisect_right(shaped, -shaped[min(count, third) - 1], key=operator.neg)
     ranking = sorted(range(last), key=lambda at: (-shaped[at], ids[at]))
-    first = math.exp(shaped[ranking[0]] - shaped_normalizer)
-    second = math.exp(shaped[ranking[1]] - shaped_normalizer) if third > 1 else 0.0
+    ranking = [at for at in ranking if shaped[at] > -math.inf]
+    likely = [math.exp(shaped[at] - shaped_normalizer) for at in ranking[:2]]
+    first, second = [*likely, 0.0, 0.0][:2]
     return Outlook(
         top=tuple(ids[at] for at in ranking[:count]),
         logprobs={token: logit - normalizer for token, logit in zip(ids, raw, strict=True)},

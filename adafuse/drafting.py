@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from adafuse.cache import Node
 from adafuse.config import DecodingConfig
 from adafuse.distributions import Outlook
+from adafuse.masks import END
 from adafuse.tokens import TokenCodec
 from adafuse.words import Word
 
@@ -75,7 +76,7 @@ class Drafter:
         read: Callable[[Sequence[Node]], None],
     ) -> None:
         self._codec = codec
-        self._end_ids = end_ids
+        self._end_ids = end_ids | {END}
         self._config = config
         self._read = read
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
+from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
 from adafuse.errors import ConfigError
 from adafuse.events import Answer, Round
 from adafuse.fusion import fuse, member_weights
@@ -79,6 +80,9 @@ class Ensemble:
         prompt: str | Sequence[Message],
         *,
         prompt_format: PromptFormat | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool = False,
         **overrides: Any,
     ) -> Generator[Round]:
         """Answer round by round.
@@ -86,6 +90,10 @@ class Ensemble:
         Args:
             prompt: text to be completed, or chat messages.
             prompt_format: for text: "raw" (default), "auto" or "chat"; see `adafuse.Prompt`.
+            tools: functions that the answer may call, in OpenAI's format. Calls are part of the
+                text, in the syntax of `adafuse.tools`, and their arguments fit the schemas.
+            tool_choice: "auto" (default), "none", "any" (one must be called), or a tool's name.
+            parallel_tool_calls: whether an answer may hold several calls.
             overrides: decoding settings for this call.
 
         Returns:
@@ -96,17 +104,40 @@ class Ensemble:
             ConfigError, PromptError: at once, before the first round is asked for. What only a
                 member can tell (ContextWindowError) is raised by the first round, before any
                 forward.
+            MissingExtraError: at once: a grammar is needed and llguidance is not installed.
+            IncompleteAnswerError: after the last round: a constrained answer is not whole.
         """
         config = self.config.override(**overrides)
         member_weights(self.members, config)
-        return fuse(self.members, read_prompt(prompt, prompt_format), config)
+        shown = () if tool_choice == "none" else tools
+        asked = read_prompt(prompt, prompt_format, shown)
+        constrained = any(getattr(config, name) is not None for name in CONSTRAINTS)
+        if constrained or tools or tool_choice:
+            from adafuse.constraints import read_constraint  # needs an extra
+
+            constraint = read_constraint(
+                config, asked.tools, tool_choice, parallel_tool_calls=parallel_tool_calls
+            )
+            asked = replace(asked, constraint=constraint)
+        return fuse(self.members, asked, config)
 
     def generate(
         self,
         prompt: str | Sequence[Message],
         *,
         prompt_format: PromptFormat | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool = False,
         **overrides: Any,
     ) -> Answer:
         """Answer as a whole; arguments and errors as for `stream`."""
-        return Answer.fold(self.stream(prompt, prompt_format=prompt_format, **overrides))
+        rounds = self.stream(
+            prompt,
+            prompt_format=prompt_format,
+            tools=tools,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            **overrides,
+        )
+        return Answer.fold(rounds)

@@ -5,11 +5,11 @@ Plain frozen values that pickle and turn into JSON (`dataclasses.asdict`); no te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Answer", "Candidate", "FinishReason", "Loss", "MemberUsage", "Round"]
+__all__ = ["Answer", "Candidate", "FinishReason", "Loss", "MemberUsage", "Round", "cut_words"]
 
 FinishReason = Literal["stop", "length", "stop_string"]
 """`stop`: an ending candidate won. `length`: max_new_tokens or a full window. `stop_string`."""
@@ -82,7 +82,7 @@ class Round:
             exactly: a round whose text could begin a stop string is yielded once that is decided.
         words: `text` split as the earliest drafter delimited it.
         ends: whether the committed candidate ends the answer.
-        member: the earliest drafter of the committed candidate; "" if nothing could be drafted.
+        member: the earliest drafter of the committed candidate; "" if nothing was drafted.
         drafters: all who drafted it.
         candidates: the pool, in pool order, as it was scored.
         winner: index into `candidates`; -1 if nothing could be drafted.
@@ -90,7 +90,8 @@ class Round:
         confident: no member fell below the margin threshold.
         unanimous: the pool held a single candidate, committed without scoring.
         scored: the pool held several, and every member scored them.
-        forced: the grammar left no choice: the text was committed without a draft.
+        forced: committed without a draft: the grammar left no choice, or the tokens left were
+            those that it takes to make the answer whole.
         left_out: members whose logits or scores were not finite in this round.
         finish_reason: set on the last round only.
         usage: by member, on the last round only.
@@ -138,3 +139,14 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+
+def cut_words(words: Sequence[str], length: int) -> tuple[str, ...]:
+    """Cut words to `length` characters in all; no empty words remain."""
+    kept = []
+    for word in words:
+        if length <= 0:
+            break
+        kept.append(word[:length])
+        length -= len(word)
+    return tuple(kept)

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 
 from adafuse.choice import choose, mean_score, pool
 from adafuse.config import DecodingConfig
-from adafuse.errors import ConfigError, NonFiniteError
-from adafuse.events import Candidate, FinishReason, Round
+from adafuse.constraints import Constraint
+from adafuse.errors import ConfigError, DecodingError, IncompleteAnswerError, NonFiniteError
+from adafuse.events import Answer, Candidate, FinishReason, Round, cut_words
+from adafuse.guard import Guard, is_whole
 from adafuse.member import Drafts, Member, Session
 from adafuse.prompts import Prompt
 from adafuse.stops import StopScanner
@@ -32,6 +34,9 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
     Raises:
         PromptError, ContextWindowError, ConfigError: before any forward.
         NonFiniteError: no member is left in a round.
+        IncompleteAnswerError: after the last round, which says why: it is not all that the prompt's
+            constraint asks for.
+        DecodingError: no member can go on as the constraint asks.
     """
     weights = member_weights(members, config)
     with ExitStack() as stack:
@@ -39,7 +44,20 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
         for member in members:
             sessions[member.name] = member.open(prompt, config)
             stack.callback(sessions[member.name].close)
-        yield from _Fusion(sessions, weights, config).rounds()
+        rounds = _Fusion(sessions, weights, config, prompt.constraint).rounds()
+        if prompt.constraint is not None and prompt.constraint.strict:
+            rounds = _refuse_parts(rounds, prompt.constraint)
+        yield from rounds
+
+
+def _refuse_parts(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
+    """Pass rounds on, and raise IncompleteAnswerError unless they are a whole answer."""
+    done = []
+    for one in rounds:
+        done.append(one)
+        yield one
+    if not is_whole(constraint, done):
+        raise IncompleteAnswerError(constraint.what, Answer.fold(done))
 
 
 def member_weights(members: Sequence[Member], config: DecodingConfig) -> dict[str, float]:
@@ -62,14 +80,19 @@ class _Outcome:
 
     candidates: tuple[Candidate, ...]
     winner: int
-    left_out: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    forced: bool = False
 
 
 class _Fusion:
     """State of one answer between rounds."""
 
     def __init__(
-        self, sessions: dict[str, Session], weights: dict[str, float], config: DecodingConfig
+        self,
+        sessions: dict[str, Session],
+        weights: dict[str, float],
+        config: DecodingConfig,
+        constraint: Constraint | None,
     ) -> None:
         self._sessions = sessions
         self._first = next(iter(sessions.values()))
@@ -77,8 +100,13 @@ class _Fusion:
         self._config = config
         self._rng = random.Random(config.seed)
         self._strip_blank = any(session.templated for session in sessions.values())
-        extra = (stop for session in sessions.values() for stop in session.extra_stops)
-        self._scanner = StopScanner(tuple(dict.fromkeys((*config.stop, *extra))))
+        self._guard: Guard | None = None
+        if constraint is not None:
+            self._guard = Guard(constraint, list(sessions.values()), self._limits)
+        stops = list(config.stop)
+        if self._guard is None or self._guard.free:  # else the grammar says where the answer ends
+            stops += (stop for session in sessions.values() for stop in session.extra_stops)
+        self._scanner = StopScanner(tuple(dict.fromkeys(stops)))
 
     def rounds(self) -> Generator[Round]:
         """Yield rounds, each once none of its text can be part of a stop string."""
@@ -108,9 +136,15 @@ class _Fusion:
 
     def _round(self, index: int) -> Round:
         """Decode one round and commit its winner."""
-        strip = self._strip_blank and index == 1
-        drafted = {name: s.draft(strip_blank=strip) for name, s in self._sessions.items()}
-        outcome = self._decide(index, drafted)
+        drafted: dict[str, Drafts] = {}
+        forced = self._guard.forced() if self._guard is not None else None
+        if forced is not None:
+            outcome = _Outcome((forced,), 0, forced=True)
+        else:
+            free = self._guard is None or self._guard.free
+            strip = self._strip_blank and index == 1 and free
+            drafted = {name: s.draft(strip_blank=strip) for name, s in self._sessions.items()}
+            outcome = self._decide(index, drafted)
         text, ends = "", False
         words: tuple[str, ...] = ()
         finish: FinishReason | None = "length"  # if no member has room to draft anything
@@ -118,21 +152,22 @@ class _Fusion:
         if outcome.winner >= 0:
             chosen = outcome.candidates[outcome.winner]
             text, finish = self._commit(chosen)
-            words = _cut_words(chosen.words, len(text))
-            ends = chosen.ends and finish == "stop"
+            words = cut_words(chosen.words, len(text))
+            ends = finish == "stop"
         return Round(
             index=index,
             text=text,
             words=words,
             ends=ends,
-            member=chosen.drafters[0] if chosen else "",
+            member=chosen.drafters[0] if chosen and chosen.drafters else "",
             drafters=chosen.drafters if chosen else (),
             candidates=outcome.candidates,
             winner=outcome.winner,
             margins={name: one.margins for name, one in drafted.items()},
             confident=all(one.confident for one in drafted.values()),
-            unanimous=len(outcome.candidates) == 1,
+            unanimous=len(outcome.candidates) == 1 and not outcome.forced,
             scored=len(outcome.candidates) > 1,
+            forced=outcome.forced,
             left_out=outcome.left_out,
             finish_reason=finish,
         )
@@ -143,6 +178,10 @@ class _Fusion:
         if len(bad) == len(drafted):
             raise NonFiniteError(tuple(bad), index)
         pooled = pool({name: one.drafts for name, one in drafted.items()})
+        if self._guard is not None and pooled:
+            pooled = self._guard.admit(pooled)
+            if not pooled:
+                return self._closed(index, tuple(bad))
         if len(pooled) <= 1:
             return _Outcome(tuple(pooled), len(pooled) - 1, tuple(bad))
         spans = [(one.text, one.ends) for one in pooled]
@@ -169,12 +208,26 @@ class _Fusion:
         )
         return _Outcome(tuple(candidates), winner, tuple(bad))
 
+    def _closed(self, index: int, bad: tuple[str, ...]) -> _Outcome:
+        """Commit what makes the answer whole, since nothing that was drafted can go on."""
+        assert self._guard is not None
+        last = self._guard.last()
+        if last is None:
+            names = ", ".join(self._sessions)
+            raise DecodingError(
+                f"round {index}: nothing that the members drafted ({names}) goes on as the grammar "
+                "asks, and no other end of the answer was found; simplify the grammar"
+            )
+        return _Outcome((last,), 0, bad, forced=True)
+
     def _commit(self, winner: Candidate) -> tuple[str, FinishReason | None]:
         """Commit the winner, cut to what fits; return the text and why the answer ends, if so."""
         text, cut = self._fit(winner)
         for session in self._sessions.values():
             session.commit(text, winner.ends and not cut)
-        if winner.ends and not cut:
+        if self._guard is not None:
+            self._guard.commit(text)
+        if not cut and (winner.ends or (self._guard is not None and self._guard.complete)):
             return text, "stop"
         full = any(session.room <= 0 for session in self._sessions.values())
         if cut or full or self._budget() <= 0:
@@ -185,6 +238,11 @@ class _Fusion:
         """How many tokens the first member may still commit."""
         return self._config.max_new_tokens - self._first.usage.committed_tokens
 
+    def _limits(self) -> list[int]:
+        """How many more tokens each session may commit."""
+        rooms = [session.room for session in self._sessions.values()]
+        return [min(rooms[0], self._budget()), *rooms[1:]]
+
     def _fit(self, winner: Candidate) -> tuple[str, bool]:
         """Cut the winner until it fits the token budget and every member's window.
 
@@ -193,24 +251,10 @@ class _Fusion:
         text, cut, again = winner.text, False, True
         while again:
             again = False
-            for session in self._sessions.values():
-                limit = session.room
-                if session is self._first:
-                    limit = min(limit, self._budget())
+            for session, limit in zip(self._sessions.values(), self._limits(), strict=True):
                 text, shorter = session.fit(text, winner.ends and not cut, limit)
                 cut, again = cut or shorter, again or shorter
         return text, cut
-
-
-def _cut_words(words: Sequence[str], length: int) -> tuple[str, ...]:
-    """Cut words to `length` characters in all; no empty words remain."""
-    kept = []
-    for word in words:
-        if length <= 0:
-            break
-        kept.append(word[:length])
-        length -= len(word)
-    return tuple(kept)
 
 
 def _cut_rounds(rounds: Sequence[Round], length: int) -> list[Round]:
@@ -219,5 +263,5 @@ def _cut_rounds(rounds: Sequence[Round], length: int) -> list[Round]:
     for one in rounds:
         text = one.text[: max(length, 0)]
         length -= len(one.text)
-        kept.append(replace(one, text=text, words=_cut_words(one.words, len(text)), ends=False))
+        kept.append(replace(one, text=text, words=cut_words(one.words, len(text)), ends=False))
     return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ from adafuse.config import DecodingConfig
 from adafuse.drafting import Drafter
 from adafuse.errors import ContextWindowError, UnsupportedTokenizerError
 from adafuse.events import Loss, MemberUsage
+from adafuse.grammars import TokenTable
+from adafuse.masks import TokenMasks, token_table
 from adafuse.member import Draft, Drafts
 from adafuse.probe import prepare
 from adafuse.prompts import Prompt
@@ -73,12 +76,22 @@ class LocalMember:
         Raises:
             PromptError: the template refuses the messages.
             ContextWindowError: the prompt leaves no room in the window.
+            UnsupportedTokenizerError: the answer is constrained and the tokenizer cannot write
+                every text.
         """
         rendered = self.render(prompt)
-        window = self.backbone.window
+        window = self.backbone.window_of(len(rendered.ids))
         if window is not None and len(rendered.ids) >= window:
             raise ContextWindowError(self.name, window, len(rendered.ids))
-        return LocalSession(self, rendered, config)
+        masks = None
+        if prompt.constraint is not None:
+            masks = TokenMasks(self._table, self.codec, prompt.constraint, sorted(self.end_ids))
+        return LocalSession(self, rendered, config, masks)
+
+    @functools.cached_property
+    def _table(self) -> TokenTable:
+        """For grammars; made when the first one is asked for."""
+        return token_table(self.codec)
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt as this member reads it; errors as for `open`, but for the window."""
@@ -92,11 +105,19 @@ class LocalMember:
 class LocalSession:
     """One answer of a local member; made by `LocalMember.open`."""
 
-    def __init__(self, member: LocalMember, rendered: Rendered, config: DecodingConfig) -> None:
+    def __init__(
+        self,
+        member: LocalMember,
+        rendered: Rendered,
+        config: DecodingConfig,
+        masks: TokenMasks | None,
+    ) -> None:
         self._member = member
         self._codec = member.codec
         self._rendered = rendered
-        self._reader = Reader(member.backbone, rendered.ids, sorted(member.end_ids), config)
+        self._masks = masks
+        ends = sorted(member.end_ids)
+        self._reader = Reader(member.backbone, rendered.ids, ends, config, masks)
         self._drafter = Drafter(member.codec, member.end_ids, config, self._reader.read)
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._stripped = False  # whether this round's texts leave out a leading blank
@@ -111,8 +132,9 @@ class LocalSession:
     @property
     def room(self) -> int:
         """How many more tokens the context window can hold."""
-        window = self._member.backbone.window or _NO_WINDOW
-        return window - len(self._rendered.ids) - len(self._reader.committed)
+        prompt = len(self._rendered.ids)
+        window = self._member.backbone.window_of(prompt) or _NO_WINDOW
+        return window - prompt - len(self._reader.committed)
 
     @property
     def usage(self) -> MemberUsage:
@@ -172,6 +194,10 @@ class LocalSession:
                 self._left_out += 1
             return scores
 
+    def count(self, text: str, ends: bool) -> int:
+        """How many tokens it takes to commit this; see `adafuse.member.Session`."""
+        return len(self._ids(text, ends))
+
     def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
         """Cut a candidate to what fits in `limit` tokens; see `adafuse.member.Session`."""
         ids = self._ids(text, ends)
@@ -194,6 +220,8 @@ class LocalSession:
         with self._timed("commit"):
             ids = self._ids(text, ends)
             self._reader.commit(ids)
+            if self._masks is not None:
+                self._masks.feed(text)
             self._replaced += self._codec.replaced(ids)
             reads = self._codec.text(ids)
             if (reads.lstrip(" ") if self._stripped else reads) != text:

@@ -82,6 +82,12 @@ class Session(Protocol):
         NaN where it is not a number; None where the member reads the text as no tokens.
         """
 
+    def count(self, text: str, ends: bool) -> int:
+        """How many tokens it takes to commit (text, ends): those drafted for it, or its encoding.
+
+        Asked for under a grammar only, to close the answer in time.
+        """
+
     def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
         """Cut a candidate to this member's ids that fit in `limit` tokens.
 

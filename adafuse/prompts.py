@@ -5,18 +5,33 @@ This module knows neither tokenizers nor templates; `rendering` does.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from adafuse.errors import ConfigError, PromptError
+from adafuse.outline import load_json
+from adafuse.tools import read_tools
+
+if TYPE_CHECKING:
+    from adafuse.constraints import Constraint
 
 __all__ = ["Message", "Prompt", "PromptFormat", "read_prompt"]
 
 Message = Mapping[str, Any]
-"""A chat message: "role" and "content" (a string, or a list of {"type": "text", "text": …})."""
+"""A chat message: "role" and "content" (a string, or a list of {"type": "text", "text": …}).
+
+An assistant's may have "tool_calls", and no content then: a list of {"id", "type": "function",
+"function": {"name", "arguments"}}, arguments as a mapping or as JSON text. A message of role "tool"
+holds the result of the call whose "id" is its "tool_call_id". Any message may have a "name".
+"""
 
 PromptFormat = Literal["raw", "auto", "chat"]
+
+# A role goes into templates as it is, so no special token may be spelt with it.
+_ROLE = re.compile("[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +39,9 @@ class Prompt:
     """A checked prompt.
 
     Attributes:
-        messages: the conversation; a bare string is one user message.
+        messages: the conversation; a bare string is one user message. Contents are strings, and
+            arguments of tool calls mappings. The answer is a new assistant turn, also behind an
+            assistant message: that one is over, and is not continued.
         text: the bare string, or None for a conversation.
         format: how members read a bare string. "raw": as text to be completed; strings of special
             tokens stay text, so a prompt rendered elsewhere is better given as messages. "auto":
@@ -32,26 +49,32 @@ class Prompt:
             user message everywhere. Conversations are always "chat".
         tools: what an answer may call, each {"type": "function", "function": {"name",
             "description", "parameters"}}; checked by `adafuse.tools.read_tools`.
+        constraint: what the answer must be, if anything.
     """
 
     messages: tuple[dict[str, Any], ...]
     text: str | None
     format: PromptFormat
     tools: tuple[dict[str, Any], ...] = ()
+    constraint: Constraint | None = None
 
 
 def read_prompt(
-    prompt: str | Sequence[Message], prompt_format: PromptFormat | None = None
+    prompt: str | Sequence[Message],
+    prompt_format: PromptFormat | None = None,
+    tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> Prompt:
     """Check a prompt.
 
     Args:
         prompt: text, or a conversation.
         prompt_format: for text only; default "raw". See `Prompt.format`.
+        tools: what the answer may call, in OpenAI's format; for a conversation, or "chat".
 
     Raises:
-        PromptError: it is empty, of a wrong type, or holds lone surrogates.
-        ConfigError: the format is unknown, or is given for a conversation and is not "chat".
+        PromptError: it is empty, of a wrong type, or holds lone surrogates; or a tool is wrong.
+        ConfigError: the format is unknown, or is given for a conversation and is not "chat"; or
+            there are tools for text that is not "chat".
     """
     if prompt_format is not None and prompt_format not in get_args(PromptFormat):
         raise ConfigError(f"prompt_format must be 'raw', 'auto' or 'chat', not {prompt_format!r}")
@@ -59,17 +82,19 @@ def read_prompt(
         if not prompt:
             raise PromptError("the prompt is empty; give at least one character")
         _refuse_surrogates(prompt, "the prompt")
+        if tools and prompt_format != "chat":
+            raise ConfigError('tools are for messages, or for text with prompt_format "chat"')
         message = {"role": "user", "content": prompt}
-        return Prompt((message,), prompt, prompt_format or "raw")
+        return Prompt((message,), prompt, prompt_format or "raw", read_tools(tools or ()))
     if not isinstance(prompt, list | tuple):
         kind = type(prompt).__name__
         raise PromptError(f"the prompt must be a string or a list of messages, not {kind}")
     if prompt_format not in (None, "chat"):
         raise ConfigError(f"prompt_format {prompt_format!r} is for text; messages are always chat")
     messages = tuple(_message(index, message) for index, message in enumerate(prompt))
-    if not any(message["content"] for message in messages):
+    if not any(message["content"] or message.get("tool_calls") for message in messages):
         raise PromptError("the conversation is empty; give at least one message with content")
-    return Prompt(messages, None, "chat")
+    return Prompt(messages, None, "chat", read_tools(tools or ()))
 
 
 def _message(index: int, message: object) -> dict[str, Any]:
@@ -88,7 +113,62 @@ def _message(index: int, message: object) -> dict[str, Any]:
         raise PromptError(f"{where} must have text as 'content', not {content!r}")
     checked = {**message, "role": role, "content": content}
     _refuse_surrogates(checked, where)
+    if not _ROLE.fullmatch(role):
+        raise PromptError(
+            f"{where} has the role {role!r}; a role is 1 to 32 of A-Z a-z 0-9 _ - and begins with "
+            "a letter"
+        )
+    name = checked.pop("name", None)
+    if name not in (None, ""):
+        checked["name"] = _name(where, name)
+    calls = checked.pop("tool_calls", None)
+    if calls not in (None, [], ()):
+        checked["tool_calls"] = _calls(where, role, calls)
+    if not isinstance(checked.get("tool_call_id", ""), str):
+        raise PromptError(f"{where} must have text as 'tool_call_id'")
     return checked
+
+
+def _name(where: str, name: object) -> str:
+    if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
+        raise PromptError(f"{where} must have one line of text as 'name', not {name!r}")
+    return name
+
+
+def _calls(where: str, role: str, calls: object) -> list[dict[str, Any]]:
+    if role != "assistant":
+        raise PromptError(f"{where} has 'tool_calls', which only an assistant's may")
+    if not isinstance(calls, list | tuple):
+        raise PromptError(f"{where} must have a list as 'tool_calls', not {calls!r}")
+    return [_call(f"{where}, tool call {number}", call) for number, call in enumerate(calls)]
+
+
+def _call(where: str, call: object) -> dict[str, Any]:
+    """A tool call with its arguments as a mapping of plain JSON values."""
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if (
+        not isinstance(call, Mapping)
+        or not isinstance(function, Mapping)
+        or call.get("type", "function") != "function"
+    ):
+        raise PromptError(
+            f"{where} must be {{'id': …, 'type': 'function', 'function': {{'name': …, "
+            "'arguments': …}}"
+        )
+    name, arguments = function.get("name"), function.get("arguments")
+    if not isinstance(name, str) or not name:
+        raise PromptError(f"{where} has no 'name'")
+    if not isinstance(call.get("id", ""), str | None):
+        raise PromptError(f"{where} must have text as 'id'")
+    try:
+        written = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        arguments = load_json(written)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PromptError(f"{where} has 'arguments' that cannot be read: {error}") from None
+    if not isinstance(arguments, dict):
+        raise PromptError(f"{where} must have a mapping as 'arguments', not {written[:40]}")
+    function = {**function, "name": name, "arguments": arguments}
+    return {**call, "type": "function", "function": function}
 
 
 def _part(where: str, part: object) -> str:

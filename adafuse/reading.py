@@ -6,6 +6,7 @@ Knows tokens and probabilities, not texts: `drafting` and `scoring` say which to
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -13,6 +14,7 @@ from adafuse.backbone import Backbone
 from adafuse.cache import Node, TokenTree
 from adafuse.config import DecodingConfig
 from adafuse.distributions import Outlook, Penalty, outlooks
+from adafuse.masks import END, TokenMasks
 
 __all__ = ["NotFiniteError", "Reader", "logprob_of", "outlook_of"]
 
@@ -29,6 +31,7 @@ class Reader:
         prompt: its prompt ids.
         end_ids: ids that end an answer.
         config: for `branches` and `repetition_penalty`.
+        masks: what a grammar allows, if there is one.
 
     Attributes:
         tree: the nodes and the cache.
@@ -41,6 +44,7 @@ class Reader:
         prompt: Sequence[int],
         end_ids: Sequence[int],
         config: DecodingConfig,
+        masks: TokenMasks | None = None,
     ) -> None:
         self.tree = TokenTree(backbone)
         self.tree.append(prompt)
@@ -48,6 +52,7 @@ class Reader:
         self._prompt = prompt
         self._end_ids = end_ids
         self._config = config
+        self._masks = masks
 
     def read_prefix(self) -> Node:
         """Read what is committed but not read yet; return the prefix's end.
@@ -97,9 +102,11 @@ class Reader:
 
     def _learn(self, nodes: Sequence[Node], unknown: Sequence[Node]) -> None:
         """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer."""
-        penalty = None
+        penalty, masks = None, None
+        paths = [[before.token for before in node.path()] for node in nodes]
+        if self._masks is not None:
+            masks = [self._masks.after(path) for path in paths]
         if self._config.repetition_penalty != 1:
-            paths = [[before.token for before in node.path()] for node in nodes]
             context = [*self._prompt, *self.committed]
             penalty = Penalty(self._config.repetition_penalty, context, paths)
         found, logits = outlooks(
@@ -108,11 +115,17 @@ class Reader:
             branches=self._config.branches,
             end_ids=self._end_ids,
             penalty=penalty,
+            masks=masks,
         )
         for node, outlook in zip(nodes, found, strict=True):
-            node.next = outlook
+            node.next = outlook if outlook.top or not outlook.finite else _only_end(outlook)
         for node, logit in zip(unknown, logits, strict=True):
             node.logprob = logit - outlook_of(_parent(node)).log_normalizer
+
+
+def _only_end(outlook: Outlook) -> Outlook:
+    """The outlook where a grammar allows no token at all."""
+    return replace(outlook, top=(END,), margin=1.0)
 
 
 def outlook_of(node: Node) -> Outlook:

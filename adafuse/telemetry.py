@@ -19,12 +19,14 @@ class Summary:
     """One answer, or several, in figures.
 
     Attributes:
-        words_by_member: words of the answer by the member that drafted them.
+        words_by_member: words of the answer by the member that drafted them; forced ones are
+            nobody's.
         rounds: rounds decoded.
         unanimous: rounds committed without scoring, as all members proposed the same.
         scored: rounds in which the members scored several candidates.
         confident: rounds in which no member fell below the margin threshold; these may be
             unanimous or scored.
+        forced: rounds in which a grammar left nothing to draft.
         tokens_read_per_committed_token: tokens through all models after their prompts, for each
             token they committed; None if none was committed or usage is not known.
         seconds: wall time as it was given, else that of all members and phases; None if unknown.
@@ -35,6 +37,7 @@ class Summary:
     unanimous: int
     scored: int
     confident: int
+    forced: int
     tokens_read_per_committed_token: float | None
     seconds: float | None
 
@@ -57,7 +60,7 @@ def summarise(
         usage = (done[-1].usage if done else None) or {}
     words = Counter(dict.fromkeys(usage, 0))
     for one in done:
-        if one.words:
+        if one.words and one.member:
             words[one.member] += len(one.words)
     members = usage.values()
     committed = sum(one.committed_tokens for one in members)
@@ -69,7 +72,8 @@ def summarise(
         rounds=len(done),
         unanimous=sum(one.unanimous for one in done),
         scored=sum(one.scored for one in done),
-        confident=sum(one.confident for one in done),
+        confident=sum(one.confident and not one.forced for one in done),
+        forced=sum(one.forced for one in done),
         tokens_read_per_committed_token=read / committed if committed else None,
         seconds=seconds,
     )

@@ -119,6 +119,10 @@ class ScriptedSession:
         wrong = count - min(same, count - 1)
         return self._member.nll + 10 * wrong / count
 
+    def count(self, text: str, ends: bool) -> int:
+        """One token per character."""
+        return len(text)
+
     def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
         """Cut to `limit` characters."""
         return text[: max(limit, 0)], len(text) > limit

@@ -1,0 +1,143 @@
+"""What an answer must be, as one grammar for all members.
+
+Turns settings (`json_schema`, `regex`, `choices`, `grammar`) and tools into a `Constraint`: plain
+strings that go to every member. What cannot be enforced is refused here, before any work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.errors import ConfigError
+from adafuse.grammars import byte_table, regex_grammar, with_layout
+from adafuse.schemas import bounded
+from adafuse.tools import CALL_END, CALL_START
+
+__all__ = ["Constraint", "read_constraint"]
+
+_MOST_CALLS = 8  # in one answer, where several are allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an answer must be.
+
+    Attributes:
+        what: its name in messages, such as "JSON answer".
+        grammar: for llguidance: Lark, or JSON of its own.
+        trigger: the text with which what the grammar describes begins; the answer is free up to
+            there. None: the whole answer is a sentence of the grammar.
+        strict: whether an answer that ends too early is an error.
+    """
+
+    what: str
+    grammar: str
+    trigger: str | None = None
+    strict: bool = True
+
+
+def read_constraint(
+    config: DecodingConfig,
+    tools: Sequence[Mapping[str, Any]] = (),
+    tool_choice: str | None = None,
+    *,
+    parallel_tool_calls: bool = False,
+) -> Constraint | None:
+    """The constraint of one answer, if there is any.
+
+    Args:
+        config: at most one of its constraining settings is set.
+        tools: as `adafuse.tools.read_tools` gives them.
+        tool_choice: "auto" (or None), "none", "any" (or "required"), or a tool's name.
+        parallel_tool_calls: whether an answer may hold several calls.
+
+    Raises:
+        ConfigError: an unknown tool, or something that cannot be enforced.
+        MissingExtraError: llguidance is not installed.
+    """
+    choice = _read_choice(tools, tool_choice)
+    if choice == "none" or not tools:
+        return _of_settings(config)
+    callable_ = [one for one in tools if choice in ("auto", "any", one["function"]["name"])]
+    most = _MOST_CALLS if parallel_tool_calls else 1
+    rules = _call_rules([one["function"] for one in callable_], config.max_new_tokens, most)
+    if choice != "auto":
+        return _checked("tools", Constraint("tool call", f"start: calls\n{rules}", strict=False))
+    if config.json_schema is not None:
+        layout = _json("json_schema", config.json_schema, config.max_new_tokens)
+        either = f"start: calls | answer\nanswer: %json {layout}\n{rules}"
+        return _checked("tools", Constraint("JSON answer or tool call", either))
+    for name in CONSTRAINTS:
+        if getattr(config, name) is not None:
+            raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
+    triggered = Constraint("tool call", f"start: calls\n{rules}", CALL_START, strict=False)
+    return _checked("tools", triggered)
+
+
+def _read_choice(tools: Sequence[Mapping[str, Any]], choice: str | None) -> str:
+    names = [tool["function"]["name"] for tool in tools]
+    if choice in (None, "auto", "none"):
+        return choice or "auto"
+    if not tools:
+        raise ConfigError(f"tool_choice {choice!r} needs tools")
+    if choice in ("any", "required"):
+        return "any"
+    if choice not in names:
+        known = ", ".join(["auto", "any", "none", *names])
+        raise ConfigError(f"unknown tool_choice {choice!r}; known: {known}")
+    return choice
+
+
+def _of_settings(config: DecodingConfig) -> Constraint | None:
+    if config.json_schema is not None:
+        layout = _json("json_schema", config.json_schema, config.max_new_tokens)
+        return Constraint("JSON answer", f"start: %json {layout}")
+    if config.regex is not None:
+        return _checked("regex", Constraint("match of regex", regex_grammar(config.regex)))
+    if config.choices is not None:
+        quoted = " | ".join(_quoted(one) for one in config.choices)
+        return _checked("choices", Constraint("one of choices", f"start: {quoted}"))
+    if config.grammar is not None:
+        return _checked("grammar", Constraint("sentence of grammar", config.grammar))
+    return None
+
+
+def _checked(setting: str, constraint: Constraint) -> Constraint:
+    if problem := byte_table().problem(constraint.grammar):
+        raise ConfigError(f"{setting} cannot be enforced: {problem}")
+    return constraint
+
+
+def _json(what: str, schema: Mapping[str, Any], tokens: int) -> str:
+    """A schema as Lark takes it: bounded, unless that is what makes it impossible."""
+    for one in (bounded(schema, tokens), schema):
+        layout = json.dumps(with_layout(one))
+        if not (problem := byte_table().problem(f"start: %json {layout}")):
+            return layout
+    raise ConfigError(f"{what} cannot be enforced: {problem}")
+
+
+def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, most: int) -> str:
+    """Lark rules for `calls`: one or several, each with a tool's name and arguments."""
+    names = " | ".join(f"call_{at}" for at in range(len(functions)))
+    more = f' ("\\n" call){{0,{most - 1}}}' if most > 1 else ""
+    rules = [
+        f"calls: call{more}",
+        f"call: {_quoted(CALL_START + chr(10))} ({names}) {_quoted(chr(10) + CALL_END)}",
+    ]
+    for at, function in enumerate(functions):
+        before = '{"name": ' + json.dumps(function["name"]) + ', "arguments": '
+        what = f"the parameters of tool {function['name']!r}"
+        arguments = _json(what, function["parameters"], tokens)
+        rules.append(f"call_{at}: {_quoted(before)} arguments_{at} {_quoted('}')}")
+        rules.append(f"arguments_{at}: %json {arguments}")
+    return "\n".join(rules)
+
+
+def _quoted(text: str) -> str:
+    """A text as a Lark string."""
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,189 @@
+"""Following a grammar byte by byte: the only module that knows llguidance.
+
+A grammar is one string for every tokenizer: each member follows it with a table of its own tokens,
+and the loop with single bytes. llguidance's errors do not raise, so every answer of it is checked
+here. This module knows neither schemas nor models.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from adafuse.errors import DecodingError, MissingExtraError
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
+
+__all__ = ["Matcher", "TokenTable", "byte_table", "regex_grammar", "with_layout"]
+
+
+def _library(what: str = "a constrained answer") -> Any:
+    try:
+        import llguidance
+        import llguidance._tokenizer
+    except ImportError as error:
+        raise MissingExtraError(what, "constrained") from error
+    return llguidance
+
+
+class _Vocabulary:
+    """What llguidance asks of a tokenizer."""
+
+    bos_token_id = None
+
+    def __init__(self, tokens: list[bytes], encode: Callable[[str], list[int]]) -> None:
+        self.tokens = tokens
+        self.eos_token_id = len(tokens) - 1
+        self.special_token_ids = [self.eos_token_id]
+        self._encode = encode
+
+    def __call__(self, text: str | bytes) -> list[int]:
+        """Tokenise a text that the grammar forces; bytes are refused, which llguidance tries."""
+        if isinstance(text, bytes):
+            raise TypeError("text only")
+        return self._encode(text)
+
+
+class TokenTable:
+    """The tokens of one vocabulary as bytes, with a token more for every byte and one for the end.
+
+    Those extra tokens let a matcher follow any text, however a tokenizer would split it.
+
+    Args:
+        tokens: bytes of each id; empty for ids that are no text.
+        encode: how the tokenizer splits a text that goes on.
+
+    Raises:
+        MissingExtraError: llguidance is not installed.
+    """
+
+    def __init__(self, tokens: Sequence[bytes], encode: Callable[[str], list[int]]) -> None:
+        library = _library()
+        self.size = len(tokens)
+        self._tokens = tokens
+        self._encode = encode
+        every = [*tokens, *(bytes([byte]) for byte in range(256)), b"<end>"]
+        self.end = len(every) - 1
+        self._tokenizer = library.LLTokenizer(
+            library._tokenizer.TokenizerWrapper(_Vocabulary(every, self._split)),
+            n_vocab=len(every),
+            eos_token=self.end,
+        )
+
+    def _split(self, text: str) -> list[int]:
+        ids = self._encode(text)
+        data = text.encode()
+        # A lossy tokenizer reads something else: then byte by byte.
+        same = b"".join(self._tokens[id_] for id_ in ids) == data
+        return ids if same else self.byte_ids(data)
+
+    def byte_ids(self, data: bytes) -> list[int]:
+        """The ids of the extra tokens for some bytes."""
+        return [self.size + byte for byte in data]
+
+    def matcher(self, grammar: str) -> Matcher:
+        """A matcher at the grammar's start.
+
+        Raises:
+            DecodingError: the grammar cannot be followed.
+        """
+        return Matcher(self, _library().LLMatcher(self._tokenizer, grammar, log_level=0))
+
+    def problem(self, grammar: str) -> str:
+        """What is wrong with a grammar, in one line; empty if nothing is."""
+        failed, messages = _library().LLMatcher.validate_grammar_with_warnings(
+            grammar, self._tokenizer
+        )
+        return _first_lines(messages[0]) if failed else ""
+
+
+@functools.cache
+def byte_table() -> TokenTable:
+    """A vocabulary of single bytes: no tokenizer's, so it can judge every member's words."""
+    return TokenTable([], lambda text: list(text.encode()))
+
+
+class Matcher:
+    """A place in a grammar, which moves as text is fed."""
+
+    def __init__(self, table: TokenTable, matcher: LLMatcher) -> None:
+        self._table = table
+        self._matcher = matcher
+        self._check()
+
+    def copy(self) -> Matcher:
+        """A second one at the same place."""
+        return Matcher(self._table, self._matcher.deep_copy())
+
+    def feed(self, data: bytes) -> int:
+        """Move over the longest beginning of `data` that the grammar allows; return its length."""
+        ids = self._table.byte_ids(data)
+        allowed = self._matcher.validate_tokens(ids)
+        if allowed:
+            self._matcher.consume_tokens(ids[:allowed])
+        self._check()
+        return allowed
+
+    @contextmanager
+    def ahead(self, data: bytes) -> Iterator[int]:
+        """Be as far ahead as the grammar allows, and come back; yields how many bytes that is."""
+        allowed = self.feed(data)
+        try:
+            yield allowed
+        finally:
+            self.back(allowed)
+
+    def back(self, count: int) -> None:
+        """Move back over as many bytes."""
+        if count:
+            self._matcher.rollback(count)
+
+    @property
+    def accepting(self) -> bool:
+        """Whether the text so far is a whole answer."""
+        return bool(self._matcher.is_accepting())
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is, and nothing can follow."""
+        return self.accepting and bool(self._matcher.is_stopped())
+
+    @property
+    def forced(self) -> bytes:
+        """Bytes that must come next whatever the answer says."""
+        return b"" if self.accepting else bytes(self._matcher.compute_ff_bytes())
+
+    def allowed(self) -> bytes:
+        """A bit per id of the table, lowest bit first: which may come next."""
+        mask = bytes(self._matcher.compute_bitmask())
+        self._check()
+        return mask
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            reason = _first_lines(self._matcher.get_error())
+            raise DecodingError(f"the grammar cannot be followed: {reason}; simplify it")
+
+
+def regex_grammar(regex: str) -> str:
+    """The grammar of the texts that a regex matches as a whole."""
+    made: str = _library().LLMatcher.grammar_from_regex(regex)
+    return made
+
+
+def with_layout(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema that says how its JSON is laid out: no other whitespace, so none can run on."""
+    layout = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+    return {**schema, "x-guidance": layout}
+
+
+def _first_lines(message: str) -> str:
+    """A message of llguidance in one line, without its dump of states."""
+    kept = message.split("<backtrace>")[0].split("<state>")[0]
+    kept = re.sub(r"(?s)\n\s*\d+ \| .*", "", kept)  # an excerpt of the grammar
+    line = re.sub(r"^at \d+\(\d+\): ", "", " ".join(kept.split()))
+    return line if len(line) <= 300 else f"{line[:297]}..."

@@ -1,0 +1,127 @@
+"""Keeping an answer within its grammar, and closing it before its tokens run out.
+
+Stands between the members' drafts and the choice: what the grammar does not allow is left out, and
+so is what would leave too few tokens to make the answer whole. It knows texts and counts of tokens.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from adafuse.constraints import Constraint
+from adafuse.events import Candidate, Round, cut_words
+from adafuse.member import Session
+from adafuse.referee import Referee
+
+__all__ = ["Guard", "is_whole"]
+
+_WORD = re.compile(r"\s*\S+|\s+$")
+
+
+def is_whole(constraint: Constraint, rounds: Iterable[Round]) -> bool:
+    """Whether an answer is all that its constraint asks for."""
+    referee = Referee(constraint)
+    referee.feed("".join(one.text for one in rounds))
+    return referee.accepting
+
+
+class Guard:
+    """The constraint of one answer between rounds.
+
+    Args:
+        constraint: what the answer must be.
+        sessions: of all members.
+        limits: how many more tokens each session may commit.
+    """
+
+    def __init__(
+        self,
+        constraint: Constraint,
+        sessions: Sequence[Session],
+        limits: Callable[[], Sequence[int]],
+    ) -> None:
+        self._referee = Referee(constraint)
+        self._sessions = sessions
+        self._limits = limits
+        self._closing = self._referee.closing("")
+        self._in_time = False  # the closing fits: from then on it always will
+
+    @property
+    def free(self) -> bool:
+        """Whether the grammar does not hold yet."""
+        return not self._referee.started
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is whole and nothing can follow."""
+        return self._referee.complete
+
+    def forced(self) -> Candidate | None:
+        """What has to be committed next without a draft, if anything."""
+        if self._closing is not None:
+            self._in_time = self._fits("", self._closing)
+        words = self._referee.forced()
+        if self.complete:
+            return _candidate("", ends=True)
+        if not words:
+            return None
+        rest = self._after(words)
+        if self._in_time and (rest is None or not self._fits(words, rest)):
+            return self.last()
+        return _candidate(words)
+
+    def admit(self, pooled: Sequence[Candidate]) -> list[Candidate]:
+        """The candidates that may be committed, cut to what the grammar allows."""
+        admitted = map(self._admitted, pooled)
+        kept = [one for one in admitted if one is not None]
+        in_time = [one for one in kept if self._leaves_room(one)] if self._in_time else kept
+        if not in_time and self.last() is None:
+            in_time = kept  # a free answer may end anywhere
+        merged: dict[tuple[str, bool], Candidate] = {}
+        for one in in_time:
+            first = merged.setdefault((one.text, one.ends), one)
+            drafters = tuple(dict.fromkeys((*first.drafters, *one.drafters)))
+            merged[one.text, one.ends] = replace(first, drafters=drafters)
+        return list(merged.values())
+
+    def last(self) -> Candidate | None:
+        """The text that makes the answer whole, if one is known."""
+        return _candidate(self._closing, ends=True) if self._closing else None
+
+    def commit(self, text: str) -> None:
+        """Append text to the answer."""
+        self._closing = self._after(text)
+        self._referee.feed(text)
+
+    def _admitted(self, candidate: Candidate) -> Candidate | None:
+        text, ends = self._referee.admit(candidate.text, candidate.ends)
+        if not text and not ends:
+            return None
+        if (text, ends) == (candidate.text, candidate.ends):
+            return candidate
+        return replace(candidate, text=text, ends=ends, words=cut_words(candidate.words, len(text)))
+
+    def _leaves_room(self, candidate: Candidate) -> bool:
+        rest = "" if candidate.ends else self._after(candidate.text)
+        return rest is not None and self._fits(candidate.text, rest)
+
+    def _after(self, text: str) -> str | None:
+        """A closing for the answer with `text` behind it."""
+        if self._closing is not None and self._closing.startswith(text):
+            return self._closing[len(text) :]
+        return self._referee.closing(text)
+
+    def _fits(self, *texts: str) -> bool:
+        """Whether every member has room for the texts, one after the other."""
+        limits = self._limits()
+        if sum(len(text.encode()) for text in texts) <= min(limits, default=math.inf):
+            return True  # no tokenizer with byte fallback needs more tokens than bytes
+        pairs = zip(self._sessions, limits, strict=True)
+        return all(sum(s.count(text, False) for text in texts) <= most for s, most in pairs)
+
+
+def _candidate(text: str, *, ends: bool = False) -> Candidate:
+    return Candidate(text, ends, tuple(_WORD.findall(text)), drafters=())
