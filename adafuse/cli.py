@@ -6,6 +6,7 @@ one line: exit code 2 for a wrong option or setting, 1 for any other.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -21,7 +22,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from adafuse import __version__
-from adafuse.config import DecodingConfig
+from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.display import AnswerPrinter, stats_table
 from adafuse.ensemble import Ensemble
 from adafuse.errors import AdaFuseError, ConfigError, PromptError
@@ -161,6 +162,27 @@ def _ask(
     repetition_penalty: Annotated[
         float, typer.Option(help="1 is off.", rich_help_panel=_DECODING)
     ] = _DEFAULTS.repetition_penalty,
+    json_schema: Annotated[
+        str | None,
+        typer.Option(
+            help="The answer is JSON of this schema: a file, or the schema itself.",
+            rich_help_panel=_DECODING,
+        ),
+    ] = None,
+    regex: Annotated[
+        str | None, typer.Option(help="The answer matches it.", rich_help_panel=_DECODING)
+    ] = None,
+    choice: Annotated[
+        list[str] | None,
+        typer.Option(help="The answer is one of these; repeat it.", rich_help_panel=_DECODING),
+    ] = None,
+    grammar: Annotated[
+        str | None,
+        typer.Option(
+            help="The answer is a sentence of this Lark grammar: a file, or the grammar itself.",
+            rich_help_panel=_DECODING,
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
     ] = False,
@@ -177,6 +199,10 @@ def _ask(
         stop=tuple(stop or ()),
         max_new_tokens=max_new_tokens,
         repetition_penalty=repetition_penalty,
+        json_schema=_json(json_schema) if json_schema is not None else None,
+        regex=regex,
+        choices=tuple(choice) if choice else None,
+        grammar=_file_or_text(grammar) if grammar is not None else None,
     )
     if weight and len(weight) != len(model):
         raise ConfigError(f"--weight is given {len(weight)} times for {len(model)} members")
@@ -186,7 +212,11 @@ def _ask(
     if system is not None:
         turns = (("system", system), ("user", text))
         asked = [{"role": role, "content": content} for role, content in turns]
-    read_prompt(asked, wanted)  # a prompt that cannot be read should not wait for models
+    read_prompt(asked, wanted)  # what is refused should not wait for models
+    if any(getattr(config, name) is not None for name in CONSTRAINTS):
+        from adafuse.constraints import read_constraint  # needs an extra
+
+        read_constraint(config)
     folders = [_model(name) for name in model]
     settings = {f.name: getattr(config, f.name) for f in fields(config)}
     output = sys.stdout  # the status line below stands in for it while it is shown
@@ -232,6 +262,23 @@ def _standard_input() -> str:
     except UnicodeDecodeError as error:
         raise PromptError(f"standard input is not UTF-8: {error.reason} at {error.start}") from None
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def _file_or_text(given: str) -> str:
+    """The text of a file, if there is one of that name."""
+    try:
+        return Path(given).read_text(encoding="utf-8") if Path(given).is_file() else given
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{given} is not UTF-8: {error.reason} at {error.start}") from None
+    except OSError:  # too long for a file's name, or not to be read
+        return given
+
+
+def _json(given: str) -> Any:
+    try:
+        return json.loads(_file_or_text(given))
+    except ValueError as error:
+        raise ConfigError(f"--json-schema is neither a file nor JSON: {error}") from None
 
 
 def _model(name: str) -> str:

@@ -66,6 +66,7 @@ class Drafter:
         end_ids: its end tokens.
         config: τ, M, B and the longest word.
         read: runs nodes that are not read yet through the model in one forward.
+        certain: the only token that may follow a node, if that is known without reading it.
     """
 
     def __init__(
@@ -74,11 +75,13 @@ class Drafter:
         end_ids: frozenset[int],
         config: DecodingConfig,
         read: Callable[[Sequence[Node]], None],
+        certain: Callable[[Node], int | None] = lambda node: None,
     ) -> None:
         self._codec = codec
         self._end_ids = end_ids | {END}
         self._config = config
         self._read = read
+        self._certain = certain
 
     def draft(self, root: Node, room: int) -> tuple[list[Proposal], list[float], bool]:
         """Propose spans of at most `room` tokens after `root`.
@@ -106,14 +109,14 @@ class Drafter:
     def _decide(self, path: _Path, room: int, margins: list[float]) -> bool:
         """Take greedy tokens up to the first with a body, while each margin is large enough."""
         while not path.done and not path.word.decided:
-            outlook = self._outlook(path)
-            margins.append(outlook.margin)
-            if outlook.margin < self._config.margin_threshold:
+            token, margin = self._greedy(path)
+            margins.append(margin)
+            if margin < self._config.margin_threshold:
                 return False
-            if outlook.top[0] in self._end_ids:
+            if token in self._end_ids:
                 path.done = path.ends = True
             else:
-                self._take(path, outlook.top[0], room)
+                self._take(path, token, room)
         return True
 
     def _branch(self, path: _Path, room: int) -> list[_Path]:
@@ -133,13 +136,15 @@ class Drafter:
     def _complete(self, paths: Sequence[_Path], room: int) -> None:
         """Go on greedily until every path's word is complete, all paths in one forward a step."""
         while active := [path for path in paths if not path.done]:
-            self._read([path.node for path in active])
+            nodes = [path.node for path in active if self._certain(path.node) is None]
+            if nodes:
+                self._read(nodes)
             for path in active:
                 self._step(path, room)
 
     def _step(self, path: _Path, room: int) -> None:
         """Look at the next greedy token: it ends the word, or the answer, or is taken."""
-        token = self._outlook(path).top[0]
+        token, _ = self._greedy(path)
         word = path.word
         if token in self._end_ids:
             self._drop_unfinished(path)
@@ -164,6 +169,14 @@ class Drafter:
             assert path.node.parent is not None
             path.node = path.node.parent
         path.word = path.word.whole()
+
+    def _greedy(self, path: _Path) -> tuple[int, float]:
+        """The most probable next token and its margin."""
+        token = self._certain(path.node)
+        if token is not None:
+            return token, 1.0
+        outlook = self._outlook(path)
+        return outlook.top[0], outlook.margin
 
     def _outlook(self, path: _Path) -> Outlook:
         if path.node.next is None:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from adafuse.backbone import Backbone
 from adafuse.config import DecodingConfig
 from adafuse.drafting import Drafter
-from adafuse.errors import ContextWindowError, UnsupportedTokenizerError
+from adafuse.errors import ContextWindowError
 from adafuse.events import Loss, MemberUsage
 from adafuse.grammars import TokenTable
 from adafuse.masks import TokenMasks, token_table
@@ -24,7 +24,9 @@ from adafuse.prompts import Prompt
 from adafuse.reading import NotFiniteError, Reader
 from adafuse.rendering import Rendered, Renderer
 from adafuse.scoring import score_spans
+from adafuse.templates import Template
 from adafuse.tokens import TokenCodec
+from adafuse.vocabulary import check_prompt, check_tokenizer
 
 __all__ = ["LocalMember"]
 
@@ -40,11 +42,13 @@ class LocalMember:
         tokenizer: of the same model.
         name: shown in events, usage and errors.
         weight: of its scores in the mean.
-        chat_template: in place of the tokenizer's own; "" leaves it out.
+        chat_template: in place of the tokenizer's own, or several by name ("default", "tool_use");
+            "" leaves it out.
         chat_template_kwargs: passed to the template.
 
     Raises:
         UnsupportedModelError, UnsupportedTokenizerError: see `adafuse.errors`.
+        ConfigError: the template or its arguments cannot be used.
     """
 
     def __init__(
@@ -54,27 +58,25 @@ class LocalMember:
         name: str,
         *,
         weight: float = 1.0,
-        chat_template: str | None = None,
+        chat_template: Template | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.weight = weight
         self.backbone = model if isinstance(model, Backbone) else prepare(model, name)
         self.tokenizer = tokenizer
-        if tokenizer.vocab_size > self.backbone.vocabulary:
-            raise UnsupportedTokenizerError(
-                f"member {name!r}: its tokenizer has {tokenizer.vocab_size} ids but its model "
-                f"{self.backbone.vocabulary}; they do not belong together"
-            )
         self.codec = TokenCodec(tokenizer, name)
-        self.end_ids = self.codec.end_ids(self.backbone.generation_eos)
+        rows = self.backbone.vocabulary
+        check_tokenizer(tokenizer, self.codec, rows, name)
+        ends = self.codec.end_ids(self.backbone.generation_eos)
+        self.end_ids = frozenset(id_ for id_ in ends if id_ < rows)  # others are never drafted
         self._renderer = Renderer(tokenizer, self.codec, name, chat_template, chat_template_kwargs)
 
     def open(self, prompt: Prompt, config: DecodingConfig) -> LocalSession:
         """Render and tokenise the prompt; no forward yet.
 
         Raises:
-            PromptError: the template refuses the messages.
+            PromptError: the template refuses the messages, or uses a token that the model lacks.
             ContextWindowError: the prompt leaves no room in the window.
             UnsupportedTokenizerError: the answer is constrained and the tokenizer cannot write
                 every text.
@@ -95,11 +97,17 @@ class LocalMember:
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt as this member reads it; errors as for `open`, but for the window."""
-        return self._renderer.render(prompt)
+        rendered = self._renderer.render(prompt)
+        check_prompt(rendered.ids, self.codec, self.backbone.vocabulary, self.name)
+        return rendered
 
     def count_tokens(self, text: str) -> int:
         """How many tokens a text has, without special tokens."""
         return len(self.codec.encode_start(text, special_tokens=False))
+
+    def count_prompt_tokens(self, prompt: Prompt) -> int:
+        """How many tokens a prompt has as this member reads it, tools included; errors as there."""
+        return len(self.render(prompt).ids)
 
 
 class LocalSession:
@@ -118,7 +126,8 @@ class LocalSession:
         self._masks = masks
         ends = sorted(member.end_ids)
         self._reader = Reader(member.backbone, rendered.ids, ends, config, masks)
-        self._drafter = Drafter(member.codec, member.end_ids, config, self._reader.read)
+        reader = self._reader
+        self._drafter = Drafter(member.codec, member.end_ids, config, reader.read, reader.certain)
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._stripped = False  # whether this round's texts leave out a leading blank
         self._blank = ""  # what this member's own most probable first draft began with (chat)

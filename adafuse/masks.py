@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["END", "TokenMasks", "token_table"]
 
 END = -1
-"""Stands for the end of an answer where the grammar allows nothing else, whatever a member's end
-tokens are: some members have none."""
+"""The end of an answer where a grammar allows nothing else, whatever a member's end tokens are: some
+members have none."""
 
 
 def token_table(codec: TokenCodec) -> TokenTable:
@@ -78,8 +78,7 @@ class TokenMasks:
     def after(self, path: Sequence[int]) -> torch.Tensor | None:
         """What is allowed after drafted ids: bool, shape (V,) of the table; None: everything.
 
-        All False where the path has left the grammar, or where only the end is allowed and the
-        member has no end tokens.
+        All False where only the end is allowed, or the path has left the grammar.
         """
         data = self._codec.join(path)
         if self._matcher is None:
@@ -99,7 +98,8 @@ class TokenMasks:
         bits = packed[:, None] >> torch.arange(8, dtype=torch.uint8) & 1  # (bytes, 8)
         every = bits.flatten().bool()
         mask = every[: self._table.size].clone()
-        mask[self._ends] = bool(every[self._table.end])
+        if mask.any():
+            mask[self._ends] = bool(every[self._table.end])
         return mask
 
     def _triggered(self, text: str) -> bytes | None:

@@ -53,6 +53,7 @@ class Reader:
         self._end_ids = end_ids
         self._config = config
         self._masks = masks
+        self._allowed: dict[Node, torch.Tensor | None] = {}  # this round's masks
 
     def read_prefix(self) -> Node:
         """Read what is committed but not read yet; return the prefix's end.
@@ -69,14 +70,15 @@ class Reader:
         return root
 
     def read(self, nodes: Sequence[Node]) -> None:
-        """Read those of the nodes that are not read yet, in one forward.
+        """Read those of the nodes that are not read yet, with what is before them: one forward.
 
         Raises:
             NotFiniteError: a distribution behind one of them is not finite.
         """
-        unread = [node for node in nodes if node.row is None]
+        lines = [before for node in nodes if node.row is None for before in node.path()]
+        unread = dict.fromkeys(node for node in lines if node.row is None)
         if unread:
-            self.read_and_learn(unread, [])
+            self.read_and_learn(list(unread), [])
         if not all(outlook_of(node).finite for node in nodes):
             raise NotFiniteError
 
@@ -87,6 +89,24 @@ class Reader:
         """
         self.tree.read(unread)
         self._learn(unread, unknown)
+
+    def certain(self, node: Node) -> int | None:
+        """The one token that a grammar allows after a node; it needs no reading to be known.
+
+        `END` if it allows none but an end; None if there is a choice, or no grammar.
+        """
+        mask = self._mask(node)
+        if mask is None or (found := mask.nonzero()).numel() > 1:
+            return None
+        return int(found) if found.numel() else END
+
+    def _mask(self, node: Node) -> torch.Tensor | None:
+        if self._masks is None:
+            return None
+        if node not in self._allowed:
+            path = [before.token for before in node.path()]
+            self._allowed[node] = self._masks.after(path)
+        return self._allowed[node]
 
     def grow(self, ids: Sequence[int]) -> Node:
         """The node at the end of `ids`, made where it is new."""
@@ -99,14 +119,13 @@ class Reader:
         """Make `ids` part of the prefix; what is read of them is kept."""
         self.tree.commit(ids)
         self.committed.extend(ids)
+        self._allowed.clear()
 
     def _learn(self, nodes: Sequence[Node], unknown: Sequence[Node]) -> None:
         """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer."""
-        penalty, masks = None, None
-        paths = [[before.token for before in node.path()] for node in nodes]
-        if self._masks is not None:
-            masks = [self._masks.after(path) for path in paths]
+        penalty = None
         if self._config.repetition_penalty != 1:
+            paths = [[before.token for before in node.path()] for node in nodes]
             context = [*self._prompt, *self.committed]
             penalty = Penalty(self._config.repetition_penalty, context, paths)
         found, logits = outlooks(
@@ -115,7 +134,7 @@ class Reader:
             branches=self._config.branches,
             end_ids=self._end_ids,
             penalty=penalty,
-            masks=masks,
+            masks=None if self._masks is None else list(map(self._mask, nodes)),
         )
         for node, outlook in zip(nodes, found, strict=True):
             node.next = outlook if outlook.top or not outlook.finite else _only_end(outlook)

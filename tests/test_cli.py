@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -98,10 +99,11 @@ def test_version_and_help() -> None:
     assert ask("--version").stdout == f"adafuse {__version__}\n"
     result = ask("--help", env={"COLUMNS": "200"}, color=False)
     assert result.exit_code == 0
-    names = [f.name for f in fields(DecodingConfig) if f.name != "weights"]
+    names = [f.name for f in fields(DecodingConfig) if f.name not in ("weights", "choices")]
     for option in (
         *names,
         "weight",
+        "choice",
         "model",
         "device",
         "dtype",
@@ -132,6 +134,40 @@ def test_every_setting_reaches_the_decoder(call: Call) -> None:
     assert result.exit_code == 0
     expected = {**given, "stop": ("x", "\n\n"), "weights": (1.0, 2.5)}
     assert call.options == {**expected, "device": "cpu", "dtype": "bfloat16"}
+
+
+def test_an_answer_can_be_constrained(call: Call, tmp_path: Path) -> None:
+    schema, file = {"type": "object", "properties": {"é": {"const": 1}}}, tmp_path / "schema.json"
+    file.write_text(json.dumps(schema, ensure_ascii=False), encoding="utf-8")
+    for given in (str(file), json.dumps(schema)):
+        assert ask("question", *PAIR, "--json-schema", given).exit_code == 0
+        assert call.options["json_schema"] == schema
+    lark = 'start: "x" | "y"'
+    file.write_text(lark, encoding="utf-8")
+    for given in (str(file), lark):
+        assert ask("question", *PAIR, "--grammar", given).exit_code == 0
+        assert call.options["grammar"] == lark
+    ask("question", *PAIR, "--regex", "[0-9]+")
+    assert call.options["regex"] == "[0-9]+"
+    ask("question", *PAIR, "--choice", "yes", "--choice", "no, thanks")
+    assert call.options["choices"] == ("yes", "no, thanks")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--json-schema", "{"], "neither a file nor JSON"),
+        (["--json-schema", '{"not": {}}'], "not"),
+        (["--regex", "(a"], "regex cannot be enforced"),
+        (["--grammar", "start: nothing"], "nothing"),
+        (["--regex", "a", "--choice", "b"], "regex and choices"),
+    ],
+)
+def test_what_cannot_be_enforced_is_refused_before_models_load(
+    arguments: list[str], said: str, call: Call
+) -> None:
+    assert said in one_line_error(ask("question", *PAIR, *arguments))
+    assert not hasattr(call, "options")
 
 
 def test_defaults_are_those_of_the_library(call: Call) -> None:
