@@ -6,7 +6,6 @@ Knows attention layouts, masks and devices; it holds no sequence and no tree.
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
+from adafuse.turns import Turns
 
 __all__ = ["FULL", "SLIDING", "Backbone", "Layout"]
 
@@ -82,7 +82,8 @@ class Backbone:
 
     def __init__(self, model: PreTrainedModel, name: str) -> None:
         self.layout = Layout.of(type(model), model.config, name)
-        attention = model.config._attn_implementation
+        text = model.config.get_text_config(decoder=True)  # a composite model's parts may differ
+        attention = text._attn_implementation
         if attention not in ("sdpa", "eager"):
             raise UnsupportedModelError(
                 f"member {name!r}: attention implementation {attention!r} cannot take a tree mask; "
@@ -90,13 +91,28 @@ class Backbone:
             )
         self._additive = attention == "eager"
         self.model = model
-        self._lock = threading.Lock()  # sessions in several threads take turns
+        self._turns = Turns()  # sessions in several threads go on forward by forward
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
-        text = model.config.get_text_config(decoder=True)
         self.vocabulary: int = text.vocab_size
-        self.window: int | None = getattr(text, "max_position_embeddings", None)
+        self._longest: int | None = getattr(text, "max_position_embeddings", None)
+        self._switch = _rope_switch(text)
         generation = getattr(model, "generation_config", None) or model.config
         self.generation_eos: int | list[int] | None = getattr(generation, "eos_token_id", None)
+
+    @property
+    def window(self) -> int | None:
+        """The context window of a prompt that leaves room in it; see `window_of`."""
+        return self.window_of(0)
+
+    def window_of(self, prompt_tokens: int) -> int | None:
+        """How many tokens prompt and answer may have together; None: no limit.
+
+        Where rotary factors change at some length, what is in the cache would have to be read
+        again. A shorter prompt ends there; a longer one has the later factors from its start.
+        """
+        if self._switch is None or prompt_tokens > self._switch:
+            return self._longest
+        return self._switch
 
     @torch.inference_mode()
     def forward(
@@ -115,7 +131,7 @@ class Backbone:
         """
         device = self.model.device
         given = {"logits_to_keep": 1} if last and self._keeps else {}
-        with self._lock:
+        with self._turns:
             output = self.model(
                 input_ids=torch.tensor([list(tokens)], device=device),
                 position_ids=torch.tensor([list(positions)], device=device),
@@ -139,3 +155,21 @@ class Backbone:
                 mask.masked_fill_(~allowed, torch.finfo(mask.dtype).min)
             masks[kind] = mask[None, None].to(self.model.device)
         return masks if len(masks) > 1 else next(iter(masks.values()))
+
+
+def _rope_switch(text: PreTrainedConfig) -> int | None:
+    """The length beyond which a model turns positions by other factors (LongRoPE, as in Phi-3).
+
+    Dynamic NTK scaling does so too, but beyond `max_position_embeddings`, where the window ends.
+    """
+    given = getattr(text, "rope_parameters", None) or {}
+    by_layer_type = [one for one in given.values() if isinstance(one, Mapping)]
+    lengths = [
+        one["original_max_position_embeddings"]
+        for one in by_layer_type or [given]
+        if one.get("rope_type") == "longrope"
+        and any(
+            one.get(f"long_{part}") != one.get(f"short_{part}") for part in ("factor", "mscale")
+        )
+    ]
+    return min(lengths, default=None)

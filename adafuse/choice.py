@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from adafuse.events import Candidate
 from adafuse.member import Draft
 
-__all__ = ["choose", "mean_score", "pool"]
+__all__ = ["choose", "mean_score", "pool", "with_weight"]
 
 
 def pool(drafts: Mapping[str, Sequence[Draft]]) -> list[Candidate]:
@@ -28,6 +28,11 @@ def pool(drafts: Mapping[str, Sequence[Draft]]) -> list[Candidate]:
         Candidate(text, ends, words[text, ends], tuple(names))
         for (text, ends), names in drafters.items()
     ]
+
+
+def with_weight(members: Iterable[str], weights: Mapping[str, float]) -> list[str]:
+    """Those of the members that count in the mean. Without one, no candidate is better."""
+    return [name for name in members if weights[name] > 0]
 
 
 def mean_score(scores: Mapping[str, float], weights: Mapping[str, float]) -> float:

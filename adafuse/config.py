@@ -8,13 +8,16 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import operator
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from types import NoneType
 from typing import Any, Self
 
+from adafuse.arguments import refuse_reserved
 from adafuse.errors import ConfigError
 
 __all__ = [
@@ -48,13 +51,19 @@ def _show(value: object) -> str:
     return line if len(line) <= 80 else f"{line[:77]}..."
 
 
-def _check_int(name: str, value: object, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+def _whole(name: str, value: Any, low: int) -> int:
+    """A whole number of any library, as Python's own."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = low - 1
+    if isinstance(value, bool) or number < low:
         raise ConfigError(f"{name} must be a whole number of at least {low}, not {_show(value)}")
+    return number
 
 
 def _check_float(name: str, value: object, low: float, high: float = sys.float_info.max) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not low <= value <= high:  # type: ignore[operator]
         bounds = (
             f"from {low:g} to {high:g}" if high < sys.float_info.max else f"of at least {low:g}"
@@ -109,15 +118,15 @@ class DecodingConfig:
     def __post_init__(self) -> None:
         _check_float("margin_threshold", self.margin_threshold, 0, 1)
         for name in ("max_words", "branches", "max_word_tokens", "max_new_tokens"):
-            _check_int(name, getattr(self, name), 1)
+            object.__setattr__(self, name, _whole(name, getattr(self, name), 1))
         _check_float("temperature", self.temperature, 0)
         _check_float("repetition_penalty", self.repetition_penalty, 0)
         if self.repetition_penalty == 0:
             raise ConfigError("repetition_penalty must be above 0 (1 switches it off)")
-        if self.seed is not None and (
-            isinstance(self.seed, bool) or not isinstance(self.seed, int)
-        ):
-            raise ConfigError(f"seed must be a whole number or None, not {_show(self.seed)}")
+        if self.seed is not None:
+            if isinstance(self.seed, bool) or not hasattr(self.seed, "__index__"):
+                raise ConfigError(f"seed must be a whole number or None, not {_show(self.seed)}")
+            object.__setattr__(self, "seed", operator.index(self.seed))
         object.__setattr__(self, "stop", _stops(self.stop))
         if self.weights is not None:
             object.__setattr__(self, "weights", _weights(self.weights))
@@ -201,8 +210,10 @@ def _weights(weights: object) -> tuple[float, ...]:
 _TEXT, _MAPPING = ((str, NoneType), "a string or None"), ((dict,), "a dict")
 _FIELD_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "model": ((str,), "a hub id or a path"),
-    **dict.fromkeys(("name", "device", "dtype", "revision", "tokenizer", "chat_template"), _TEXT),
-    "device_map": ((str, dict, NoneType), "a string, a dict or None"),
+    **dict.fromkeys(("name", "device", "dtype", "revision", "tokenizer"), _TEXT),
+    **dict.fromkeys(
+        ("device_map", "chat_template"), ((str, dict, NoneType), "a string, a dict or None")
+    ),
     **dict.fromkeys(("tokenizer_kwargs", "chat_template_kwargs"), _MAPPING),
     "trust_remote_code": ((bool,), "True or False"),
 }
@@ -224,7 +235,8 @@ class MemberSpec:
         revision: branch, tag or commit on the hub.
         tokenizer: another folder or hub id to take the tokenizer from.
         tokenizer_kwargs: for `AutoTokenizer.from_pretrained`.
-        chat_template: a Jinja template in place of the tokenizer's own; "" leaves it out.
+        chat_template: a Jinja template in place of the tokenizer's own, or a dict of them
+            ("default", and "tool_use" where there are tools); "" leaves it out.
         chat_template_kwargs: passed to the template (for example {"enable_thinking": False}).
         attn_implementation: "sdpa" or "eager"; others cannot take a tree mask.
         trust_remote_code: off by default: code from a checkpoint is not run.
@@ -243,7 +255,7 @@ class MemberSpec:
     revision: str | None = None
     tokenizer: str | None = None
     tokenizer_kwargs: dict[str, Any] = field(default_factory=dict)
-    chat_template: str | None = None
+    chat_template: str | dict[str, str] | None = None
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
     attn_implementation: str = "sdpa"
     trust_remote_code: bool = False
@@ -262,6 +274,7 @@ class MemberSpec:
                 raise ConfigError(f"a member's {name} must be {wanted}, not {given}")
         if not self.model.strip():
             raise ConfigError("a member's model must not be empty")
+        refuse_reserved(self.model, self.chat_template_kwargs)
         _check_float("a member's weight", self.weight, 0)
         if self.device is not None and self.device_map is not None:
             raise ConfigError(f"member {self.model!r}: give device or device_map, not both")

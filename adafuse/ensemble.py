@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
@@ -25,19 +26,19 @@ class Ensemble:
         config: default decoding settings.
 
     Raises:
-        ConfigError: no members, too many, or two of one name.
+        ConfigError: no members, too many, two of one name, or something that is no member.
 
     Answers are independent of each other: an ensemble may be used from several threads.
     """
 
     def __init__(self, members: Sequence[Member], config: DecodingConfig | None = None) -> None:
-        if not 1 <= len(members) <= MAX_MEMBERS:
+        self.members = _members(members)
+        if not 1 <= len(self.members) <= MAX_MEMBERS:
             raise ConfigError(f"an ensemble has 1 to {MAX_MEMBERS} members, not {len(members)}")
-        names = [member.name for member in members]
+        names = [member.name for member in self.members]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ConfigError(f"members need different names; given twice: {', '.join(twice)}")
-        self.members = tuple(members)
         self.config = config or DecodingConfig()
 
     def __repr__(self) -> str:
@@ -56,7 +57,7 @@ class Ensemble:
 
         Args:
             models: 1 to 8 of them. Two that share a checkpoint share its weights.
-            device: for members whose specification names none.
+            device: for members whose specification names neither a device nor a device_map.
             dtype: likewise.
             settings: defaults for decoding, the fields of `DecodingConfig`.
 
@@ -141,3 +142,16 @@ class Ensemble:
             **overrides,
         )
         return Answer.fold(rounds)
+
+
+def _members(given: object) -> tuple[Member, ...]:
+    """The members of a list, each with what `adafuse.member.Member` asks for."""
+    wanted = "a list of members such as adafuse.local.LocalMember; Ensemble.load reads models"
+    if not isinstance(given, list | tuple):
+        raise ConfigError(f"an ensemble takes {wanted}, not {type(given).__name__}")
+    for member in given:
+        weight = getattr(member, "weight", None)
+        named = isinstance(getattr(member, "name", None), str)
+        if not (named and isinstance(weight, Real) and callable(getattr(member, "open", None))):
+            raise ConfigError(f"an ensemble takes {wanted}, and {member!r:.80} is no member")
+    return tuple(given)

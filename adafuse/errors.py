@@ -12,10 +12,12 @@
     │   └── ModelPreparationError         a demo model could not be downloaded or converted
     ├── MissingExtraError (ImportError)   an optional dependency is not installed
     └── DecodingError                     decoding cannot go on
-        ├── NonFiniteError                every member gave NaN logits or scores
-        └── IncompleteAnswerError         the answer ended before it was what it must be
+        ├── NonFiniteError                every member with a weight gave NaN
+        ├── IncompleteAnswerError         the answer ended before it was what it must be
+        └── AnswerTimeoutError (TimeoutError)  decoding took longer than the caller allows
 
-Messages are one line: what is wrong, with which member, and what to do.
+Messages are one line: what is wrong, with which member, and what to do. `AdaFuseWarning` is for
+what goes on but may not be what was meant.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdaFuseError",
+    "AdaFuseWarning",
+    "AnswerTimeoutError",
     "ConfigError",
     "ContextWindowError",
     "DecodingError",
@@ -45,6 +49,10 @@ __all__ = [
 
 class AdaFuseError(Exception):
     """Base class of every error that adafuse raises on purpose."""
+
+
+class AdaFuseWarning(UserWarning):
+    """Something goes on, but perhaps not as it was meant."""
 
 
 class ConfigError(AdaFuseError, ValueError):
@@ -121,14 +129,25 @@ class IncompleteAnswerError(DecodingError):
         self.answer = answer
 
 
+class AnswerTimeoutError(DecodingError, TimeoutError):
+    """Decoding one answer took longer than the caller allows."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the answer was not whole after {seconds:g} seconds of decoding; raise timeout, or "
+            "ask for less"
+        )
+        self.seconds = seconds
+
+
 class NonFiniteError(DecodingError):
-    """No member is left in a round: all gave logits or scores that are not finite."""
+    """No member with a weight is left in a round: their logits or scores are not finite."""
 
     def __init__(self, members: tuple[str, ...], round_index: int) -> None:
         names = ", ".join(members)
         super().__init__(
-            f"round {round_index}: every member gave non-finite logits ({names}); try a wider "
-            "dtype such as float32 or bfloat16, or check the checkpoint"
+            f"round {round_index}: every member with a weight gave non-finite logits ({names}); try "
+            "a wider dtype such as float32 or bfloat16, or check the checkpoint"
         )
         self.members = members
         self.round_index = round_index

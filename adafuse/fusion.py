@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from adafuse.choice import choose, mean_score, pool
+from adafuse.choice import choose, mean_score, pool, with_weight
 from adafuse.config import DecodingConfig
 from adafuse.constraints import Constraint
 from adafuse.errors import ConfigError, DecodingError, IncompleteAnswerError, NonFiniteError
@@ -194,7 +194,7 @@ class _Fusion:
                 bad.append(name)
             else:
                 scores[name] = given
-        if not scores:
+        if not with_weight(scores, self._weights):
             raise NonFiniteError(tuple(bad), index)
         candidates = []
         for at, candidate in enumerate(pooled):

@@ -5,12 +5,14 @@ Nothing from a checkpoint is executed: no remote code unless asked for, no pickl
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,9 +22,11 @@ from transformers import (
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
 )
 
 from adafuse.backbone import Backbone, Layout
+from adafuse.checkpoints import refuse_without_weights
 from adafuse.config import MemberSpec
 from adafuse.errors import (
     AdaFuseError,
@@ -32,15 +36,18 @@ from adafuse.errors import (
     UnsafeCheckpointError,
     UnsupportedModelError,
 )
+from adafuse.hub import locate
 from adafuse.local import LocalMember
 from adafuse.probe import prepare
-from adafuse.sources import Source, model_source, refuse_unreachable, tokenizer_source
+from adafuse.sources import Source, model_source, tokenizer_source
 
 __all__ = ["load_members"]
 
 # Members with the same checkpoint share its weights for as long as any of them is alive.
 _shared: weakref.WeakValueDictionary[tuple[str, ...], Backbone] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
+# What transformers says of it, not a path that happens to hold the words.
+_REMOTE_CODE = re.compile(r"custom code .* pass the argument `trust_remote_code=True`")
 
 
 def load_members(
@@ -50,7 +57,8 @@ def load_members(
 
     Args:
         specs: what to load.
-        device: for specifications that name none; default CUDA if there is one, else the CPU.
+        device: for specifications that name neither a device nor a device_map; default CUDA if
+            there is one, else the CPU.
         dtype: likewise; default "auto" on an accelerator, float32 on the CPU.
 
     Raises:
@@ -66,28 +74,80 @@ def load_members(
         for spec in specs
     ]
     names = _names(specs)
-    sources = [model_source(spec, spec.model) for spec in specs]  # refuse all before loading any
-    tokenizers = [tokenizer_source(spec, own) for spec, own in zip(specs, sources, strict=True)]
-    plans = [_placement(spec) for spec in specs]
+    models = [model_source(spec, spec.model) for spec in specs]  # refuse all before loading any
+    tokenizers = [tokenizer_source(spec, own) for spec, own in zip(specs, models, strict=True)]
+    placements = [_placement(spec) for spec in specs]
+    plans: list[_Plan] = []
+    for row in zip(names, specs, models, tokenizers, placements, strict=True):
+        with _loading, _explained(row[0], row[1]):
+            plans.append(_plan(*row, known={plan.key for plan in plans}))
     members = []
-    rows = zip(names, specs, sources, tokenizers, plans, strict=True)
-    for name, spec, source, tokens, placement in rows:
-        with _loading, _explained(name, spec):
-            backbone = _backbone(name, spec, source, placement)
-            tokenizer = AutoTokenizer.from_pretrained(
-                tokens.place, **tokens.arguments, **spec.tokenizer_kwargs
-            )
-            members.append(
-                LocalMember(
-                    backbone,
-                    tokenizer,
-                    name,
-                    weight=spec.weight,
-                    chat_template=spec.chat_template,
-                    chat_template_kwargs=spec.chat_template_kwargs,
-                )
-            )
+    for plan in plans:
+        with _loading, _explained(plan.name, plan.spec):
+            members.append(_member(plan))
     return members
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A member that is checked and not loaded yet.
+
+    Attributes:
+        key: the same for members that share weights.
+        source: where its model is read from.
+        placement: keyword arguments for its weights.
+        backbone: its model, if that is in use already.
+    """
+
+    name: str
+    spec: MemberSpec
+    key: tuple[str, ...]
+    source: Source
+    placement: dict[str, Any]
+    tokenizer: PreTrainedTokenizerBase
+    backbone: Backbone | None
+
+
+def _plan(
+    name: str,
+    spec: MemberSpec,
+    model: Source,
+    tokenizer: Source,
+    placement: dict[str, Any],
+    *,
+    known: Collection[tuple[str, ...]],
+) -> _Plan:
+    """Check all that can be told of a member without its weights; read its tokenizer."""
+    source = locate(model, weights=True, tokenizer=spec.tokenizer is None)
+    tokens = source if spec.tokenizer is None else locate(tokenizer, weights=False, tokenizer=True)
+    key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation)
+    backbone = _shared.get(key)
+    if backbone is None and key not in known:
+        config = AutoConfig.from_pretrained(source.place, **source.arguments)
+        _refuse_architecture(name, config)
+        if source.is_local and not source.gguf:
+            folder = Path(source.place)
+            files = [path.name for path in folder.iterdir() if path.is_file()]
+            where = f"member {name!r} ({spec.model})"
+            refuse_without_weights(where, files, lambda file: (folder / file).read_text("utf-8"))
+    read = AutoTokenizer.from_pretrained(tokens.place, **tokens.arguments, **spec.tokenizer_kwargs)
+    return _Plan(name, spec, key, source, placement, read, backbone)
+
+
+def _member(plan: _Plan) -> LocalMember:
+    """Load a member's weights, unless another one has loaded them."""
+    backbone = plan.backbone or _shared.get(plan.key)
+    if backbone is None:
+        backbone = prepare(_model(plan), plan.name)
+        _shared[plan.key] = backbone
+    return LocalMember(
+        backbone,
+        plan.tokenizer,
+        plan.name,
+        weight=plan.spec.weight,
+        chat_template=plan.spec.chat_template,
+        chat_template_kwargs=plan.spec.chat_template_kwargs,
+    )
 
 
 def _names(specs: Sequence[MemberSpec]) -> list[str]:
@@ -128,19 +188,6 @@ def _placement(spec: MemberSpec) -> dict[str, Any]:
     return placement
 
 
-def _backbone(name: str, spec: MemberSpec, source: Source, placement: dict[str, Any]) -> Backbone:
-    """The model of a specification, shared if it is in use already."""
-    key = (repr(source), repr(sorted(placement.items())), spec.attn_implementation)
-    backbone = _shared.get(key)
-    if backbone is None:
-        refuse_unreachable(source)
-        config = AutoConfig.from_pretrained(source.place, **source.arguments)
-        _refuse_architecture(name, config)
-        model = _model(name, spec, source, placement)
-        backbone = _shared[key] = prepare(model, name)
-    return backbone
-
-
 def _refuse_architecture(name: str, config: PreTrainedConfig) -> None:
     """Refuse what cannot decode, before its weights are read."""
     known = AutoModelForCausalLM._model_mapping
@@ -155,10 +202,9 @@ def _refuse_architecture(name: str, config: PreTrainedConfig) -> None:
         Layout.of(found[0] if isinstance(found, tuple) else found, config, name)
 
 
-def _model(
-    name: str, spec: MemberSpec, source: Source, placement: dict[str, Any]
-) -> PreTrainedModel:
-    arguments = {**source.arguments, **placement}
+def _model(plan: _Plan) -> PreTrainedModel:
+    name, spec, source = plan.name, plan.spec, plan.source
+    arguments = {**source.arguments, **plan.placement}
     if not source.gguf:
         arguments["use_safetensors"] = True
     arguments["output_loading_info"] = True
@@ -190,12 +236,12 @@ def _explained(name: str, spec: MemberSpec) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())
-        if "trust_remote_code" in reason:
+        if isinstance(error, ValueError) and _REMOTE_CODE.search(reason):
             raise UnsafeCheckpointError(
                 f"{where} brings its own code, which is not run; set trust_remote_code=True in "
                 "its specification if you trust it"
             ) from error
-        if "safetensors" in reason and isinstance(error, OSError):
+        if isinstance(error, OSError) and "use_safetensors=True" in reason:
             raise UnsafeCheckpointError(
                 f"{where} has no safetensors checkpoint; pickle files are not loaded, since "
                 "loading one runs code from it"

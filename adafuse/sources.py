@@ -1,6 +1,6 @@
 """Where a member is read from: a folder, a GGUF file or a hub repository.
 
-Nothing is loaded here; what cannot be read, or would run code, is refused.
+Told from names and folders alone; nothing is loaded, and no network is asked.
 """
 
 from __future__ import annotations
@@ -10,27 +10,42 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-
+from adafuse.checkpoints import CONFIG
 from adafuse.config import MemberSpec
-from adafuse.errors import ModelNotFoundError, UnsafeCheckpointError
+from adafuse.errors import ModelNotFoundError
 
-__all__ = ["Source", "model_source", "refuse_unreachable", "tokenizer_source"]
+__all__ = ["Source", "model_source", "tokenizer_source"]
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where `from_pretrained` reads from."""
+    """Where `from_pretrained` reads from.
+
+    Attributes:
+        place: a folder or a hub id.
+        is_local: whether it is a folder.
+        gguf: the GGUF file to read in it.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: whether its code may be run.
+        commit: what the revision stands for, once that is known.
+        cached: it is read from the hub's local cache alone.
+    """
 
     place: str
     is_local: bool
     gguf: str | None
     revision: str | None
     trust_remote_code: bool
+    commit: str | None = None
+    cached: bool = False
+
+    @property
+    def identity(self) -> str:
+        """The same for sources of the same files, whichever way they are reached."""
+        version = self.commit or self.revision
+        return repr((self.place, self.gguf, version, self.trust_remote_code))
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -40,6 +55,8 @@ class Source:
             given["gguf_file"] = self.gguf
         if self.revision:
             given["revision"] = self.revision
+        if self.cached:
+            given["local_files_only"] = True
         return given
 
 
@@ -54,23 +71,23 @@ def model_source(spec: MemberSpec, model: str) -> Source:
             )
         return Source(str(path.resolve().parent), True, path.name, *rest)
     if path.is_dir():
-        _refuse_pickles(path, model)
         ggufs = sorted(path.glob("*.gguf"))
-        if not (path / "config.json").exists():
+        if not (path / CONFIG).exists():
             if len(ggufs) == 1:
                 return Source(str(path.resolve()), True, ggufs[0].name, *rest)
-            found = "several GGUF files" if ggufs else "neither a config.json nor a GGUF file"
+            found = "several GGUF files" if ggufs else f"neither a {CONFIG} nor a GGUF file"
             raise ModelNotFoundError(f"folder {model!r} holds {found}; name the one to load")
         return Source(str(path.resolve()), True, None, *rest)
-    repository, _, file = model.rpartition("/")
-    if file.lower().endswith(".gguf") and repository.count("/") >= 1 and not path.is_absolute():
-        owner, name, *folders = repository.split("/")
-        return Source(f"{owner}/{name}", False, "/".join([*folders, file]), *rest)
-    if not _HUB_ID.fullmatch(model) or model.startswith("."):
+    owner, *names = model.split("/")
+    file = None
+    if model.lower().endswith(".gguf"):  # on the hub: "org/repo/x.gguf"
+        names, file = names[:1], "/".join(names[1:])
+    place = "/".join([owner, *names])
+    if file == "" or not _HUB_ID.fullmatch(place):
         raise ModelNotFoundError(
             f"no model at {model!r}: there is no such folder or file, and it is no hub id"
         )
-    return Source(model, False, None, *rest)
+    return Source(place, False, file, *rest)
 
 
 def tokenizer_source(spec: MemberSpec, own: Source) -> Source:
@@ -81,40 +98,3 @@ def tokenizer_source(spec: MemberSpec, own: Source) -> Source:
     if folder.is_dir() and not any(folder.glob("*.gguf")):
         return Source(str(folder.resolve()), True, None, None, spec.trust_remote_code)
     return replace(model_source(spec, spec.tokenizer), revision=None)
-
-
-def refuse_unreachable(source: Source) -> None:
-    """Fail at once where the hub has no such repository or cannot be reached.
-
-    Left to itself, the hub client tries for most of a minute.
-    """
-    file = source.gguf or "config.json"
-    if source.is_local or isinstance(
-        try_to_load_from_cache(source.place, file, revision=source.revision), str
-    ):
-        return
-    try:
-        get_hf_file_metadata(hf_hub_url(source.place, file, revision=source.revision))
-    except RepositoryNotFoundError:
-        raise ModelNotFoundError(
-            f"no model {source.place!r}: it is no folder here and no repository on the hub that "
-            "this machine may read"
-        ) from None
-    except HfHubHTTPError:
-        return  # a gated repository, or one without this file: loading says more
-    except Exception as error:
-        raise ModelNotFoundError(
-            f"no model {source.place!r}: it is no folder here, it is not in the local cache of the "
-            f"hub, and the hub cannot be reached ({type(error).__name__})"
-        ) from None
-
-
-def _refuse_pickles(folder: Path, model: str) -> None:
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-    if pickles:
-        raise UnsafeCheckpointError(
-            f"{model!r} holds only a pickle checkpoint ({pickles[0]}), and loading a pickle runs "
-            "code from it; convert it to safetensors with a tool you trust"
-        )

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adafuse import Candidate, Ensemble
-from adafuse.choice import choose, mean_score, pool
+from adafuse.choice import choose, mean_score, pool, with_weight
 from adafuse.member import Draft
 from adafuse.testing import ScriptedMember
 
@@ -68,6 +68,18 @@ def test_a_member_without_a_score_has_no_part_in_the_mean() -> None:
     assert mean_score({"b": 3.0}, {"a": 1.0, "b": 2.0}) == 3.0
     assert mean_score({}, {"a": 1.0}) == math.inf
     assert mean_score({"a": math.inf, "b": 1.0}, {"a": 0.0, "b": 1.0}) == 1.0
+
+
+@given(st.lists(st.tuples(WEIGHTS, SCORES.filter(math.isfinite)), min_size=1, max_size=6))
+@CHECKED
+def test_without_a_member_that_has_a_weight_no_candidate_is_better(
+    pairs: list[tuple[float, float]],
+) -> None:
+    weights = {f"m{at}": weight for at, (weight, _) in enumerate(pairs)}
+    scores = {f"m{at}": score for at, (_, score) in enumerate(pairs)}
+    voters = with_weight(scores, weights)
+    assert voters == [name for name in scores if weights[name] != 0]
+    assert (mean_score(scores, weights) == math.inf) == (not voters)
 
 
 @given(st.lists(SCORES, min_size=1, max_size=6))

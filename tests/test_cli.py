@@ -20,6 +20,7 @@ from adafuse import (
     __version__,
 )
 from adafuse.cli import app, main
+from adafuse.config import CONSTRAINTS
 from adafuse.member import Drafts
 from adafuse.prompts import Prompt
 from adafuse.testing import ScriptedMember, ScriptedSession
@@ -132,7 +133,8 @@ def test_every_setting_reaches_the_decoder(call: Call) -> None:
     more = ["--stop", "x", "--stop", "\n\n", "--weight", "1", "--weight", "2.5"]
     result = ask("question", *PAIR, *arguments, *more, "--device", "cpu", "--dtype", "bfloat16")
     assert result.exit_code == 0
-    expected = {**given, "stop": ("x", "\n\n"), "weights": (1.0, 2.5)}
+    free = dict.fromkeys(CONSTRAINTS)
+    expected = {**given, "stop": ("x", "\n\n"), "weights": (1.0, 2.5), **free}
     assert call.options == {**expected, "device": "cpu", "dtype": "bfloat16"}
 
 

@@ -225,6 +225,22 @@ def test_no_member_left_is_an_error_that_names_them_and_the_round() -> None:
     assert seen
 
 
+@pytest.mark.parametrize("healthy", [0, 3])  # forwards before the first that is not finite
+def test_no_member_with_a_weight_left_is_an_error_too(healthy: int) -> None:
+    """The others' scores do not count: every candidate would be as good as the first."""
+    forwards = iter(range(99))
+
+    def late(logits: torch.Tensor) -> None:
+        if next(forwards) >= healthy:
+            nan(logits)
+
+    members = [patched(own("gpt2", "heavy"), late), own("llama", "light")]
+    with pytest.raises(NonFiniteError, match="heavy") as error:
+        Ensemble(members).generate(PROMPTS[0], weights=[1, 0])
+    assert error.value.members == ("heavy",)
+    assert Ensemble(members).generate(PROMPTS[0], weights=[0, 1], max_new_tokens=4).rounds
+
+
 def test_plus_infinity_counts_and_loses() -> None:
     def narrow(logits: torch.Tensor) -> None:
         rest = logits.topk(logits.shape[-1] - 4, largest=False).indices

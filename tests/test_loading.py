@@ -219,3 +219,23 @@ def test_paths_torch_dtypes_and_tokenizer_folders_are_taken(
 def test_weights_are_counted_before_anything_is_loaded() -> None:
     with pytest.raises(ConfigError, match="weights has 3 numbers for 2 members"):
         Ensemble.load(["org/a", "org/b"], weights=[1, 2, 3])
+
+
+class Nameless:
+    weight = 1.0
+
+    def open(self) -> None:
+        """Like a member's."""
+
+
+@pytest.mark.parametrize(
+    "members",
+    [None, 3, "gpt2", ["gpt2"], [None], (one for one in ()), {"a": 1}, [LocalMember], [Path("x")],
+     [Nameless()], b"x"],
+)  # fmt: skip
+def test_what_is_no_list_of_members_is_refused_with_what_a_member_is(members: Any) -> None:
+    with pytest.raises(ConfigError, match=r"LocalMember.*Ensemble\.load") as caught:
+        Ensemble(members)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match="1 to 8"):
+        Ensemble([])
