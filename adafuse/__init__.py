@@ -13,6 +13,7 @@ from adafuse.config import DecodingConfig, MemberSpec
 from adafuse.ensemble import Ensemble
 from adafuse.errors import (
     AdaFuseError,
+    AdaFuseWarning,
     ConfigError,
     ContextWindowError,
     DecodingError,
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdaFuseError",
+    "AdaFuseWarning",
     "Answer",
     "Candidate",
     "ConfigError",

@@ -14,7 +14,7 @@ from typing import Any
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.errors import ConfigError
 from adafuse.grammars import byte_table, regex_grammar, with_layout
-from adafuse.schemas import bounded
+from adafuse.schemas import SchemaError, bounded
 from adafuse.tools import CALL_END, CALL_START
 
 __all__ = ["Constraint", "read_constraint"]
@@ -113,12 +113,18 @@ def _checked(setting: str, constraint: Constraint) -> Constraint:
 
 
 def _json(what: str, schema: Mapping[str, Any], tokens: int) -> str:
-    """A schema as Lark takes it: bounded, unless that is what makes it impossible."""
-    for one in (bounded(schema, tokens), schema):
-        layout = json.dumps(with_layout(one))
-        if not (problem := byte_table().problem(f"start: %json {layout}")):
-            return layout
-    raise ConfigError(f"{what} cannot be enforced: {problem}")
+    """A schema as Lark takes it: bounded, and with nothing in it that cannot be enforced."""
+    try:
+        made = bounded(schema, tokens)
+        layout = json.dumps(with_layout(made.schema))
+        if problem := byte_table().problem(f"start: %json {layout}"):
+            for part, keyword, pointer in made.strings:
+                if problem_of_it := byte_table().problem(f"start: %json {json.dumps(part)}"):
+                    raise SchemaError(keyword, pointer, f"cannot be followed: {problem_of_it}")
+            raise SchemaError(None, "", problem)
+    except SchemaError as error:
+        raise ConfigError(f"{what} cannot be enforced: {error}") from None
+    return layout
 
 
 def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, most: int) -> str:

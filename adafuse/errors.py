@@ -121,7 +121,7 @@ class IncompleteAnswerError(DecodingError):
 
     def __init__(self, what: str, answer: Answer) -> None:
         limit = {
-            "length": "at its length limit; raise max_new_tokens, or ask for less",
+            "length": "at its length limit; allow more tokens, or ask for less",
             "stop_string": "at a stop string; leave that stop out",
         }
         reason = limit.get(answer.finish_reason, answer.finish_reason)

@@ -77,9 +77,26 @@ class TokenTable:
     def _split(self, text: str) -> list[int]:
         ids = self._encode(text)
         data = text.encode()
-        # A lossy tokenizer reads something else: then byte by byte.
         same = b"".join(self._tokens[id_] for id_ in ids) == data
-        return ids if same else self.byte_ids(data)
+        return ids if same else self._spelt(data)
+
+    def _spelt(self, data: bytes) -> list[int]:
+        """The longest tokens that write some bytes, where a lossy tokenizer writes others."""
+        ids = []
+        while data:
+            lengths = range(min(len(data), self._longest), 0, -1)
+            token = next((data[:n] for n in lengths if data[:n] in self._ids), data[:1])
+            ids.append(self._ids.get(token, self.size + token[0]))
+            data = data[len(token) :]
+        return ids
+
+    @functools.cached_property
+    def _ids(self) -> dict[bytes, int]:
+        return {data: id_ for id_, data in enumerate(self._tokens) if data}
+
+    @functools.cached_property
+    def _longest(self) -> int:
+        return max(map(len, self._tokens), default=0)
 
     def byte_ids(self, data: bytes) -> list[int]:
         """The ids of the extra tokens for some bytes."""
@@ -104,7 +121,7 @@ class TokenTable:
 @functools.cache
 def byte_table() -> TokenTable:
     """A vocabulary of single bytes: no tokenizer's, so it can judge every member's words."""
-    return TokenTable([], lambda text: list(text.encode()))
+    return TokenTable([], lambda text: [])
 
 
 class Matcher:
@@ -176,8 +193,16 @@ def regex_grammar(regex: str) -> str:
 
 
 def with_layout(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema that says how its JSON is laid out: no other whitespace, so none can run on."""
-    layout = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+    """A schema that says how its JSON is laid out: no other whitespace, so none can run on.
+
+    No \\u either, by which a name could be spelt in a second way.
+    """
+    layout = {
+        "whitespace_flexible": False,
+        "item_separator": ", ",
+        "key_separator": ": ",
+        "json_allowed_escapes": 'nrbtf\\"',
+    }
     return {**schema, "x-guidance": layout}
 
 

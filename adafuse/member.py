@@ -103,7 +103,12 @@ class Session(Protocol):
 
 
 class Member(Protocol):
-    """One causal language model with its tokenizer."""
+    """One causal language model with its tokenizer.
+
+    It may also have `count_tokens(text: str) -> int`, without special tokens, and
+    `count_prompt_tokens(prompt: Prompt) -> int`, of a prompt as it reads it, tools included.
+    Decoding does without; what counts tokens for a caller asks for them.
+    """
 
     @property
     def name(self) -> str:

@@ -161,6 +161,8 @@ def _call(where: str, call: object) -> dict[str, Any]:
     if not isinstance(call.get("id", ""), str | None):
         raise PromptError(f"{where} must have text as 'id'")
     try:
+        if isinstance(arguments, Mapping):
+            arguments = dict(arguments)
         written = arguments if isinstance(arguments, str) else json.dumps(arguments)
         arguments = load_json(written)
     except (TypeError, ValueError, RecursionError) as error:

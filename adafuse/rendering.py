@@ -6,22 +6,25 @@ are put aside while the template is rendered, and come back as plain text.
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from adafuse.errors import PromptError
+from adafuse.asides import Aside
+from adafuse.conversation import FALLBACK_STOP, Reading, plain_turns, readings
+from adafuse.errors import AdaFuseWarning, PromptError
 from adafuse.events import Loss
 from adafuse.prompts import Prompt
+from adafuse.templates import ChatTemplate, Template, chat_template
 from adafuse.tokens import TokenCodec
 
 __all__ = ["FALLBACK_STOP", "Rendered", "Renderer"]
-
-FALLBACK_STOP = "\n\nUser:"
-"""A member without a template would go on to write the user's next turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,11 @@ class Renderer:
         tokenizer: its chat template is used, if it has one.
         codec: of the same tokenizer.
         name: the member's name, for messages.
-        chat_template: in place of the tokenizer's own; "" leaves it out.
+        template: in place of the tokenizer's own; "" leaves it out.
         template_arguments: passed to the template.
+
+    Raises:
+        ConfigError: the template or its arguments cannot be used.
     """
 
     def __init__(
@@ -57,15 +63,13 @@ class Renderer:
         tokenizer: PreTrainedTokenizerBase,
         codec: TokenCodec,
         name: str,
-        chat_template: str | None = None,
+        template: Template | None = None,
         template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        self._tokenizer = tokenizer
         self._codec = codec
         self._name = name
-        own = tokenizer.chat_template
-        self._template = own if chat_template is None else chat_template
-        self._arguments = dict(template_arguments or {})
+        self._template = chat_template(tokenizer, name, template, template_arguments)
+        self._warned = False
         special = sorted(set(codec.special.values()), key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, special))) if special else None
         self._special_tokens = {
@@ -77,33 +81,114 @@ class Renderer:
     def render(self, prompt: Prompt) -> Rendered:
         """Render and tokenise a prompt, once.
 
+        A template gets the conversation as it is; if it refuses it or leaves out what a system or
+        user message says, in the forms of `adafuse.conversation`.
+
         Raises:
-            PromptError: the template refuses the messages, or nothing is left of them.
+            PromptError: the template takes none of them, or nothing is left of the messages.
         """
-        if prompt.format == "raw" or (prompt.format == "auto" and not self._template):
+        if prompt.format == "raw" or (prompt.format == "auto" and self._template is None):
             assert prompt.text is not None
             return self._plain(prompt.text, ())
-        if self._template:
-            return self._templated(prompt.messages)
-        turns = [f"{_speaker(message)}: {message['content']}" for message in prompt.messages]
-        return self._plain("\n\n".join([*turns, "Assistant:"]), (FALLBACK_STOP,))
+        if self._template is not None:
+            return self._templated(prompt, self._template)
+        if prompt.text is None:
+            self._warn()
+        return self._plain(*plain_turns(prompt.messages, prompt.tools))
+
+    def _warn(self) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            f"member {self._name!r} has no chat template: it reads messages as 'User: …' and "
+            "'Assistant: …' turns with blank lines between them; if it was trained on another "
+            "format, give that as its chat_template",
+            AdaFuseWarning,
+            stacklevel=_outside(),
+        )
 
     def _plain(self, text: str, stops: tuple[str, ...]) -> Rendered:
         ids = self._codec.encode_start(text, special_tokens=True)
-        reads = self._codec.text(self._codec.encode_start(text, special_tokens=False))
-        same = reads in (text, f" {text}")  # but for the blank that some put before a text
-        return self._checked(
-            Rendered(tuple(ids), False, stops, () if same else (Loss(text, reads),))
-        )
+        read = self._codec.encode_start(text, special_tokens=False)
+        return self._checked(Rendered(tuple(ids), False, stops, self._losses(text, read)))
 
-    def _templated(self, messages: Sequence[Mapping[str, Any]]) -> Rendered:
-        aside = _Aside(self._special, messages)
-        rendered = self._apply([aside.put(message) for message in messages])
-        ids = self._encode_around(rendered, aside)
-        text, reads = aside.back(rendered), self._codec.text(ids)
-        # Some tokenizers put a blank after every special token.
-        same = reads.replace(" ", "") == text.replace(" ", "") and len(reads) >= len(text)
-        return self._checked(Rendered(tuple(ids), True, (), () if same else (Loss(text, reads),)))
+    def _templated(self, prompt: Prompt, template: ChatTemplate) -> Rendered:
+        refusal: PromptError | None = None
+        for reading in readings(prompt.messages, prompt.tools, template):
+            aside = Aside(self._special, [reading.messages, reading.tools])
+            messages, tools = map(aside.put, reading.messages), map(aside.put, reading.tools)
+            try:
+                rendered = template.render([*messages], [*tools])
+            except PromptError as error:
+                refusal = error
+                continue
+            lost = _lost(reading, aside.back(rendered)) or self._hidden(template, reading, aside)
+            if lost is None:
+                return self._encoded(rendered, aside)
+            role, text = lost
+            refusal = PromptError(
+                f"member {self._name!r}: its chat template leaves out the {role} message "
+                f"{text.strip()[:60]!r}; give it another chat_template, or none with ''"
+            )
+        assert refusal is not None
+        raise refusal
+
+    def _hidden(
+        self, template: ChatTemplate, reading: Reading, aside: Aside
+    ) -> tuple[str, str] | None:
+        """A (role, text) that the template leaves out, though its words are found elsewhere.
+
+        Told by rendering once more, with a mark on both sides of what users and systems say.
+        """
+        marks = {at: (aside.mark(2 * at), aside.mark(2 * at + 1)) for at in _told(reading.messages)}
+        messages = [aside.put(message) for message in reading.messages]
+        for at, (before, behind) in marks.items():
+            messages[at]["content"] = f"{before}{messages[at]['content']}{behind}"
+        try:
+            shown = template.render(messages, [aside.put(tool) for tool in reading.tools])
+        except PromptError:  # it minds the marks
+            return None
+        for at, both in marks.items():
+            if not all(mark in shown for mark in both):
+                return str(reading.messages[at]["role"]), str(reading.messages[at]["content"])
+        return None
+
+    def _encoded(self, rendered: str, aside: Aside) -> Rendered:
+        """Encode the template's special tokens as such, and everything between them as plain text.
+
+        A tokenizer does the same: it splits at special tokens first and encodes what is between.
+        """
+        ids: list[int] = []
+        losses: list[Loss] = []
+        controls = list(self._special.finditer(rendered)) if self._special is not None else []
+        known = [self._special_tokens[match.group()] for match in controls]
+        begins = [0, *(match.end() for match in controls)]
+        ends = [*(match.start() for match in controls), len(rendered)]
+        around = zip(begins, ends, [None, *known], [*known, None], strict=True)
+        for begin, end, before, after in around:
+            text = rendered[begin:end]
+            if before is not None and before.strips_right:
+                text = text.lstrip()
+            if after is not None and after.strips_left:
+                text = text.rstrip()
+            text = aside.back(text)
+            piece = self._encode_piece(text, behind_control=before is not None)
+            losses += self._losses(text, piece)
+            ids += piece if after is None else [*piece, after.id]
+        return self._checked(Rendered(tuple(ids), True, (), tuple(losses)))
+
+    def _encode_piece(self, text: str, *, behind_control: bool) -> list[int]:
+        if not text:
+            return []
+        if behind_control:
+            return self._codec.encode_between(text)
+        return self._codec.encode_start(text, special_tokens=False)
+
+    def _losses(self, text: str, ids: list[int]) -> tuple[Loss, ...]:
+        reads = self._codec.text(ids)
+        same = reads in (text, f" {text}")  # but for the blank that some put before a text
+        return () if same else (Loss(text, reads),)
 
     def _checked(self, rendered: Rendered) -> Rendered:
         if not rendered.ids:
@@ -111,51 +196,6 @@ class Renderer:
                 f"member {self._name!r}: its tokenizer reads nothing in this prompt; add some words"
             )
         return rendered
-
-    def _apply(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        try:
-            rendered = self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                chat_template=self._template,
-                tokenize=False,
-                add_generation_prompt=True,
-                **self._arguments,
-            )
-        except Exception as error:  # templates raise what they like: jinja errors, KeyError, …
-            reason = " ".join(str(error).split())
-            raise PromptError(
-                f"member {self._name!r}: its chat template refuses the messages: {reason}"
-            ) from error
-        return str(rendered)
-
-    def _encode_around(self, rendered: str, aside: _Aside) -> list[int]:
-        """Encode the template's special tokens as such, and everything between them as plain text.
-
-        A tokenizer does the same: it splits at special tokens first and encodes what is between.
-        """
-        ids: list[int] = []
-        at, before = 0, None
-        controls = self._special.finditer(rendered) if self._special is not None else ()
-        for match in controls:
-            control = self._special_tokens[match.group()]
-            ids += self._encode_piece(rendered[at : match.start()], aside, before, control)
-            ids.append(control.id)
-            at, before = match.end(), control
-        return ids + self._encode_piece(rendered[at:], aside, before, None)
-
-    def _encode_piece(
-        self, text: str, aside: _Aside, before: _Control | None, after: _Control | None
-    ) -> list[int]:
-        if before is not None and before.strips_right:
-            text = text.lstrip()
-        if after is not None and after.strips_left:
-            text = text.rstrip()
-        text = aside.back(text)
-        if not text:
-            return []
-        if before is not None:
-            return self._codec.encode_between(text)
-        return self._codec.encode_start(text, special_tokens=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,45 +207,31 @@ class _Control:
     strips_right: bool
 
 
-def _speaker(message: Mapping[str, Any]) -> str:
-    return str(message["role"]).capitalize()
+def _told(messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Which messages must not be lost; templates may cut what assistants said."""
+    return [
+        at
+        for at, message in enumerate(messages)
+        if message["role"] in ("system", "user") and message["content"]
+    ]
 
 
-class _Aside:
-    """Special strings of messages, replaced by private-use characters while a template renders."""
+def _lost(reading: Reading, rendered: str) -> tuple[str, str] | None:
+    """A (role, text) of the reading that is not in its rendering, if there is one.
 
-    def __init__(
-        self, special: re.Pattern[str] | None, messages: Sequence[Mapping[str, Any]]
-    ) -> None:
-        self._special = special
-        self._kept: list[str] = []
-        used = repr([list(message.values()) for message in messages])
-        # Compared as `repr` spells them, which shows every private-use character as its code.
-        self._mark = next(
-            mark for code in range(0xE000, 0xF8FF) if repr(mark := chr(code))[1:-1] not in used
-        )
+    Whitespace does not count, since templates trim it; a text may be spelt as JSON has it.
+    """
+    shown = "".join(rendered.split())
+    for role, text in reading.texts:
+        spellings = (text, json.dumps(text, ensure_ascii=False)[1:-1])
+        if not any("".join(one.split()) in shown for one in spellings):
+            return role, text
+    return None
 
-    def put(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """A copy of the message without special strings in any of its texts but the role."""
-        return {
-            key: value if key == "role" else self._replace(value) for key, value in message.items()
-        }
 
-    def back(self, text: str) -> str:
-        """Put the strings back."""
-        # In one pass from the left: a digit of the template between two of them must not mislead.
-        pattern = f"{self._mark}([0-9]+){self._mark}"
-        return re.sub(pattern, lambda found: self._kept[int(found[1])], text)
-
-    def _replace(self, value: Any) -> Any:
-        if isinstance(value, str) and self._special is not None:
-            return self._special.sub(self._keep, value)
-        if isinstance(value, Mapping):
-            return {self._replace(key): self._replace(one) for key, one in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._replace(one) for one in value]
-        return value
-
-    def _keep(self, match: re.Match[str]) -> str:
-        self._kept.append(match.group())
-        return f"{self._mark}{len(self._kept) - 1}{self._mark}"
+def _outside() -> int:
+    """The `stacklevel` of the first caller that is not part of adafuse."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("adafuse"):
+        level, frame = level + 1, frame.f_back
+    return level

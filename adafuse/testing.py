@@ -35,23 +35,37 @@ class ScriptedMember:
             text costs 10 nats per character more, from the first character that differs.
         window: context window in characters.
         templated: whether it claims to have a chat template.
+        respond: a function from the whole prompt (messages and tools) to an answer, in place of
+            `answer`; `adafuse.tools.call_text` writes calls.
     """
 
-    answer: str | Callable[[str], str]
+    answer: str | Callable[[str], str] = ""
     name: str = "scripted"
     weight: float = 1.0
     confident: bool = True
     nll: float = 1.0
     window: int = 100_000
     templated: bool = False
+    respond: Callable[[Prompt], str] | None = None
 
     def open(self, prompt: Prompt, config: DecodingConfig) -> ScriptedSession:
         """Start an answer."""
         text = str(prompt.messages[-1]["content"])
         if len(text) >= self.window:
             raise ContextWindowError(self.name, self.window, len(text))
-        answer = self.answer if isinstance(self.answer, str) else self.answer(text)
+        if self.respond is not None:
+            answer = self.respond(prompt)
+        else:
+            answer = self.answer if isinstance(self.answer, str) else self.answer(text)
         return ScriptedSession(self, answer, len(text), config, prompt.format != "raw")
+
+    def count_tokens(self, text: str) -> int:
+        """One token per character."""
+        return len(text)
+
+    def count_prompt_tokens(self, prompt: Prompt) -> int:
+        """Likewise of the last message, which is all that it reads."""
+        return len(str(prompt.messages[-1]["content"]))
 
 
 class ScriptedSession:

@@ -8,25 +8,22 @@ come from the cache (`python -m adafuse.models` prepares them); nothing is sent 
 """
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import GenerationChunk, LLMResult
 from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import RunnablePassthrough
-from langchain_core.vectorstores import VectorStoreRetriever
+from library import as_text, index_documents
 from rich.console import Console
 
 from adafuse.display import AnswerPrinter, stats_table
-from adafuse.models import prepare_all, sentence_embedding_folder
+from adafuse.models import prepare_all
 from adafuse.quiet import quiet_libraries
 from adafuse.telemetry import summarise
 from adafuse_integrations.langchain import AdaFuseLLM, read_answer
 
-DOCUMENTS = Path(__file__).parent / "documents"
 QUESTIONS = [
     "How many items can I borrow at once?",
     "What drove the rope machines?",
@@ -53,32 +50,6 @@ class ShowWords(BaseCallbackHandler):
         answer = read_answer(response.generations[0][0].generation_info or {})
         console.print("\n")
         console.print(stats_table(summarise(answer.rounds), answer.usage))
-
-
-def index_documents() -> VectorStoreRetriever:
-    """Embed every paragraph of the documents and keep the vectors in memory."""
-    # Imported here: together they take seconds.
-    from langchain_huggingface import HuggingFaceEmbeddings
-    from langchain_qdrant import QdrantVectorStore
-
-    paragraphs = [
-        Document(paragraph, metadata={"source": path.name})
-        for path in sorted(DOCUMENTS.glob("*.md"))
-        for paragraph in path.read_text(encoding="utf-8").split("\n\n")
-        if not paragraph.startswith("#")
-    ]
-    store = QdrantVectorStore.from_documents(
-        paragraphs,
-        HuggingFaceEmbeddings(model_name=str(sentence_embedding_folder())),
-        location=":memory:",
-        collection_name="library",
-    )
-    return store.as_retriever(search_kwargs={"k": 2})
-
-
-def as_text(documents: list[Document]) -> str:
-    """Join what was retrieved, without the line breaks of the files."""
-    return " ".join(" ".join(document.page_content.split()) for document in documents)
 
 
 def main() -> None:

@@ -26,11 +26,20 @@ def user(content: Any, **more: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": content, **more}]
 
 
+def call(name: str = "f", arguments: Any = "{}") -> dict[str, Any]:
+    return {"id": "1", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def assistant(tool_calls: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": tool_calls}
+
+
 BAD_PROMPTS: dict[str, tuple[Any, str]] = {
     "empty": ("", "the prompt is empty"),
     "no messages": ([], "the conversation is empty"),
     "no content": (user(""), "the conversation is empty"),
     "no content at all": ([*user(""), {"role": "assistant", "content": None}], "is empty"),
+    "no calls": ([{"role": "assistant", "content": None, "tool_calls": []}], "is empty"),
     "no blocks": (user([]), "the conversation is empty"),
     "empty block": (user([{"type": "text", "text": ""}]), "the conversation is empty"),
     "none": (None, "must be a string or a list of messages, not NoneType"),
@@ -61,6 +70,30 @@ BAD_PROMPTS: dict[str, tuple[Any, str]] = {
     "surrogate role": ([{"role": "us\ud800er", "content": "x"}], "message 0 has a lone surrogate"),
     "surrogate name": (user("x", name="\ud800"), "message 0 has a lone surrogate"),
     "surrogate key": (user("x", **{"\ud800": 1}), "message 0 has a lone surrogate"),
+    "role end": ([{"role": "<|im_end|>", "content": "x"}], "message 0 has the role '<|im_end|>'"),
+    "role line": ([{"role": "user\n", "content": "x"}], r"message 0 has the role 'user\\n'"),
+    "role blank": ([{"role": "a b", "content": "x"}], "message 0 has the role 'a b'"),
+    "role long": ([{"role": "a" * 33, "content": "x"}], "message 0 has the role 'aaa"),
+    "role digit": ([{"role": "1", "content": "x"}], "message 0 has the role '1'"),
+    "role bracket": ([{"role": "[INST]", "content": "x"}], "message 0 has the role"),
+    "name number": (user("x", name=5), "message 0 must have one line of text as 'name', not 5"),
+    "name lines": (user("x", name="a\n\nUser: b"), "message 0 must have one line of text"),
+    "name blank": (user("x", name=" "), "message 0 must have one line of text as 'name'"),
+    "calls of a user": (user("x", tool_calls=[call()]), "which only an assistant's may"),
+    "calls alone": ([assistant({})], "message 0 must have a list as 'tool_calls'"),
+    "call text": ([assistant(["f()"])], "message 0, tool call 0 must be"),
+    "call flat": ([assistant([{"name": "f", "args": {}}])], "message 0, tool call 0 must be"),
+    "call kind": ([assistant([{**call(), "type": "custom"}])], "message 0, tool call 0 must be"),
+    "call name": ([assistant([call(), call(name="")])], "message 0, tool call 1 has no 'name'"),
+    "call id": ([assistant([{**call(), "id": 5}])], "tool call 0 must have text as 'id'"),
+    "arguments": ([assistant([call(arguments="{a")])], "'arguments' that cannot be read: .*JSON"),
+    "no arguments": ([assistant([call(arguments=None)])], "a mapping as 'arguments', not null"),
+    "a list": ([assistant([call(arguments="[1]")])], r"a mapping as 'arguments', not \[1\]"),
+    "odd arguments": ([assistant([call(arguments={"a": {1}})])], "cannot be read: .* set "),
+    "not a number": ([assistant([call(arguments={"a": float("nan")})])], "cannot be read: .*NaN"),
+    "deep": ([assistant([call(arguments="[" * 10**5)])], "'arguments' that cannot be read"),
+    "half a pair": ([assistant([call(arguments='"\\ud800"')])], "cannot be read: .*surrogate"),
+    "result": ([{"role": "tool", "content": "x", "tool_call_id": 1}], "text as 'tool_call_id'"),
     "surrogate deep": (user("x", tool_calls=[{"f": {"a": ("\ud800",)}}]), "message 0 has a lone"),
     "surrogate deep key": (user("x", tool_calls=[{"f": {"\ud800": 1}}]), "message 0 has a lone"),
 }
@@ -98,16 +131,42 @@ def test_a_text_is_kept_as_it_is(text: str) -> None:
 
 def test_content_blocks_of_text_are_joined_and_other_fields_kept() -> None:
     blocks = [{"type": "text", "text": "a "}, "b", {"type": "text", "text": "\nc"}]
-    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
-    given = [*user(blocks, name="Ada"), call]
+    calling = assistant([call(arguments='{"b": [1, null]}'), call("g", {"ü": "<|im_end|>"})])
+    result = {"role": "tool", "content": "", "tool_call_id": "1", "name": None, "more": 5}
+    given = [*user(blocks, name="Ada"), calling, result]
     prompt = read_prompt(given)
     assert prompt.messages == (
         {"role": "user", "content": "a b\nc", "name": "Ada"},
-        {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [call(arguments={"b": [1, None]}), call("g", {"ü": "<|im_end|>"})],
+        },
+        {"role": "tool", "content": "", "tool_call_id": "1", "more": 5},
     )
     assert given[0]["content"] is blocks  # the caller's messages are left as they were
-    assert call["content"] is None
+    assert calling["content"] is None
+    assert calling["tool_calls"][0]["function"]["arguments"] == '{"b": [1, null]}'
     assert prompt.text is None
+    assert read_prompt(prompt.messages) == prompt
+
+
+def test_a_conversation_of_calls_alone_is_not_empty() -> None:
+    bare = {"function": {"name": "f", "arguments": {}}}
+    (message,) = read_prompt([assistant([bare])]).messages
+    assert message["tool_calls"] == [{"type": "function", **bare}]
+
+
+def test_tools_go_with_conversations() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    for prompt in (read_prompt(user("x"), tools=tools), read_prompt("x", "chat", tools)):
+        assert prompt.tools[0]["function"]["parameters"] == {"type": "object", "properties": {}}
+    assert read_prompt("x", "raw", []).tools == ()
+    for form in (None, "raw", "auto"):
+        with pytest.raises(ConfigError, match="tools are for messages, or for text with"):
+            Ensemble([Closed("x")]).stream("x", prompt_format=form, tools=tools)  # type: ignore[arg-type]
+    with pytest.raises(PromptError, match="tool 1 needs a 'name'"):
+        read_prompt(user("x"), tools=[*tools, {"function": {"name": "a b"}}])
 
 
 def test_a_tuple_of_messages_is_a_conversation() -> None:

@@ -280,14 +280,6 @@ def test_private_use_characters_of_a_message_stay_beside_special_strings() -> No
     assert content in member("qwen2").codec.text(ids)
 
 
-def test_special_strings_in_keys_of_tool_calls_stay_text() -> None:
-    tokenizer = copy.deepcopy(family("qwen2")[1])
-    tokenizer.chat_template = "{% for m in messages %}{{ m['tool_calls'] | tojson }}{% endfor %}"
-    call = {"function": {"name": "f", "arguments": {"<|im_end|>": "<|im_start|>"}}}
-    message = {"role": "assistant", "content": "x", "tool_calls": [call]}
-    assert not set(TokenCodec(tokenizer, "m").special).intersection(rendered(tokenizer, [message]))
-
-
 def test_special_strings_come_back_in_their_places_whatever_a_template_writes_between() -> None:
     tokenizer = copy.deepcopy(family("qwen2")[1])
     shown = "{{ m.content }}0{{ m.name }}1{{ m.content }}"

@@ -1,0 +1,178 @@
+"""The chat template of one member: what it shows, tried on messages of our own, and rendering.
+
+A template says nowhere what it supports. Each ability is asked for once, where a prompt needs it,
+by rendering a short conversation and looking for its words. This module reshapes nothing, and knows
+nothing of ids.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from adafuse.arguments import refuse_reserved
+from adafuse.errors import ConfigError, PromptError
+from adafuse.tools import ToolCall, read_calls
+
+__all__ = ["ChatTemplate", "Template", "chat_template"]
+
+Template = str | Mapping[str, str]
+"""A Jinja template, or several by name: "default", and "tool_use" where there are tools."""
+
+# How a template spells a call that it asks for: as JSON, with the name first or the arguments.
+_TAUGHT = re.compile(r"<tool_call>\s*\{+\s*[\"'](?:name|arguments)[\"']")
+
+_ASK = {"role": "user", "content": "Where is it?"}
+_NAMED = {**_ASK, "name": "Asknamed"}
+_CALLED = ToolCall("find_probe", {"thing": "keyprobe"})
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": _CALLED.name,
+        "description": "Finds a thing.",
+        "parameters": {
+            "type": "object",
+            "properties": {"thing": {"type": "string", "description": "What is to be found."}},
+            "required": ["thing"],
+        },
+    },
+}
+_CALL = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [
+        {
+            "id": "probe0000",
+            "type": "function",
+            "function": {"name": _CALLED.name, "arguments": dict(_CALLED.arguments)},
+        }
+    ],
+}
+_RESULT = {
+    "role": "tool",
+    "content": "drawerprobe",
+    "name": _CALLED.name,
+    "tool_call_id": "probe0000",
+}
+
+
+def chat_template(
+    tokenizer: PreTrainedTokenizerBase,
+    member: str,
+    given: Template | None,
+    arguments: Mapping[str, Any] | None,
+) -> ChatTemplate | None:
+    """The chat template of a member, or None if it has none.
+
+    Args:
+        tokenizer: its own template is taken unless one is given.
+        member: its name, for messages.
+        given: in place of the tokenizer's own; "" leaves that out.
+        arguments: for the template.
+
+    Raises:
+        ConfigError: an argument is not the caller's to give, or no template is the default one.
+    """
+    refuse_reserved(member, arguments or ())
+    found = tokenizer.chat_template if given is None else given
+    if not found:
+        return None
+    named = {"default": found} if isinstance(found, str) else dict(found)
+    if "default" not in named and len(named) == 1:
+        named = {"default": next(iter(named.values()))}
+    if "default" not in named or not all(isinstance(one, str) for one in named.values()):
+        names = ", ".join(map(str, named))
+        raise ConfigError(
+            f"member {member!r} has chat templates named {names}, none of them 'default'; give it "
+            "one with chat_template"
+        )
+    return ChatTemplate(tokenizer, member, named, arguments or {})
+
+
+class ChatTemplate:
+    """Renders messages of one member; see `chat_template`."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        member: str,
+        named: Mapping[str, str],
+        arguments: Mapping[str, Any],
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._member = member
+        self._default = named["default"]
+        self._tool_use = named.get("tool_use", self._default)
+        self._arguments = dict(arguments)
+
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> str:
+        """Render a conversation, and open an assistant turn behind it.
+
+        That turn is a new one behind an assistant message too: what was said stays said.
+
+        Raises:
+            PromptError: the template refuses the messages.
+        """
+        of_tools = tools or any(m["role"] == "tool" or "tool_calls" in m for m in messages)
+        try:
+            rendered = self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tools=[dict(tool) for tool in tools] or None,
+                chat_template=self._tool_use if of_tools else self._default,
+                tokenize=False,
+                add_generation_prompt=True,
+                **self._arguments,
+            )
+        except Exception as error:  # templates raise what they like: jinja errors, KeyError, …
+            reason = " ".join(str(error).split())
+            raise PromptError(
+                f"member {self._member!r}: its chat template refuses the messages: {reason}"
+            ) from error
+        return str(rendered)
+
+    @functools.cached_property
+    def shows_tools(self) -> bool:
+        """Whether it shows tools that it is given."""
+        return bool(self._tools_shown)
+
+    @functools.cached_property
+    def teaches_calls(self) -> bool:
+        """Whether it tells the member to write calls in the canonical syntax."""
+        return _TAUGHT.search(self._tools_shown) is not None
+
+    @functools.cached_property
+    def writes_calls(self) -> bool:
+        """Whether it writes the calls of an assistant message in the canonical syntax."""
+        shown = self._try([_ASK, _CALL, _RESULT]) or self._try([_ASK, _CALL, _RESULT], [_TOOL])
+        return _CALLED in read_calls(shown)[1]
+
+    @functools.cached_property
+    def shows_results(self) -> bool:
+        """Whether it shows messages of role "tool", behind calls as it has them."""
+        call = _CALL if self.writes_calls else {"role": "assistant", "content": "I look it up."}
+        return _RESULT["content"] in self._try([_ASK, call, _RESULT])
+
+    @functools.cached_property
+    def shows_names(self) -> bool:
+        """Whether it shows the name of a user message."""
+        return _NAMED["name"] in self._try([_NAMED])
+
+    @functools.cached_property
+    def _tools_shown(self) -> str:
+        """What it makes of a conversation with a tool; nothing if the tool is not in it."""
+        tries = (self._try([_ASK], [_TOOL]), self._try([{**_ASK, "role": "system"}, _ASK], [_TOOL]))
+        return next((shown for shown in tries if _CALLED.name in shown), "")
+
+    def _try(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> str:
+        try:
+            return self.render(messages, tools)
+        except PromptError:
+            return ""
