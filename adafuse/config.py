@@ -161,14 +161,18 @@ def _stops(stop: object) -> tuple[str, ...]:
 
 def _schema(schema: object) -> dict[str, Any]:
     """A JSON schema as plain JSON values, a copy."""
-    describe = getattr(schema, "model_json_schema", None)  # of a Pydantic model
-    if isinstance(schema, type) and describe is not None:
-        schema = describe()
+    if isinstance(schema, type) and hasattr(schema, "model_json_schema"):
+        from adafuse.schemas.models import model_schema  # needs Pydantic
+
+        try:
+            schema = model_schema(schema)
+        except RuntimeError as error:  # Pydantic's, of several lines
+            raise ConfigError(f"json_schema: {' '.join(str(error).split())}") from None
     if not isinstance(schema, Mapping):
         raise ConfigError(f"json_schema must be a mapping or a Pydantic model, not {_show(schema)}")
     try:
         copied: dict[str, Any] = json.loads(json.dumps(dict(schema), allow_nan=False))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"json_schema is not JSON: {error}") from None
     return copied
 

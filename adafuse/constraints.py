@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from adafuse.config import CONSTRAINTS, DecodingConfig
-from adafuse.errors import ConfigError
+from adafuse.errors import ConfigError, DecodingError
 from adafuse.grammars import byte_table, regex_grammar, with_layout
 from adafuse.schemas import SchemaError, bounded
 from adafuse.tools import CALL_END, CALL_START
 
 __all__ = ["Constraint", "read_constraint"]
 
+_NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*){CALL_START}(?s:.*)/"
 _MOST_CALLS = 8  # in one answer, where several are allowed
 
 
@@ -32,12 +33,15 @@ class Constraint:
         trigger: the text with which what the grammar describes begins; the answer is free up to
             there. None: the whole answer is a sentence of the grammar.
         strict: whether an answer that ends too early is an error.
+        prose: whether the answer is text as without a constraint: a leading blank may be left out,
+            and stop strings and the stops of the members' renderings hold.
     """
 
     what: str
     grammar: str
     trigger: str | None = None
     strict: bool = True
+    prose: bool = False
 
 
 def read_constraint(
@@ -61,7 +65,8 @@ def read_constraint(
     """
     choice = _read_choice(tools, tool_choice)
     if choice == "none" or not tools:
-        return _of_settings(config)
+        settings = _of_settings(config)
+        return Constraint("answer", _NO_CALL, prose=True) if tools and not settings else settings
     callable_ = [one for one in tools if choice in ("auto", "any", one["function"]["name"])]
     most = _MOST_CALLS if parallel_tool_calls else 1
     rules = _call_rules([one["function"] for one in callable_], config.max_new_tokens, most)
@@ -74,7 +79,7 @@ def read_constraint(
     for name in CONSTRAINTS:
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
-    triggered = Constraint("tool call", f"start: calls\n{rules}", CALL_START, strict=False)
+    triggered = Constraint("tool call", f"start: calls\n{rules}", CALL_START, False, prose=True)
     return _checked("tools", triggered)
 
 
@@ -107,9 +112,21 @@ def _of_settings(config: DecodingConfig) -> Constraint | None:
 
 
 def _checked(setting: str, constraint: Constraint) -> Constraint:
-    if problem := byte_table().problem(constraint.grammar):
+    if problem := _problem(constraint.grammar):
         raise ConfigError(f"{setting} cannot be enforced: {problem}")
     return constraint
+
+
+def _problem(grammar: str) -> str:
+    """What is wrong with a grammar, also where the library takes it and then allows nothing."""
+    if problem := byte_table().problem(grammar):
+        return problem
+    try:
+        matcher = byte_table().matcher(grammar)
+        possible = any(matcher.allowed())
+    except DecodingError as error:
+        return str(error)
+    return "" if possible else "nothing matches it"
 
 
 def _json(what: str, schema: Mapping[str, Any], tokens: int) -> str:
@@ -117,10 +134,12 @@ def _json(what: str, schema: Mapping[str, Any], tokens: int) -> str:
     try:
         made = bounded(schema, tokens)
         layout = json.dumps(with_layout(made.schema))
-        if problem := byte_table().problem(f"start: %json {layout}"):
-            for part, keyword, pointer in made.strings:
-                if problem_of_it := byte_table().problem(f"start: %json {json.dumps(part)}"):
-                    raise SchemaError(keyword, pointer, f"cannot be followed: {problem_of_it}")
+        if problem := _problem(f"start: %json {layout}"):
+            for part, keyword, pointer in made.suspects:
+                if its_problem := _problem(f"start: %json {json.dumps(part)}"):
+                    empty = "Unsatisfiable" in its_problem
+                    why = "leaves nothing" if empty else f"cannot be followed: {its_problem}"
+                    raise SchemaError(keyword, pointer, f"{why}; make it simpler")
             raise SchemaError(None, "", problem)
     except SchemaError as error:
         raise ConfigError(f"{what} cannot be enforced: {error}") from None
@@ -138,10 +157,17 @@ def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, most: int) 
     for at, function in enumerate(functions):
         before = '{"name": ' + json.dumps(function["name"]) + ', "arguments": '
         what = f"the parameters of tool {function['name']!r}"
-        arguments = _json(what, function["parameters"], tokens)
+        arguments = _json(what, _closed(function["parameters"]), tokens)
         rules.append(f"call_{at}: {_quoted(before)} arguments_{at} {_quoted('}')}")
         rules.append(f"arguments_{at}: %json {arguments}")
     return "\n".join(rules)
+
+
+def _closed(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tool takes the parameters that it names, and no others unless it says so."""
+    if {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():
+        return parameters  # they may name more
+    return {"additionalProperties": False, **parameters}
 
 
 def _quoted(text: str) -> str:

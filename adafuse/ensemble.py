@@ -93,7 +93,8 @@ class Ensemble:
             prompt_format: for text: "raw" (default), "auto" or "chat"; see `adafuse.Prompt`.
             tools: functions that the answer may call, in OpenAI's format. Calls are part of the
                 text, in the syntax of `adafuse.tools`, and their arguments fit the schemas.
-            tool_choice: "auto" (default), "none", "any" (one must be called), or a tool's name.
+            tool_choice: "auto" (default); "none": tools are not shown, and the answer holds no
+                call; "any" (or "required"): it is a call; a tool's name: a call of that one.
             parallel_tool_calls: whether an answer may hold several calls.
             overrides: decoding settings for this call.
 
@@ -110,8 +111,7 @@ class Ensemble:
         """
         config = self.config.override(**overrides)
         member_weights(self.members, config)
-        shown = () if tool_choice == "none" else tools
-        asked = read_prompt(prompt, prompt_format, shown)
+        asked = read_prompt(prompt, prompt_format, tools)
         constrained = any(getattr(config, name) is not None for name in CONSTRAINTS)
         if constrained or tools or tool_choice:
             from adafuse.constraints import read_constraint  # needs an extra
@@ -119,7 +119,8 @@ class Ensemble:
             constraint = read_constraint(
                 config, asked.tools, tool_choice, parallel_tool_calls=parallel_tool_calls
             )
-            asked = replace(asked, constraint=constraint)
+            shown = () if tool_choice == "none" else asked.tools
+            asked = replace(asked, tools=shown, constraint=constraint)
         return fuse(self.members, asked, config)
 
     def generate(

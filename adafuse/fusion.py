@@ -103,8 +103,10 @@ class _Fusion:
         self._guard: Guard | None = None
         if constraint is not None:
             self._guard = Guard(constraint, list(sessions.values()), self._limits)
-        stops = list(config.stop)
-        if self._guard is None or self._guard.free:  # else the grammar says where the answer ends
+        # Else the grammar says where the answer ends, and how it begins.
+        self._prose = constraint is None or constraint.prose
+        stops = list(config.stop) if constraint is None or constraint.strict or self._prose else []
+        if self._prose:
             stops += (stop for session in sessions.values() for stop in session.extra_stops)
         self._scanner = StopScanner(tuple(dict.fromkeys(stops)))
 
@@ -119,7 +121,8 @@ class _Fusion:
             index += 1
             one = self._round(index)
             held.append(one)
-            cut = self._scanner.feed(one.text)
+            called = self._guard.since if self._guard is not None else None
+            cut = self._scanner.feed(one.text, until=called)
             if cut is not None:
                 held = _cut_rounds(held, cut - released)
                 one = replace(one, finish_reason="stop_string")
@@ -141,8 +144,7 @@ class _Fusion:
         if forced is not None:
             outcome = _Outcome((forced,), 0, forced=True)
         else:
-            free = self._guard is None or self._guard.free
-            strip = self._strip_blank and index == 1 and free
+            strip = self._strip_blank and index == 1 and self._prose
             drafted = {name: s.draft(strip_blank=strip) for name, s in self._sessions.items()}
             outcome = self._decide(index, drafted)
         text, ends = "", False

@@ -47,12 +47,13 @@ class Guard:
         self._sessions = sessions
         self._limits = limits
         self._closing = self._referee.closing("")
+        self._closings: dict[str, str | None] = {}  # by the text that comes before, in this round
         self._in_time = False  # the closing fits: from then on it always will
 
     @property
-    def free(self) -> bool:
-        """Whether the grammar does not hold yet."""
-        return not self._referee.started
+    def since(self) -> int | None:
+        """The character of the answer with which its trigger begins, once there is one."""
+        return self._referee.since
 
     @property
     def complete(self) -> bool:
@@ -62,14 +63,14 @@ class Guard:
     def forced(self) -> Candidate | None:
         """What has to be committed next without a draft, if anything."""
         if self._closing is not None:
-            self._in_time = self._fits("", self._closing)
+            self._in_time = self._fits("", False, self._closing)
         words = self._referee.forced()
         if self.complete:
             return _candidate("", ends=True)
         if not words:
             return None
         rest = self._after(words)
-        if self._in_time and (rest is None or not self._fits(words, rest)):
+        if self._in_time and (rest is None or not self._fits(words, False, rest)):
             return self.last()
         return _candidate(words)
 
@@ -88,12 +89,15 @@ class Guard:
         return list(merged.values())
 
     def last(self) -> Candidate | None:
-        """The text that makes the answer whole, if one is known."""
-        return _candidate(self._closing, ends=True) if self._closing else None
+        """The text that makes the answer whole, if one is known and the answer is not free."""
+        if self._closing is None or (self._referee.free and not self._closing):
+            return None
+        return _candidate(self._closing, ends=True)
 
     def commit(self, text: str) -> None:
         """Append text to the answer."""
         self._closing = self._after(text)
+        self._closings.clear()
         self._referee.feed(text)
 
     def _admitted(self, candidate: Candidate) -> Candidate | None:
@@ -106,21 +110,23 @@ class Guard:
 
     def _leaves_room(self, candidate: Candidate) -> bool:
         rest = "" if candidate.ends else self._after(candidate.text)
-        return rest is not None and self._fits(candidate.text, rest)
+        return rest is not None and self._fits(candidate.text, candidate.ends, rest)
 
     def _after(self, text: str) -> str | None:
         """A closing for the answer with `text` behind it."""
         if self._closing is not None and self._closing.startswith(text):
             return self._closing[len(text) :]
-        return self._referee.closing(text)
+        if text not in self._closings:
+            self._closings[text] = self._referee.closing(text)
+        return self._closings[text]
 
-    def _fits(self, *texts: str) -> bool:
-        """Whether every member has room for the texts, one after the other."""
+    def _fits(self, text: str, ends: bool, rest: str) -> bool:
+        """Whether every member has room for a candidate and what comes behind it."""
         limits = self._limits()
-        if sum(len(text.encode()) for text in texts) <= min(limits, default=math.inf):
+        if len((text + rest).encode()) <= min(limits, default=math.inf):
             return True  # no tokenizer with byte fallback needs more tokens than bytes
         pairs = zip(self._sessions, limits, strict=True)
-        return all(sum(s.count(text, False) for text in texts) <= most for s, most in pairs)
+        return all(s.count(text, ends) + s.count(rest, False) <= most for s, most in pairs)
 
 
 def _candidate(text: str, *, ends: bool = False) -> Candidate:

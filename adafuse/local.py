@@ -210,6 +210,10 @@ class LocalSession:
     def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
         """Cut a candidate to what fits in `limit` tokens; see `adafuse.member.Session`."""
         ids = self._ids(text, ends)
+        if len(ids) > limit and self._masks is not None:
+            # What closes the answer may have been drafted too, in more tokens than it needs.
+            self._drafted.pop((text, ends), None)
+            ids = self._ids(text, ends)
         if len(ids) <= limit:
             return text, False
         kept = self._codec.whole_prefix(ids[: max(limit, 0)])
@@ -235,6 +239,7 @@ class LocalSession:
             reads = self._codec.text(ids)
             if (reads.lstrip(" ") if self._stripped else reads) != text:
                 self._losses.append(Loss(text, reads))
+            self._drafted, self._blank, self._stripped = {}, "", False  # of this round alone
 
     def close(self) -> None:
         """Let go of the cache."""

@@ -13,7 +13,6 @@ import torch
 
 from adafuse.grammars import TokenTable
 from adafuse.tokens import TokenCodec
-from adafuse.words import decode
 
 if TYPE_CHECKING:
     from adafuse.constraints import Constraint
@@ -57,23 +56,23 @@ class TokenMasks:
     ) -> None:
         self._table = table
         self._codec = codec
-        self._trigger = constraint.trigger
+        self._trigger = (constraint.trigger or "").encode()
         self._start = table.matcher(constraint.grammar)
         self._matcher: Matcher | None = None if self._trigger else self._start
         self._ends = list(end_ids)
-        self._tail = ""  # the end of a free answer, in which the trigger may have begun
+        self._tail = b""  # the end of a free answer, in which the trigger may have begun
 
     def feed(self, text: str) -> None:
         """Append committed text to the answer."""
         if self._matcher is not None:
             self._matcher.feed(text.encode())
             return
-        self._tail += text
+        self._tail += text.encode()
         if (data := self._triggered(self._tail)) is not None:
             self._matcher = self._start.copy()
             self._matcher.feed(data)
         else:
-            self._tail = self._tail[-len(self._trigger or "") :]
+            self._tail = self._tail[-len(self._trigger) :]
 
     def after(self, path: Sequence[int]) -> torch.Tensor | None:
         """What is allowed after drafted ids: bool, shape (V,) of the table; None: everything.
@@ -82,7 +81,7 @@ class TokenMasks:
         """
         data = self._codec.join(path)
         if self._matcher is None:
-            begun = self._triggered(self._tail + decode(data)[0])
+            begun = self._triggered(self._tail + data)
             if begun is None:
                 return None
             matcher, data = self._start.copy(), begun
@@ -102,6 +101,6 @@ class TokenMasks:
             mask[self._ends] = bool(every[self._table.end])
         return mask
 
-    def _triggered(self, text: str) -> bytes | None:
-        at = text.find(self._trigger or "")
-        return text[at:].encode() if at >= 0 else None
+    def _triggered(self, data: bytes) -> bytes | None:
+        at = data.find(self._trigger)
+        return data[at:] if at >= 0 else None

@@ -9,18 +9,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from adafuse.closing import Closer
 from adafuse.constraints import Constraint
 from adafuse.grammars import Matcher, byte_table
 from adafuse.words import decode
 
 __all__ = ["Referee"]
 
-_LONGEST = 4096  # bytes that a closing may have
-_STEPS = 2000  # states that the search for one may visit
-_WIDTH = 6  # bytes it tries in each of them
-_CLASS = 48  # where more bytes than this may follow, it is the inside of a text
-# Bytes that end something first, then one of each kind that may be all that is allowed.
-_ORDER = b"}],\">Zz);'`/|\n1a0nA .-52:_x=<([{tf@"
 _WORDS_BEFORE_BLANK = re.compile(r".*\S(?=\s)", re.DOTALL)
 
 
@@ -32,18 +27,21 @@ class Referee:
 
     Attributes:
         text: the answer so far.
+        since: the character with which the trigger begins, once there is one.
     """
 
     def __init__(self, constraint: Constraint) -> None:
         self._trigger = constraint.trigger
         self._start = byte_table().matcher(constraint.grammar)
         self._matcher: Matcher | None = None if self._trigger else self._start
+        self._closer = Closer(constraint.grammar)
         self.text = ""
+        self.since: int | None = None
 
     @property
-    def started(self) -> bool:
-        """Whether the grammar holds already; before a trigger the answer is free."""
-        return self._matcher is not None
+    def free(self) -> bool:
+        """Whether the grammar does not hold yet: before a trigger the answer is free."""
+        return self._matcher is None
 
     @property
     def accepting(self) -> bool:
@@ -60,6 +58,7 @@ class Referee:
         if self._matcher is not None:
             self._matcher.feed(text.encode())
         elif (at := self._trigger_in(text)) is not None:
+            self.since = at
             self._matcher = self._start.copy()
             self._matcher.feed((self.text + text)[at:].encode())
         self.text += text
@@ -90,16 +89,14 @@ class Referee:
     def closing(self, text: str) -> str | None:
         """A short text that makes the answer whole after `text`; None if none was found.
 
-        Not always the shortest: it is found by preferring bytes that end something.
+        Not always the shortest; see `adafuse.closing`.
         """
         with self._ahead(text) as (matcher, allowed):
             if matcher is None:
                 return ""
             if allowed < len(text):
                 return None
-            found = _greedy(matcher)
-            if found is None:
-                found = _search(matcher)
+            found = self._closer.find(matcher)
         return found.decode() if found is not None else None
 
     @contextmanager
@@ -128,70 +125,3 @@ class Referee:
 def _characters(data: bytes, length: int) -> int:
     """How many whole characters the first bytes of a text are."""
     return len(decode(data[:length])[0])
-
-
-def _choices(mask: int, before: int) -> bytes:
-    """Bytes to try next, the most promising first.
-
-    Args:
-        mask: a bit per byte that may follow here.
-        before: likewise, one byte earlier. What is allowed since then leads on; what was allowed
-            there too may go round in circles.
-    """
-    inside = mask.bit_count() > _CLASS
-    first = b'"' if inside else b"}]"
-    new = mask & ~before
-    ranks = {byte: at for at, byte in enumerate(_ORDER)}
-
-    def rank(byte: int) -> tuple[bool, bool, int]:
-        return byte not in first, not new >> byte & 1, ranks.get(byte, len(_ORDER) + byte)
-
-    allowed = [byte for byte in range(256) if mask >> byte & 1]
-    ordered: list[int] = sorted(allowed, key=rank)
-    return bytes(ordered)
-
-
-def _mask(matcher: Matcher) -> int:
-    return int.from_bytes(matcher.allowed()[:32], "little")
-
-
-def _greedy(matcher: Matcher) -> bytes | None:
-    """Always take the most promising byte."""
-    path, before = b"", 0
-    try:
-        while len(path) < _LONGEST:
-            if matcher.accepting:
-                return path
-            step = matcher.forced
-            if not step:
-                mask = _mask(matcher)
-                step, before = _choices(mask, before)[:1], mask
-            if not step:
-                return None
-            path += step[: matcher.feed(step)]
-        return None
-    finally:
-        matcher.back(len(path))
-
-
-def _search(matcher: Matcher) -> bytes | None:
-    """Breadth first: the shortest, among the few bytes tried at each place."""
-    layer = [(b"", 0)]
-    steps = 0
-    while layer:
-        following = []
-        for path, before in layer:
-            steps += 1
-            if steps > _STEPS:
-                return None
-            with matcher.ahead(path):
-                if matcher.accepting:
-                    return path
-                if forced := matcher.forced:
-                    following.append((path + forced, 0))
-                    continue
-                mask = _mask(matcher)
-                options = _choices(mask, before)[:_WIDTH]
-                following += [(path + bytes([option]), mask) for option in options]
-        layer = [one for one in following if len(one[0]) < _LONGEST]
-    return None

@@ -107,11 +107,10 @@ class ScriptedSession:
         confident = self._member.confident
         margin = 1.0 if confident else 0.0
         sure = margin >= self._config.margin_threshold
+        if strip_blank:
+            self._answer = self._answer.lstrip(" ")
         rest = self._answer[len(self._text) :] if self._answer.startswith(self._text) else ""
-        words = _WORD.findall(rest)[: self._config.max_words if sure else 1]
-        if words and strip_blank:
-            words[0] = words[0].lstrip(" ")
-        span = tuple(word for word in words if word)
+        span = tuple(_WORD.findall(rest)[: self._config.max_words if sure else 1])
         margins = (margin,) * max(len(span), 1)
         return Drafts((Draft(span, ends=not rest),), margins, sure)
 

@@ -6,32 +6,29 @@ Pydantic only; framework classes inherit these next to their framework's base cl
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import fields
-from typing import Annotated, Any, Self, cast, get_args
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Self, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec, refuse_unknown
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.events import Round
+from adafuse.member import Member
 from adafuse.prompts import Message, PromptFormat
-from adafuse_integrations._identity import member_names, members_identity
+from adafuse_integrations._environment import from_environment
+from adafuse_integrations._identity import answering, member_names, members_identity
+from adafuse_integrations._limits import limited
+from adafuse_integrations._settings import SETTINGS, DecodingFields, replacing
 from adafuse_integrations._sharing import SharedEnsemble, share
 
-__all__ = ["EnsembleFields"]
+__all__ = ["CompletionFields", "EnsembleFields"]
 
-_DEFAULTS = DecodingConfig()
-# This project's name of a setting, where frameworks have another.
-_RENAMED = {"max_new_tokens": "max_tokens"}
-_SETTINGS = {_RENAMED.get(f.name, f.name): f.name for f in fields(DecodingConfig)}
-_PER_CALL = [*_SETTINGS, "prompt_format"]
-
-_Number = Annotated[float, Field(strict=True)]
-_Whole = Annotated[int, Field(strict=True)]
+T = TypeVar("T")
 
 
-class EnsembleFields(BaseModel):
+class EnsembleFields(DecodingFields):
     """Members and decoding settings, checked when built; members are loaded on first use."""
 
     # Errors do not repeat their input: a specification may hold what should not be printed.
@@ -39,12 +36,16 @@ class EnsembleFields(BaseModel):
         arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
     )
 
+    # What may be given per call, or bound.
+    _per_call: ClassVar[tuple[str, ...]] = (*SETTINGS, "model", "timeout")
+
     models: Sequence[str | Mapping[str, Any] | MemberSpec] | None = Field(
         default=None,
         frozen=True,
         repr=False,
         description="1 to 8 members: hub ids, local folders, GGUF files, MemberSpec or mappings of "
-        "its fields. The first one counts max_tokens and wins ties.",
+        "its fields. The first one counts max_tokens and wins ties. Without models and ensemble, "
+        "those of the environment variable ADAFUSE_MODELS: separated by commas, or a JSON list.",
     )
     ensemble: Ensemble | None = Field(
         default=None,
@@ -54,52 +55,26 @@ class EnsembleFields(BaseModel):
         description="An ensemble that is already built, in place of models. Settings that are not "
         "given here are taken from its configuration.",
     )
+    model: str | None = Field(
+        default=None,
+        description="Which members answer: a name, or several joined by '+', the first of which "
+        "counts max_tokens; None: all. weights has a number for every member all the same.",
+    )
     device: str | None = Field(
-        default=None, frozen=True, description="Device of members whose specification names none."
+        default=None,
+        frozen=True,
+        description="Device of members whose specification names none. With members of the "
+        "environment, ADAFUSE_DEVICE, if it is set.",
     )
     dtype: str | None = Field(
-        default=None, frozen=True, description="Number format, likewise; such as 'bfloat16'."
-    )
-    margin_threshold: _Number = Field(
-        default=_DEFAULTS.margin_threshold,
-        description="A drafted word is confident while top-1 minus top-2 probability of the next "
-        "token is at least this; 0 to 1.",
-    )
-    max_words: _Whole = Field(
-        default=_DEFAULTS.max_words, description="Most words a member may propose in one round."
-    )
-    branches: _Whole = Field(
-        default=_DEFAULTS.branches,
-        description="How many next tokens an uncertain member proposes.",
-    )
-    max_word_tokens: _Whole = Field(
-        default=_DEFAULTS.max_word_tokens, description="A longer word goes on in the next round."
-    )
-    weights: Sequence[_Number] | None = Field(
         default=None,
-        description="One number per member for the mean of their scores; None takes those of the "
-        "specifications, which are equal unless set.",
+        frozen=True,
+        description="Number format, likewise, such as 'bfloat16'; or ADAFUSE_DTYPE.",
     )
-    temperature: _Number = Field(
-        default=_DEFAULTS.temperature,
-        description="0 commits the candidate with the lowest mean NLL; above 0 it is drawn.",
-    )
-    seed: _Whole | None = Field(default=None, description="Of that draw; None is not repeatable.")
-    stop: Sequence[str] | str | None = Field(
-        default=None, description="Strings that end the answer and are left out of it."
-    )
-    max_tokens: _Whole = Field(
-        default=_DEFAULTS.max_new_tokens,
-        description="The answer ends when the first member has committed this many tokens.",
-    )
-    repetition_penalty: _Number = Field(
-        default=_DEFAULTS.repetition_penalty,
-        description="As in transformers, over prompt, answer and drafted tokens; 1 is off.",
-    )
-    prompt_format: PromptFormat = Field(
-        default="auto",
-        description="How a string is read: 'auto' makes it one user message for members with a "
-        "chat template, 'chat' for all, 'raw' completes it as it is.",
+    timeout: float | None = Field(
+        default=None,
+        description="Seconds that decoding an answer may take, loading left out; looked at between "
+        "rounds. An answer that takes longer raises AnswerTimeoutError.",
     )
 
     _shared: SharedEnsemble | None = PrivateAttr(default=None)
@@ -107,15 +82,16 @@ class EnsembleFields(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_ensemble_fields(cls, given: Any) -> Any:
-        """Refuse unknown fields by name; take settings that are not given from the ensemble."""
+        """Refuse unknown fields by name; fill in from the environment and the ensemble."""
         if not isinstance(given, Mapping):
             return given
         refuse_unknown("field", given, list(cls.model_fields))
+        filled = from_environment(given)
         ensemble = given.get("ensemble")
         if not isinstance(ensemble, Ensemble):
-            return dict(given)
-        own = {name: getattr(ensemble.config, core) for name, core in _SETTINGS.items()}
-        return {**own, **given}
+            return filled
+        own = {name: getattr(ensemble.config, core) for name, core in SETTINGS.items()}
+        return {**own, **filled}
 
     @field_validator("models", mode="plain")
     @classmethod
@@ -130,10 +106,12 @@ class EnsembleFields(BaseModel):
     @model_validator(mode="after")
     def _check_ensemble_fields(self) -> Self:
         if (self.models is None) == (self.ensemble is None):
-            raise ConfigError("give either models or an ensemble that is already built")
+            raise ConfigError(
+                "give either models or an ensemble that is already built, or set ADAFUSE_MODELS"
+            )
         if self.ensemble is not None and (self.device or self.dtype):
             raise ConfigError("device and dtype are for models; this ensemble is already loaded")
-        self._decoding()
+        self._check()
         if self.models is not None:
             self._shared = share(self._specs(), self.device, self.dtype)
         return self
@@ -141,26 +119,23 @@ class EnsembleFields(BaseModel):
     def _specs(self) -> tuple[MemberSpec, ...]:
         return cast("tuple[MemberSpec, ...]", self.models or ())
 
-    def _decoding(self) -> DecodingConfig:
-        """The settings as the decoder takes them.
+    def _check(self) -> None:
+        """Raise ConfigError if a setting is out of range."""
+        self._answering_config()
+        self._member_names()
+        limit = self.timeout
+        if limit is not None and (not isinstance(limit, int | float) or not limit > 0):
+            raise ConfigError(f"timeout must be a number of seconds above 0, not {limit!r}")
 
-        Raises:
-            ConfigError: one is out of range.
-        """
-        if self.prompt_format not in get_args(PromptFormat):
-            known = "'raw', 'auto' or 'chat'"
-            raise ConfigError(f"prompt_format must be {known}, not {self.prompt_format!r}")
-        try:
-            config = DecodingConfig(**{core: getattr(self, n) for n, core in _SETTINGS.items()})
-        except ConfigError as error:
-            message = str(error)
-            for core, name in _RENAMED.items():
-                message = message.replace(core, name)
-            raise ConfigError(message) from None
-        count = len(self._member_names())
-        if config.weights is not None and len(config.weights) != count:
-            raise ConfigError(f"weights has {len(config.weights)} numbers for {count} members")
-        return config
+    def _answering_config(self) -> DecodingConfig:
+        """The settings, with the weights of those members that answer."""
+        config = self._decoding()
+        if config.weights is None:
+            return config
+        given, count = len(config.weights), len(member_names(self._members()))
+        if given != count:
+            raise ConfigError(f"weights has {given} numbers for {count} members")
+        return replace(config, weights=self._chosen(config.weights))
 
     def _with(self, overrides: Mapping[str, Any]) -> Self:
         """Return this model with settings for one call.
@@ -170,13 +145,21 @@ class EnsembleFields(BaseModel):
         """
         if not overrides:
             return self
-        refuse_unknown("argument", overrides, _PER_CALL)
-        changed = self.model_copy(update=dict(overrides))
-        changed._decoding()
+        refuse_unknown("argument", overrides, self._per_call)
+        changed = self.model_copy(update=replacing(overrides))
+        changed._check()
         return changed
 
+    def _members(self) -> Ensemble | tuple[MemberSpec, ...]:
+        return self.ensemble if self.ensemble is not None else self._specs()
+
+    def _chosen(self, of_members: Sequence[T]) -> tuple[T, ...]:
+        """Of one thing per member, those of the members that answer."""
+        return tuple(of_members[at] for at in answering(member_names(self._members()), self.model))
+
     def _member_names(self) -> tuple[str, ...]:
-        return member_names(self.ensemble if self.ensemble is not None else self._specs())
+        """Names of those that answer."""
+        return self._chosen(member_names(self._members()))
 
     def _loaded(self) -> Ensemble:
         """The ensemble; loads its members on first use."""
@@ -185,25 +168,31 @@ class EnsembleFields(BaseModel):
         assert self._shared is not None  # set by the validator when models are given
         return self._shared.get()
 
-    def _rounds(self, prompt: str | Sequence[Message]) -> Generator[Round]:
-        """Decode one answer; closing it early lets go of every session."""
-        config = self._decoding()
+    def _answering(self) -> tuple[Member, ...]:
+        """Those that answer; loads all members on first use."""
+        return self._chosen(self._loaded().members)
+
+    def _rounds(self, prompt: str | Sequence[Message], **options: Any) -> Generator[Round]:
+        """Decode one answer; closing it early lets go of every session.
+
+        Args:
+            prompt: text or messages.
+            options: other arguments of `Ensemble.stream`.
+        """
+        config = self._answering_config()
+        ensemble = self._loaded() if self.model is None else Ensemble(self._answering())
         settings = {f.name: getattr(config, f.name) for f in fields(config)}
-        prompt_format = self.prompt_format if isinstance(prompt, str) else None
-        rounds = self._loaded().stream(prompt, prompt_format=prompt_format, **settings)
-        return rounds
+        return limited(ensemble.stream(prompt, **options, **settings), self.timeout)
 
     def _identity(self) -> dict[str, Any]:
         """Everything that changes an answer, as plain values: members, loading, settings."""
-        config = self._decoding()
-        members = self.ensemble if self.ensemble is not None else self._specs()
+        config = self._answering_config()
         identity: dict[str, Any] = {
-            "members": members_identity(members),
+            "members": list(self._chosen(members_identity(self._members()))),
             "device": self.device,
             "dtype": self.dtype,
-            "prompt_format": self.prompt_format,
         }
-        for name, core in _SETTINGS.items():
+        for name, core in SETTINGS.items():
             value = getattr(config, core)
             identity[name] = list(value) if isinstance(value, tuple) else value
         return identity
@@ -214,8 +203,33 @@ class EnsembleFields(BaseModel):
         Raises:
             ConfigError: that member cannot count tokens.
         """
-        first = self._loaded().members[0]
+        first = self._answering()[0]
         count = getattr(first, "count_tokens", None)
         if count is None:
             raise ConfigError(f"member {first.name!r} cannot count tokens")
         return int(count(text))
+
+
+class CompletionFields(EnsembleFields):
+    """Likewise, for models that complete text: how a string is read."""
+
+    _per_call: ClassVar[tuple[str, ...]] = (*EnsembleFields._per_call, "prompt_format")
+
+    prompt_format: PromptFormat = Field(
+        default="auto",
+        description="How a string is read: 'auto' makes it one user message for members with a "
+        "chat template, 'chat' for all, 'raw' completes it as it is.",
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        if self.prompt_format not in get_args(PromptFormat):
+            known = "'raw', 'auto' or 'chat'"
+            raise ConfigError(f"prompt_format must be {known}, not {self.prompt_format!r}")
+
+    def _rounds(self, prompt: str | Sequence[Message], **options: Any) -> Generator[Round]:
+        prompt_format = self.prompt_format if isinstance(prompt, str) else None
+        return super()._rounds(prompt, prompt_format=prompt_format, **options)
+
+    def _identity(self) -> dict[str, Any]:
+        return {**super()._identity(), "prompt_format": self.prompt_format}

@@ -6,25 +6,53 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from adafuse.config import MemberSpec
+from adafuse.config import MemberSpec, refuse_unknown
 from adafuse.ensemble import Ensemble
+from adafuse.errors import ConfigError
 from adafuse_integrations._sharing import ensemble_token
 
-__all__ = ["member_names", "members_identity"]
+__all__ = ["answering", "loadable", "member_names", "members_identity"]
 
 # Keys of loading options that open a repository and do not change what is loaded.
 _SECRET = frozenset({"api_key", "auth_token", "hf_token", "token", "use_auth_token"})
 
 
 def member_names(members: Ensemble | Sequence[MemberSpec]) -> tuple[str, ...]:
-    """Names for display: those given, else the last part of what is loaded."""
+    """Names for display: those given, else the last part of what is loaded, as loading has it."""
     if isinstance(members, Ensemble):
         return tuple(member.name for member in members.members)
-    return tuple(spec.name or _last_part(spec.model) for spec in members)
+    names: list[str] = []
+    for wanted in (spec.name or _last_part(spec.model) for spec in members):
+        unique, number = wanted, 2
+        while unique in names:
+            unique, number = f"{wanted}#{number}", number + 1
+        names.append(unique)
+    return tuple(names)
 
 
 def _last_part(model: str) -> str:
     return model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or model
+
+
+def answering(names: Sequence[str], wanted: str | None) -> tuple[int, ...]:
+    """Which members answer, by index: all, or those that `wanted` names, in its order.
+
+    Args:
+        names: of all members.
+        wanted: a member's name, or several joined by "+".
+
+    Raises:
+        ConfigError: there is no such member, or one is named twice.
+    """
+    if wanted is None:
+        return tuple(range(len(names)))
+    if not isinstance(wanted, str) or not wanted:
+        raise ConfigError(f"model must name members, such as {'+'.join(names)!r}")
+    named = [wanted] if wanted in names else wanted.split("+")
+    refuse_unknown("member", dict.fromkeys(named), names)
+    if len(set(named)) < len(named):
+        raise ConfigError(f"model names a member twice: {wanted!r}")
+    return tuple(names.index(name) for name in named)
 
 
 def members_identity(members: Ensemble | Sequence[MemberSpec]) -> list[dict[str, Any]]:
@@ -53,3 +81,25 @@ def _plain(value: object) -> Any:
         return [_plain(item) for item in value]
     to_dict = getattr(value, "to_dict", None)  # transformers' configurations have one
     return {type(value).__name__: _plain(to_dict()) if callable(to_dict) else repr(value)}
+
+
+def loadable(specs: Sequence[MemberSpec]) -> list[Any]:
+    """Members as values to write down and read back with `as_spec`: names or mappings, no secrets.
+
+    A loading option that is no plain value, and cannot say what it is as one, is left as it is.
+    """
+    described = []
+    for spec in specs:
+        plain = MemberSpec(spec.model)
+        given = {f.name: getattr(spec, f.name) for f in fields(spec)}
+        set_ = {key: one for key, one in given.items() if one != getattr(plain, key)}
+        options = {key: _writable(one) for key, one in set_.items()}
+        described.append({"model": spec.model, **options} if options else spec.model)
+    return described
+
+
+def _writable(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _writable(item) for key, item in value.items() if key not in _SECRET}
+    to_dict = getattr(value, "to_dict", None)
+    return to_dict() if callable(to_dict) else value

@@ -33,6 +33,11 @@ class SharedEnsemble:
         """Whether it loads exactly these members in this way."""
         return self._key == (specs, device, dtype)
 
+    @property
+    def loaded(self) -> Ensemble | None:
+        """The ensemble, if somebody has asked for it already."""
+        return self._ensemble
+
     def get(self) -> Ensemble:
         """Return the ensemble, loading it if need be.
 
@@ -48,6 +53,10 @@ class SharedEnsemble:
     def __deepcopy__(self, memo: dict[int, Any]) -> SharedEnsemble:
         """Model weights are shared by copies too."""
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without weights: a promise to load the same members."""
+        return share, self._key
 
 
 # Weak: members are let go of with the last model object that uses them.

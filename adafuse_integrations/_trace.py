@@ -11,7 +11,7 @@ from typing import Any
 
 from adafuse.events import Answer, Candidate, Loss, MemberUsage, Round
 
-__all__ = ["read_answer", "round_info", "totals", "usage_info", "word_info"]
+__all__ = ["answer_info", "read_answer", "round_info", "totals", "usage_info", "word_info"]
 
 _COUNTS = ("prompt_tokens", "committed_tokens", "forward_passes", "tokens_processed")
 
@@ -20,6 +20,17 @@ def word_info(text: str, described: Mapping[str, Any]) -> dict[str, Any]:
     """Describe one word: its text, who drafted it, and the index of its (described) round."""
     drafters, index = list(described["drafters"]), described["index"]
     return {"text": text, "member": described["member"], "drafters": drafters, "round": index}
+
+
+def answer_info(rounds: Sequence[Mapping[str, Any]], last: Round) -> dict[str, Any]:
+    """Describe a whole answer by its described rounds and the round that ended it.
+
+    Every chat model carries this; `read_answer` reads it.
+    """
+    words = [word_info(word, one) for one in rounds for word in one["words"]]
+    usage = usage_info(last.usage or {})
+    reason = last.finish_reason
+    return {"words": words, "rounds": list(rounds), "finish_reason": reason, "usage": usage}
 
 
 def round_info(one: Round) -> dict[str, Any]:
@@ -34,6 +45,7 @@ def round_info(one: Round) -> dict[str, Any]:
         "confident": one.confident,
         "unanimous": one.unanimous,
         "scored": one.scored,
+        "forced": one.forced,
         "margins": {name: list(margins) for name, margins in one.margins.items()},
         "candidates": [_candidate_info(candidate) for candidate in one.candidates],
         "winner": one.winner,
@@ -80,11 +92,16 @@ def totals(usages: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, int]:
 
 
 def read_answer(info: Mapping[str, Any]) -> Answer:
-    """Read an answer back from the generation info of a whole answer (not of one word's chunk).
+    """Read an answer back from what a framework carries of it.
+
+    Args:
+        info: the generation info of a whole completion (not of one word's chunk), or the response
+            metadata of a chat message.
 
     Raises:
         ValueError: it is not that of a whole answer.
     """
+    info = info.get("fusion", info)
     missing = [key for key in ("rounds", "usage", "finish_reason") if key not in info]
     if missing:
         raise ValueError(f"not the trace of a whole answer: it lacks {', '.join(missing)}")

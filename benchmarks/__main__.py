@@ -1,17 +1,24 @@
-"""Run measurements: `python -m benchmarks [exactness] [cost]`; all of them if none is named."""
+"""Run measurements: `python -m benchmarks [exactness] [cost] [schemas]`; all if none is named."""
 
 import json
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from adafuse.errors import AdaFuseError
-from benchmarks import cost, exactness
+from benchmarks import cost, exactness, schemas
 
-MEASUREMENTS = {"cost": cost.run, "exactness": exactness.run}
+MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "cost": cost.run,
+    "exactness": exactness.run,
+    "schemas": schemas.run,
+}
 
 
-def main(names: Annotated[list[str] | None, typer.Argument(help="cost, exactness")] = None) -> None:
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help="cost, exactness, schemas")] = None,
+) -> None:
     """Measure on the two demo models, and print what was found as JSON."""
     wanted = names or list(MEASUREMENTS)
     if unknown := set(wanted) - set(MEASUREMENTS):

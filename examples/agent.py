@@ -3,11 +3,12 @@
     python examples/agent.py                          # three questions of our own
     python examples/agent.py "What is 12 * 34?"
 
-The agent is LangChain's `create_agent`: it lets the ensemble call a calculator or search a library's
-notices, runs what was called, shows the result, and asks again until there is an answer. Models this
-small rarely call a tool of their own accord, so the first step has to (`tool_choice="any"`); which
-tool, and with which arguments, is up to them. The grammar of the tools sees to it that every call is
-one that can be run.
+The agent is LangChain's `create_agent`: it lets the ensemble call a calculator or search a
+library's notices, runs what was called, shows the result, and asks again until there is an answer.
+Which tool, with which arguments, is up to the members; the grammar of the tools sees to it that
+every call can be run. Models this small neither begin nor stop calling tools of their own accord,
+so `tool_choice` does that for them: "any" until a tool has given a result, then "none". Larger
+models need no such help.
 """
 
 from __future__ import annotations
@@ -55,15 +56,16 @@ def calculator(expression: Arithmetic) -> str:
     return f"{expression} = {value}"
 
 
-class CallFirst(AgentMiddleware):
-    """Has a tool called before the first answer."""
+class CallThenAnswer(AgentMiddleware):
+    """Has tools called until one has given a result, and then an answer written."""
 
     def wrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
-        """Force a call while no tool has answered yet."""
-        answered = any(isinstance(message, ToolMessage) for message in request.messages)
-        return handler(request.override(tool_choice=None if answered else "any"))
+        """Choose what the next step may be."""
+        last = request.messages[-1]
+        found = isinstance(last, ToolMessage) and not last.text.startswith("error")
+        return handler(request.override(tool_choice="none" if found else "any"))
 
 
 def main() -> None:
@@ -79,7 +81,7 @@ def main() -> None:
 
     llm = ChatAdaFuse(models=[str(folder) for folder in folders.values()], max_tokens=64)
     agent = create_agent(
-        llm, [calculator, search], system_prompt=INSTRUCTION, middleware=[CallFirst()]
+        llm, [calculator, search], system_prompt=INSTRUCTION, middleware=[CallThenAnswer()]
     )
     for asked in sys.argv[1:] or QUESTIONS:
         console.rule(asked, style="dim", align="left")

@@ -8,10 +8,12 @@ Words are coloured by the model that drafted them. What was said before is part 
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from typing import Any
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableConfig
 from rich.console import Console
 
 from adafuse.display import AnswerPrinter
@@ -23,6 +25,16 @@ QUESTIONS = ["What is the capital of France?", "And of Italy?"]
 console = Console(stderr=True)
 
 
+class ShowWords(BaseCallbackHandler):
+    """Prints each word in the colour of the member that drafted it."""
+
+    def __init__(self, printer: AnswerPrinter) -> None:
+        self.printer = printer
+
+    def on_llm_new_token(self, token: str | list[Any], *, chunk: Any = None, **kwargs: Any) -> None:
+        self.printer.write(str(token), chunk.round["member"] if chunk else "")
+
+
 def questions() -> list[str] | None:
     """What is piped in, or two questions of our own; None where somebody can type."""
     if sys.stdin.isatty():
@@ -30,35 +42,33 @@ def questions() -> list[str] | None:
     return [line.strip() for line in sys.stdin if line.strip()] or QUESTIONS
 
 
-async def answer(llm: ChatAdaFuse, messages: list[BaseMessage], printer: AnswerPrinter) -> None:
-    """Stream one answer, and add it to the conversation."""
-    whole = AIMessageChunk(content="")
-    async for chunk in llm.astream(messages):
-        printer.write(chunk.text, chunk.response_metadata.get("member", ""))
-        whole += chunk
-    printer.end()
-    messages.append(whole)
+def ask(given: list[str] | None) -> str:
+    """The next question; empty when there are no more."""
+    if given is None:
+        return console.input("[bold]> [/]").strip()
+    asked = given.pop(0) if given else ""
+    if asked:
+        console.print(f"> {asked}", style="bold", markup=False)
+    return asked
 
 
-async def main() -> None:
+def main() -> None:
     """Hold a conversation."""
     folders = prepare_all()
     llm = ChatAdaFuse(models=[str(folder) for folder in folders.values()], max_tokens=48)
     printer = AnswerPrinter(sys.stdout, list(folders))
+    config: RunnableConfig = {"callbacks": [ShowWords(printer)]}
     messages: list[BaseMessage] = [SystemMessage("You answer in one short sentence.")]
     given = questions()
-    while True:
-        if given is not None:
-            asked = given.pop(0) if given else ""
-            console.print(f"> {asked}" if asked else "", style="bold", markup=False)
-        else:
-            asked = (await asyncio.to_thread(console.input, "[bold]> [/]")).strip()
-        if not asked:
-            return
+    while asked := ask(given):
         messages.append(HumanMessage(asked))
-        await answer(llm, messages, printer)
+        answer = AIMessageChunk(content="")
+        for chunk in llm.stream(messages, config):  # the callback prints its words
+            answer += chunk
+        printer.write("\n", "")
+        messages.append(answer)
 
 
 if __name__ == "__main__":
     with quiet_libraries():
-        asyncio.run(main())
+        main()

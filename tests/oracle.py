@@ -2,7 +2,7 @@
 
 It keeps no KV cache, batches nothing, and uses none of the package's code, so that what the package
 misreads is not misread here too. `oracle_text` is one tokenizer, `oracle_member` one member's
-drafts and scores; here are the rounds of an answer.
+drafts and scores, `oracle_grammar` what a grammar says; here are the rounds of an answer.
 """
 
 import math
@@ -11,116 +11,158 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
+from oracle_answer import (
+    OracleAnswer,
+    OracleMember,
+    OracleRound,
+    before_stop,
+    cut_rounds,
+    part_of_words,
+    split_words,
+)
+from oracle_grammar import Grammar
 from oracle_member import Draft, Member, NotANumberError, Settings
 from oracle_text import Message, Text
 
+__all__ = ["OracleAnswer", "OracleMember", "OracleRound", "run"]
+
 FALLBACK_STOP = "\n\nUser:"
-
-
-@dataclass(frozen=True)
-class OracleMember:
-    name: str
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class OracleRound:
-    """What a round committed and why; rounds' texts, and all words, concatenate to the answer."""
-
-    text: str
-    ends: bool
-    words: tuple[str, ...]
-    drafter: str
-    candidates: tuple[tuple[str, bool], ...]  # in pool order: the members', each's drafts' order
-    drafters: tuple[tuple[str, ...], ...]  # for each candidate
-    scores: tuple[float | None, ...]  # for each candidate; None where nothing was scored
-    member_scores: tuple[tuple[float | None, ...], ...]  # for each candidate, each member's
-    gap: float  # how near the nearest decision of the round was to going the other way
-
-
-@dataclass(frozen=True)
-class OracleAnswer:
-    text: str
-    rounds: tuple[OracleRound, ...]
-    finish_reason: str
-    token_ids: dict[str, tuple[int, ...]]  # what was committed; a stop string stays in them
+TOKENS_TO_CLOSE = 96
+"""With fewer tokens left a grammar may have the answer closed, which is not told here."""
 
 
 @dataclass
 class _Candidate:
     words: list[str]
-    ids: dict[int, list[int]] = field(default_factory=dict)  # by the number of who drafted it
+    drafters: list[int] = field(default_factory=list)  # the members' numbers
+    ids: dict[int, list[int]] = field(default_factory=dict)  # what they drafted for just this
+
+    def add(self, other: "_Candidate") -> None:
+        self.drafters += [number for number in other.drafters if number not in self.drafters]
+        self.ids = other.ids | self.ids
+
+
+Pool = dict[tuple[str, bool], _Candidate]
 
 
 class _Fusion:
-    """3.3 to 3.5: the rounds of one answer."""
+    """3.3 to 3.5: the rounds of one answer, and what a grammar makes of them."""
 
     def __init__(
-        self, members: list[Member], weights: list[float], strip: bool, temperature: float
+        self,
+        members: list[Member],
+        weights: list[float],
+        strip: bool,
+        temperature: float,
+        grammar: Grammar | None = None,
     ) -> None:
         self.members, self.weights = members, weights
-        self.strip, self.temperature = strip, temperature
+        self.strip, self.temperature, self.grammar = strip, temperature, grammar
         self.rounds: list[OracleRound] = []
         self.blanks: list[bool] = []
+        self.answer = ""
 
     def encode(self, number: int, text: str) -> list[int]:
         blank = " " if text and self.blanks[number] else ""
         return self.members[number].text.continuation(blank + text)
 
     def stripped(self, text: str) -> str:
-        return text.lstrip(" ") if self.strip and not self.rounds else text
+        free = self.grammar is None or self.grammar.trigger is not None
+        return text.lstrip(" ") if self.strip and not self.rounds and free else text
 
     def round(self, rng: random.Random, limit: int) -> tuple[OracleRound, bool] | None:
         """Draft, pool, score and commit; also whether the winner was cut. None: nothing to say."""
+        self.blanks = [False] * len(self.members)
+        for member in self.members:
+            member.begin_round()
+        if forced := self.forced():
+            return self.commit(
+                {forced: _Candidate(split_words(forced[0]))}, 0, [], limit, forced=True
+            )
         drafts: dict[int, list[Draft]] = {}
         for number, member in enumerate(self.members):
-            member.begin_round()
             try:
                 drafts[number] = member.draft()
             except NotANumberError:
                 continue
         self.require(drafts)
-        pool: dict[tuple[str, bool], _Candidate] = {}
-        self.blanks = [False] * len(self.members)
+        pool = self.pool(drafts)
+        if not pool:
+            return None
+        admitted = self.admit(pool)
+        if not admitted:
+            self.members[0].note(0.0)  # likewise untold
+        pool = admitted or pool
+        if len(pool) == 1:
+            return self.commit(pool, 0, [], limit)
+        table = self.judge(pool, list(drafts))
+        winner = self.choose([self.mean(row) for row in table], rng)
+        return self.commit(pool, winner, table, limit)
+
+    def forced(self) -> tuple[str, bool] | None:
+        if self.grammar is None:
+            return None
+        if not self.answer and self.grammar.complete(""):
+            return "", True
+        words = self.grammar.forced(self.answer)
+        return (words, False) if words else None
+
+    def pool(self, drafts: dict[int, list[Draft]]) -> Pool:
+        pool: Pool = {}
         for number, own in drafts.items():
             first = "".join(own[0].words) if own else ""
             self.blanks[number] = first != self.stripped(first)
             for draft in own:
                 spoken = "".join(draft.words)
                 text = self.stripped(spoken)
-                words = _slice(draft.words, len(spoken) - len(text), len(spoken))
-                candidate = pool.setdefault((text, draft.ends), _Candidate(words))
-                candidate.ids.setdefault(number, draft.ids)
-        if not pool:
-            return None
+                words = part_of_words(draft.words, len(spoken) - len(text), len(spoken))
+                found = _Candidate(words, [number], {number: draft.ids})
+                pool.setdefault((text, draft.ends), found).add(found)
+        return pool
+
+    def admit(self, pool: Pool) -> Pool:
+        """The candidates as the grammar allows them, without those of which nothing remains."""
+        if self.grammar is None:
+            return pool
+        admitted: Pool = {}
+        for (text, ends), candidate in pool.items():
+            kept = self.grammar.longest(self.answer, text)
+            whole = ends and kept == text and self.grammar.whole(self.answer + kept)
+            if (kept, whole) != (text, ends):  # then nobody drafted it
+                words = part_of_words(candidate.words, 0, len(kept))
+                candidate = _Candidate(words, candidate.drafters)
+            if kept or whole:
+                admitted.setdefault((kept, whole), candidate).add(candidate)
+        return admitted
+
+    def commit(
+        self,
+        pool: Pool,
+        winner: int,
+        table: list[list[float | None]],
+        limit: int,
+        forced: bool = False,
+    ) -> tuple[OracleRound, bool]:
         keys, candidates = list(pool), list(pool.values())
-        scores: list[float | None] = [None] * len(keys)
-        table: list[list[float | None]] = [[None] * len(self.members) for _ in keys]
-        winner = 0
-        if len(keys) > 1:
-            table = self.judge(pool, list(drafts))
-            means = [self.mean(row) for row in table]
-            winner = self.choose(means, rng)
-            scores = list(means)
         (text, ends), candidate = keys[winner], candidates[winner]
         text, ids, cut = self.fit(text, candidate, limit)
         for member, new in zip(self.members, ids, strict=True):
             member.committed += new
-        names = [tuple(self.members[n].name for n in c.ids) for c in candidates]
+            member.answer += text
+        self.answer += text
+        ends = ends or (self.grammar is not None and self.grammar.complete(self.answer))
+        names = [tuple(self.members[n].name for n in c.drafters) for c in candidates]
         done = OracleRound(
             text=text,
             ends=ends and not cut,
-            words=tuple(_slice(candidate.words, 0, len(text))),
-            drafter=names[winner][0],
+            words=tuple(part_of_words(candidate.words, 0, len(text))),
+            drafter="" if forced else names[winner][0],
             candidates=tuple(keys),
             drafters=tuple(names),
-            scores=tuple(scores),
-            member_scores=tuple(map(tuple, table)),
+            scores=tuple(map(self.mean, table)) if table else (None,) * len(keys),
+            member_scores=tuple(map(tuple, table or [[None] * len(self.members) for _ in keys])),
             gap=min(member.gap for member in self.members),
+            forced=forced,
         )
         return done, cut
 
@@ -129,9 +171,7 @@ class _Fusion:
             names = ", ".join(member.name for member in self.members)
             raise ArithmeticError(f"no finite member in round {len(self.rounds) + 1}: {names}")
 
-    def judge(
-        self, pool: dict[tuple[str, bool], _Candidate], numbers: list[int]
-    ) -> list[list[float | None]]:
+    def judge(self, pool: Pool, numbers: list[int]) -> list[list[float | None]]:
         """Every member's score of every candidate; a member with any NaN has none at all."""
         table: list[list[float | None]] = [[None] * len(self.members) for _ in pool]
         judges = []
@@ -202,48 +242,6 @@ class _Fusion:
         raise AssertionError("no text at all does not fit")
 
 
-def _slice(words: Sequence[str], start: int, stop: int) -> list[str]:
-    """The words of a part of their text."""
-    pieces = []
-    for word in words:
-        pieces.append(word[max(start, 0) : max(stop, 0)])
-        start, stop = start - len(word), stop - len(word)
-    return [piece for piece in pieces if piece]
-
-
-def _before_stop(text: str, stops: Sequence[str]) -> str | None:
-    """The text before the stop that is completed first, the longest of those completed there."""
-    for end in range(1, len(text) + 1):
-        completed = [stop for stop in stops if stop and text[:end].endswith(stop)]
-        if completed:
-            return text[: end - max(map(len, completed))]
-    return None
-
-
-def _cut_rounds(rounds: list[OracleRound], length: int) -> tuple[OracleRound, ...]:
-    """The rounds of the answer's first characters: a stop may have begun in an earlier round."""
-    cut = []
-    for done in rounds:
-        words = tuple(_slice(done.words, 0, length))
-        cut.append(replace(done, text=done.text[: max(length, 0)], words=words))
-        length -= len(done.text)
-    return tuple(cut)
-
-
-def _open(
-    given: OracleMember, prompt: str | list[Message], prompt_format: str
-) -> tuple[Text, list[int], str]:
-    """3.4: how a member reads the prompt."""
-    text = Text(given.tokenizer)
-    chat = not isinstance(prompt, str) or prompt_format == "chat"
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-    if text.has_template and (chat or prompt_format == "auto"):
-        return text, text.template_prompt(messages), "template"
-    if chat:
-        return text, text.fallback_prompt(messages), "fallback"
-    return text, text.raw_prompt(str(prompt)), "raw"
-
-
 def run(
     members: Sequence[OracleMember],
     prompt: str | list[Message],
@@ -258,20 +256,28 @@ def run(
     stop: Sequence[str] = (),
     max_new_tokens: int = 256,
     repetition_penalty: float = 1.0,
+    grammar: str | None = None,
+    trigger: str | None = None,
 ) -> OracleAnswer:
     settings = Settings(margin_threshold, max_words, branches, max_word_tokens, repetition_penalty)
-    opened = [_open(given, prompt, prompt_format) for given in members]
-    forms = [form for _, _, form in opened]
-    stops = [*stop, FALLBACK_STOP] if "fallback" in forms else list(stop)
+    texts = [Text(given.tokenizer) for given in members]
+    prompts = [text.prompt(prompt, prompt_format) for text in texts]
+    forms = [form for _, form in prompts]
+    bound = Grammar(grammar, trigger) if grammar is not None else None
+    free = bound is None or trigger is not None
+    stops = [*stop, FALLBACK_STOP] if "fallback" in forms and free else list(stop)
     own = [
-        Member(given.name, given.model, text, ids, settings)
-        for given, (text, ids, _) in zip(members, opened, strict=True)
+        Member(given.name, given.model, text, ids, settings, bound)
+        for given, text, (ids, _) in zip(members, texts, prompts, strict=True)
     ]
     weights = [given.weight for given in members]
-    fusion = _Fusion(own, weights, strip="template" in forms, temperature=temperature)
+    fusion = _Fusion(own, weights, "template" in forms, temperature, bound)
     rng = random.Random(seed)
     answer, finish = "", None
     while finish is None:
+        if bound is not None and max_new_tokens - len(own[0].committed) < TOKENS_TO_CLOSE:
+            finish = "untold"
+            break
         step = fusion.round(rng, max_new_tokens)
         if step is None:
             finish = "length"
@@ -279,16 +285,17 @@ def run(
         done, cut = step
         fusion.rounds.append(done)
         answer += done.text
-        before = _before_stop(answer, stops)
+        before = before_stop(answer, stops)
         if before is not None:
             answer, finish = before, "stop_string"
+            fusion.rounds[-1] = replace(done, ends=False)
         elif done.ends:
             finish = "stop"
         elif cut or len(own[0].committed) >= max_new_tokens or any(m.room <= 0 for m in own):
             finish = "length"
     return OracleAnswer(
         text=answer,
-        rounds=_cut_rounds(fusion.rounds, len(answer)),
+        rounds=cut_rounds(fusion.rounds, len(answer)),
         finish_reason=finish,
         token_ids={member.name: tuple(member.committed) for member in own},
     )

@@ -15,7 +15,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from oracle_grammar import Grammar, Masks
 from oracle_text import SPACELESS, Text
+
+END = -1
+"""What a member takes where a grammar leaves it no token: the answer can only end."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,13 @@ class Member:
     """One member and what it holds of this answer."""
 
     def __init__(
-        self, name: str, model: PreTrainedModel, text: Text, prompt: list[int], settings: Settings
+        self,
+        name: str,
+        model: PreTrainedModel,
+        text: Text,
+        prompt: list[int],
+        settings: Settings,
+        grammar: Grammar | None = None,
     ) -> None:
         self.name, self.text, self.settings = name, text, settings
         self.model: Any = model
@@ -52,6 +62,11 @@ class Member:
         self.ends = self.text.end_ids(self.model.generation_config.eos_token_id)
         self.gap = math.inf
         self.asked: dict[tuple[int, ...], torch.Tensor] = {}
+        self.allowed: dict[tuple[int, ...], set[int] | None] = {}
+        self.answer = ""  # of all members: what this one committed may read otherwise
+        self.masks: Masks | None = None
+        if grammar is not None:
+            self.masks = Masks(grammar, text.plain_tokens(), text.continuation)
         if not prompt or self.room <= 0:
             raise ValueError(f"{name}: window {self.window}, prompt of {len(prompt)} tokens")
 
@@ -62,6 +77,7 @@ class Member:
     def begin_round(self) -> None:
         self.gap = math.inf
         self.asked.clear()
+        self.allowed.clear()
 
     # Distributions
 
@@ -86,14 +102,40 @@ class Member:
             raw = logits[seen]
             shaped = torch.where(raw < 0, raw * penalty, raw / penalty)
             logits = logits.index_put((seen,), shaped)
-        ordered, ids = torch.sort(logits, descending=True, stable=True)
+        allowed = self.mask(span)
+        if allowed is not None:
+            ids = sorted(allowed & set(range(len(logits))))
+            if not ids:
+                return [END], [0.0], 1.0
+            forbidden = torch.ones(len(logits), dtype=torch.bool)
+            forbidden[ids] = False
+            logits = logits.masked_fill(forbidden, -math.inf)
+        ordered, order = torch.sort(logits, descending=True, stable=True)
         best = ordered.softmax(-1)
-        return ids.tolist(), ordered.tolist(), (best[0] - best[1]).item()
+        count = len(ordered) if allowed is None else len(ids)
+        return order.tolist()[:count], ordered.tolist()[:count], (best[0] - best[1]).item()
+
+    def mask(self, span: Sequence[int]) -> set[int] | None:
+        """What the grammar allows after the span; None: everything."""
+        if self.masks is None:
+            return None
+        if tuple(span) not in self.allowed:
+            data = b"".join(self.text.token_bytes(token_id) for token_id in span)
+            self.allowed[tuple(span)] = self.masks.allowed(self.answer, data, self.ends)
+        return self.allowed[tuple(span)]
 
     def greedy(self, span: Sequence[int]) -> int:
         ids, logits, _ = self.ranking(span)
-        self.note(logits[0] - logits[1])
+        self.decide(logits)
         return ids[0]
+
+    def decide(self, logits: list[float]) -> None:
+        """Note how near the second best came, if there is one."""
+        if len(logits) > 1:
+            self.note(logits[0] - logits[1])
+
+    def is_end(self, token: int) -> bool:
+        return token == END or token in self.ends
 
     def note(self, gap: float) -> None:
         if not math.isnan(gap):
@@ -114,7 +156,7 @@ class Member:
                 if spoken and SPACELESS.match(word[-1]):
                     return span, "word"
             token = self.greedy(span)
-            if token in self.ends:
+            if self.is_end(token):
                 kept = span[:start] + self.text.whole(span[start:])
                 spoken = bool(self.text.read(kept[start:])[0].strip())
                 return kept, "word" if spoken else "end"
@@ -134,13 +176,14 @@ class Member:
             start = borders[-1]
             while True:  # the word's decisions
                 ids, logits, margin = self.ranking(span)
-                self.note(margin - settings.margin_threshold)
+                if len(ids) > 1:  # else the margin is 1
+                    self.note(margin - settings.margin_threshold)
                 if margin < settings.margin_threshold:
                     for higher, lower in itertools.pairwise(logits[: settings.branches + 1]):
                         self.note(higher - lower)
                     return self.branch(span, borders, ids[: settings.branches])
-                self.note(logits[0] - logits[1])
-                if ids[0] in self.ends:
+                self.decide(logits)
+                if self.is_end(ids[0]):
                     return self.proposals([(span, True)], borders)
                 if len(span) >= self.room:
                     return self.proposals([(span, False)], borders)
@@ -157,8 +200,8 @@ class Member:
     def branch(self, span: list[int], borders: list[int], ids: list[int]) -> list[Draft]:
         spans: list[tuple[list[int], bool]] = []
         for token in ids:
-            if token in self.ends:
-                if not any(earlier in self.ends for earlier in ids[: ids.index(token)]):
+            if self.is_end(token):
+                if not any(map(self.is_end, ids[: ids.index(token)])):
                     spans.append((span, True))
             elif len(span) >= self.room:
                 spans.append((span, False))

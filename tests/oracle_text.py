@@ -68,6 +68,12 @@ class Text:
             return bytes([int(piece[3:5], 16)])
         return str(piece).replace("▁", " ").encode()
 
+    def plain_tokens(self) -> list[bytes]:
+        """The bytes of every id; none where an id is special, or no token at all."""
+        known = set(self.tokenizer.get_vocab().values())
+        known -= {token["id"] for token in self.spec["added_tokens"] if token["special"]}
+        return [self.token_bytes(n) if n in known else b"" for n in range(max(known) + 1)]
+
     def read(self, ids: Sequence[int]) -> tuple[str, bool]:
         """The text of ids, and whether a character is unfinished at their end."""
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -87,6 +93,16 @@ class Text:
 
     def continuation(self, text: str) -> list[int]:
         return list(self._continuation.encode(text, add_special_tokens=False).ids)
+
+    def prompt(self, prompt: str | list[Message], prompt_format: str) -> tuple[list[int], str]:
+        """3.4: a prompt's ids, and whether they are a "template", a "fallback" or "raw"."""
+        chat = not isinstance(prompt, str) or prompt_format == "chat"
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        if self.has_template and (chat or prompt_format == "auto"):
+            return self.template_prompt(messages), "template"
+        if chat:
+            return self.fallback_prompt(messages), "fallback"
+        return self.raw_prompt(str(prompt)), "raw"
 
     def raw_prompt(self, text: str) -> list[int]:
         # What a post-processor puts first, seen on some text. What it puts last is left off: an

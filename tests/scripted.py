@@ -68,9 +68,12 @@ def watched(
     seconds: float = 0.0,
     fails: Callable[[str], bool] = lambda prompt: False,
     second: str | None = None,
+    respond: Callable[[Prompt], str] | None = None,
 ) -> tuple[Ensemble, Watch]:
     """An ensemble of a watched member that drafts one word a round, and maybe of another."""
-    first = WatchedMember(answer, "first", confident=False, seconds=seconds, fails=fails)
+    first = WatchedMember(
+        answer, "first", confident=False, seconds=seconds, fails=fails, respond=respond
+    )
     others = [ScriptedMember(second, "second", nll=2.0)] if second is not None else []
     return Ensemble([first, *others]), first.watch
 
@@ -86,6 +89,7 @@ class Notes(BaseCallbackHandler):
 
     def __init__(self) -> None:
         self.words: list[str] = []
+        self.chunks: list[Any] = []
         self.infos: list[dict[str, Any]] = []
         self.events: list[str] = []
         self.errors: list[BaseException] = []
@@ -102,6 +106,7 @@ class Notes(BaseCallbackHandler):
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
         self.words.append(token)
+        self.chunks.append(chunk)
         self.infos.append(chunk.generation_info)
 
     def on_llm_end(self, response: Any, **kwargs: Any) -> None:
@@ -128,9 +133,9 @@ class AsyncNotes(AsyncCallbackHandler):
         self.words.append(token)
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
+def run(coroutine: Coroutine[Any, Any, T], seconds: float = 5) -> T:
     """Run to the end, in time, and leave no thread behind."""
-    result = asyncio.run(asyncio.wait_for(coroutine, 5))
+    result = asyncio.run(asyncio.wait_for(coroutine, seconds))
     deadline = time.monotonic() + 2
     while any(thread.name == "adafuse" for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "a decoder is still running"

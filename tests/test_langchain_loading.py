@@ -130,7 +130,10 @@ def test_nothing_secret_or_heavy_is_shown() -> None:
 
 
 def test_counting_tokens_downloads_nothing() -> None:
-    llm = AdaFuseLLM(ensemble=watched()[0])
+    class Mute(ScriptedMember):
+        count_tokens = None  # type: ignore[assignment]
+
+    llm = AdaFuseLLM(ensemble=Ensemble([Mute("x", "first")]))
     with pytest.raises(ConfigError, match="'first' cannot count"):
         llm.get_num_tokens("text")
     with pytest.raises(ConfigError, match="custom_get_token_ids"):
@@ -139,9 +142,11 @@ def test_counting_tokens_downloads_nothing() -> None:
     assert counting.get_num_tokens("text") == 4
 
 
-def test_counting_tokens_asks_the_first_member() -> None:
+def test_counting_tokens_asks_the_first_member_that_answers() -> None:
     class Counting(ScriptedMember):
         def count_tokens(self, text: str) -> int:
             return len(text) + 1
 
-    assert AdaFuseLLM(ensemble=Ensemble([Counting("x")])).get_num_tokens("text") == 5
+    llm = AdaFuseLLM(ensemble=Ensemble([Counting("x", "a"), ScriptedMember("x", "b")]))
+    assert llm.get_num_tokens("text") == 5
+    assert AdaFuseLLM(ensemble=llm.ensemble, model="b").get_num_tokens("text") == 4

@@ -4,20 +4,23 @@ A weak model can go on with a string, a list or a row of digits until its tokens
 schema accepts less than the original, and never anything else; what cannot be made sure of is
 refused. Plain values; knows no grammar.
 
+    patterns, formats, numbers   what every reader takes alike
     references   the parts of a schema, by pointer
     keywords     which there are, and what their values must be
     options      what may hold together
     merging      what that asks of a value of each type
     values       whether a value fits, whether two options are apart
-    scalars, containers, writing   what may be written
+    scalars, containers, places   the forms in which a value may be written
+    writing      all of them as one schema
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adafuse.schemas.forms import Form, Leaf, ObjectForm
 from adafuse.schemas.options import Reader
 from adafuse.schemas.references import Document, SchemaError
 from adafuse.schemas.writing import Writer
@@ -34,12 +37,12 @@ class Bounded:
 
     Attributes:
         schema: of plain parts, for the grammar.
-        strings: schemas of single strings in it that a regex or a format bounds, each with the
-            keyword and the pointer it comes from: what to blame if the grammar refuses one.
+        suspects: small schemas that the grammar library may still refuse, each with the keyword
+            and the pointer that are to blame then.
     """
 
     schema: dict[str, Any]
-    strings: tuple[tuple[dict[str, Any], str, str], ...]
+    suspects: tuple[tuple[dict[str, Any], str, str], ...]
 
 
 def bounded(schema: Mapping[str, Any], tokens: int) -> Bounded:
@@ -54,10 +57,18 @@ def bounded(schema: Mapping[str, Any], tokens: int) -> Bounded:
     """
     try:
         writer = Writer(Reader(Document(dict(schema))))
-        strings = sum(leaf.shortest is not None for leaf in writer.leaves)
+        strings = sum(isinstance(one, Leaf) and one.shortest is not None for one in writer.forms)
         share = _CHARACTERS_PER_TOKEN * tokens // max(strings, 1)
         made = writer.write(max(share, _SHORTEST_LIMIT))
     except RecursionError:
         raise SchemaError(None, "", "it is nested too deeply; make it flatter") from None
-    found = ((leaf.schema, *regex[::2]) for leaf in writer.leaves for regex in leaf.regexes)
-    return Bounded(made, tuple(found))
+    return Bounded(made, tuple(one for form in writer.forms for one in _suspects(form)))
+
+
+def _suspects(form: Form) -> Iterator[tuple[dict[str, Any], str, str]]:
+    if isinstance(form, Leaf):
+        for keyword, _, pointer in form.regexes:
+            yield form.schema, keyword, pointer
+    elif isinstance(form, ObjectForm) and form.patterns:
+        schema = {"type": "object", "patternProperties": dict.fromkeys(form.patterns, True)}
+        yield schema, "patternProperties", form.where

@@ -23,7 +23,7 @@ from adafuse.schemas.merging import Meaning, Names
 from adafuse.schemas.options import Reader
 from adafuse.schemas.patterns import read_pattern
 from adafuse.schemas.references import SchemaError
-from adafuse.schemas.scalars import engine_regex
+from adafuse.schemas.scalars import engine_regex, refuse_halves
 from adafuse.schemas.values import accepts
 
 __all__ = ["FREE_NAME", "list_form", "object_form"]
@@ -62,6 +62,8 @@ def object_form(reader: Reader, meaning: Meaning) -> ObjectForm:
         EmptyFormError: no object has as many properties as it should.
     """
     names = meaning.names()
+    for name in names.names:
+        refuse_halves(name, blamed(meaning, "properties", "required"))
     form = _with_names(reader, names, meaning)
     count = len(form.required)
     keywords = ("minProperties", "maxProperties")
@@ -79,8 +81,9 @@ def object_form(reader: Reader, meaning: Meaning) -> ObjectForm:
         for name in form.names
         if form.names[name] == spot and re.search(pattern, name)
     }
+    keyword, form.where = blamed(meaning, "patternProperties")
     form.patterns = {
-        engine_regex("patternProperties", pattern, blamed(meaning, "patternProperties")[1])[0]: spot
+        engine_regex(keyword, pattern, form.where)[0]: spot
         for pattern, spot in form.patterns.items()
     }
     return form
@@ -122,7 +125,8 @@ def _with_names(reader: Reader, names: Names, meaning: Meaning) -> ObjectForm:
     """The form with its names, closed where nothing is said of others."""
     rest: Spot | None = names.rest
     if names.rest is None and not names.names and not names.patterns:
-        rest = ANYTHING - 1
+        # An empty "properties" is meant: there are none.
+        rest = None if any(meaning.given("properties")) else ANYTHING - 1
     elif names.rest is not None and not reader.options(names.rest):
         rest = None
     form = ObjectForm(dict(names.names), set(names.required), dict(names.patterns), rest)
@@ -147,7 +151,7 @@ def _bound_names(reader: Reader, names: Names, form: ObjectForm, meaning: Meanin
         raise SchemaError(*blame, "cannot be enforced beside 'patternProperties'")
     if form.rest is None:
         return
-    options = [Meaning(reader, option) for option in reader.options(names.each)]
+    options = [Meaning.of(reader, option) for option in reader.options(names.each)]
     if any(option.values is None for option in options):
         form.patterns = {_regex_of_names(form, options, blame): form.rest}
     else:

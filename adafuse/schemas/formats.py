@@ -6,7 +6,9 @@ every match: no leap seconds, no year 0000, domains with a dot in addresses, htt
 
 from __future__ import annotations
 
-__all__ = ["FORMATS", "UNENFORCEABLE"]
+import re
+
+__all__ = ["FORMATS", "NAIVE", "UNENFORCEABLE"]
 
 _YEAR = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
 _LEAP_YEAR = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
@@ -16,9 +18,10 @@ _DAY = (
 )
 _DATE = f"(?:{_YEAR}-{_DAY}|{_LEAP_YEAR}-02-29)"
 _HOUR = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-_TIME = rf"{_HOUR}:[0-5][0-9](?:\.[0-9]{{1,6}})?(?:Z|[+-]{_HOUR})"
-_CLOCK = "T(?:#H(?:#M(?:#S)?)?|#M(?:#S)?|#S)"
-_DURATION = f"P(?:#W|(?:#Y(?:#M(?:#D)?)?|#M(?:#D)?|#D)(?:{_CLOCK})?|{_CLOCK})".replace(
+_CLOCK = rf"{_HOUR}:[0-5][0-9](?:\.[0-9]{{1,6}})?"
+_TIME = f"{_CLOCK}(?:Z|[+-]{_HOUR})"
+_SPAN = "T(?:#H(?:#M(?:#S)?)?|#M(?:#S)?|#S)"
+_DURATION = f"P(?:#W|(?:#Y(?:#M(?:#D)?)?|#M(?:#D)?|#D)(?:{_SPAN})?|{_SPAN})".replace(
     "#", "[0-9]{1,4}"
 )
 
@@ -41,7 +44,7 @@ _HOST = rf"(?:{_DOMAIN}|localhost|{_IPV4})(?::[1-9][0-9]{{0,3}})?"
 _TAIL = rf"(?:\?(?:{_CHARACTER}|[/?:])*)?(?:#(?:{_CHARACTER}|[/?:])*)?"
 _URI = rf"https?://{_HOST}(?:/{_CHARACTER}*)*{_TAIL}"
 _REFERENCE = rf"(?:https?://{_HOST}|{_CHARACTER}+)?(?:/{_CHARACTER}+)*/?{_TAIL}"
-_POINTER = "(?:/(?:[^/~]|~[01])*)*"
+_POINTER = "(?:/(?:[^/~]|~[01])*)+"
 _HEX = "[0-9a-fA-F]"
 
 
@@ -50,8 +53,13 @@ def _uuid(version: str = _HEX, variant: str = _HEX) -> str:
 
 
 def _base64(last: str) -> str:
-    one = f"[A-Za-z0-9{last}]"
-    return f"(?:{one}{{4}})*(?:{one}{{2}}==|{one}{{3}}=)?"
+    """Text in base64, of characters that take one byte: 0xxxxxxx is xxxxxx, xx…"""
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + last
+    one, two, three, four, half, less = (
+        "[" + "".join(re.escape(digit) for at, digit in enumerate(digits) if not at & zeros) + "]"
+        for zeros in (0b100000, 0b001000, 0b000010, 0, 0b001111, 0b000011)
+    )
+    return f"(?:{one}{two}{three}{four})*(?:{one}{half}==|{one}{two}{less}=)?"
 
 
 _ATOM = r"(?:[A-Za-z0-9 _@:/,-]|\\[dwsDWS.+*?()\[\]{}|^$\\]|\.|\[\^?(?:[A-Za-z0-9_ ]|\\[dws])+\])"
@@ -62,6 +70,7 @@ _BODIES = {
     "duration": _DURATION,
     "email": _EMAIL,
     "idn-email": _EMAIL,
+    "name-email": _EMAIL,
     "hostname": rf"{_LABEL}(?:\.{_LABEL}){{0,5}}",
     "idn-hostname": rf"{_PART}(?:\.{_PART}){{0,3}}",
     "ipv4": _IPV4,
@@ -79,16 +88,19 @@ _BODIES = {
     "iri-reference": _REFERENCE,
     "uuid": _uuid(),
     **{f"uuid{version}": _uuid(str(version), "[89abAB]") for version in (1, 3, 4, 5, 6, 7, 8)},
-    "json-pointer": _POINTER,
+    "json-pointer": f"(?:{_POINTER})?",
     "relative-json-pointer": f"(?:0|[1-9][0-9]{{0,3}})(?:#|{_POINTER})",
     "regex": rf"\^?(?:{_ATOM}(?:[*+?]|\{{[1-9]\}})?)+\$?",
     "base64": _base64("+/"),
-    "base64url": _base64("_-"),
+    "base64url": _base64("-_"),
     "byte": _base64("+/"),
 }
 
 FORMATS = {name: f"^(?:{body})$" for name, body in _BODIES.items()}
 """Regexes of whole texts, in Python's syntax. Other formats are notes to the reader."""
+
+NAIVE = f"^{_DATE}T{_CLOCK}$"
+"""A moment without a time zone, which no format is."""
 
 UNENFORCEABLE = ("json-string", "multi-host-uri", "uri-template")
 """Formats that readers check and that no regex here covers."""

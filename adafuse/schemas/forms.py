@@ -69,7 +69,9 @@ class ListForm:
 class ObjectForm:
     """An object: named properties, those whose name matches a regex, others; as for a list.
 
-    `covered` are names of which a regex that they match says all there is to say.
+    Attributes:
+        covered: names of which a regex that they match says all there is to say.
+        where: the pointer of a part that has "patternProperties".
     """
 
     names: dict[str, Spot]
@@ -79,6 +81,7 @@ class ObjectForm:
     least: int = 0
     most: int | None = None
     covered: set[str] = field(default_factory=set)
+    where: str = ""
 
 
 Form = Leaf | ListForm | ObjectForm

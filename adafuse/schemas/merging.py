@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 from adafuse.schemas.formats import FORMATS, UNENFORCEABLE
 from adafuse.schemas.keywords import KINDS
@@ -75,6 +76,14 @@ class Meaning:
         option: of it.
     """
 
+    @classmethod
+    def of(cls, reader: Reader, option: Option) -> Self:
+        """The meaning of an option; the same one for the same parts."""
+        known: dict[tuple[str, ...], Self] = reader.meanings
+        if option.parts not in known:
+            known[option.parts] = cls(reader, option)
+        return known[option.parts]
+
     def __init__(self, reader: Reader, option: Option) -> None:
         self.option = option
         self._reader = reader
@@ -84,7 +93,7 @@ class Meaning:
         """The values of a keyword, each with the pointer of its schema."""
         return ((at, schema[keyword]) for at, schema in self._schemas if keyword in schema)
 
-    @property
+    @cached_property
     def types(self) -> set[str] | None:
         """The types that are named; None if none is. An integer is no "number" here."""
         found: set[str] | None = None
@@ -94,7 +103,7 @@ class Meaning:
             found = named if found is None else found & named
         return found
 
-    @property
+    @cached_property
     def about(self) -> set[str]:
         """The types that the keywords are about."""
         return {
@@ -104,7 +113,7 @@ class Meaning:
             if any(keyword in schema for keyword in keywords)
         }
 
-    @property
+    @cached_property
     def values(self) -> list[Any] | None:
         """The values that are listed; None if none are."""
         lists = [values for _, values in self.given("enum")]
@@ -114,6 +123,11 @@ class Meaning:
         others = [{identity(value) for value in values} for values in lists]
         first = {identity(value): value for value in lists[0]}
         return [value for key, value in first.items() if all(key in other for other in others)]
+
+    @cached_property
+    def identities(self) -> frozenset[str]:
+        """Of the values that are listed."""
+        return frozenset(identity(value) for value in self.values or ())
 
     def number(self, *, whole: bool) -> Range:
         """What a number must be, of bounds that every reader takes alike."""
@@ -167,26 +181,22 @@ class Meaning:
         if not extra:
             keyword = "unevaluatedProperties"
             extra = [(child(at, keyword),) for at, _ in self.given(keyword)]
+        each = [(child(at, "propertyNames"),) for at, _ in self.given("propertyNames")]
         return Names(
             {name: self._named(name) for name in dict.fromkeys(listed)},
             required,
             {pattern: self._matching(pattern) for pattern in dict.fromkeys(patterns)},
             self._reader.joined(extra) if extra else None,
             *self._counts("minProperties", "maxProperties"),
-            self._reader.joined(
-                (child(at, "propertyNames"),) for at, _ in self.given("propertyNames")
-            ),
+            self._reader.joined(each),
         )
 
     def _named(self, name: str) -> Place:
         """What the property of a name must match."""
         found: list[Place] = []
         for pointer, schema in self._schemas:
-            here = (
-                [(child(pointer, "properties", name),)]
-                if name in schema.get("properties", {})
-                else []
-            )
+            listed = name in schema.get("properties", {})
+            here: list[Place] = [(child(pointer, "properties", name),)] if listed else []
             here += [
                 (child(pointer, "patternProperties", pattern),)
                 for pattern in schema.get("patternProperties", {})
@@ -195,7 +205,9 @@ class Meaning:
             if not here and "additionalProperties" in schema:
                 here = [(child(pointer, "additionalProperties"),)]
             found += here
-        return self._reader.joined(found)
+        keyword = "unevaluatedProperties"
+        rest: list[Place] = [(child(at, keyword),) for at, _ in self.given(keyword)]
+        return self._reader.joined(found or rest)
 
     def _matching(self, pattern: str) -> Place:
         """What a property of no listed name must match, if its name matches a regex."""

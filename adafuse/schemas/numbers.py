@@ -16,6 +16,7 @@ __all__ = ["EXACT", "common_step", "is_exact", "is_readable", "lower_bound", "pl
 EXACT = 2**53
 """Up to here every integer is a float."""
 
+_BEYOND = 2 * EXACT
 _DIGITS = 15
 _SMALLEST = Decimal(10) ** -_DIGITS
 _LARGEST_STEP = 1000  # a following automaton has as many states
@@ -24,8 +25,8 @@ _LARGEST_STEP = 1000  # a following automaton has as many states
 def lower_bound(value: int | float, *, exclusive: bool, whole: bool) -> Decimal:
     """The least number of at most 15 digits (or of none behind the point) that is not too low."""
     with localcontext() as context:
-        context.prec = 400  # no float has more digits
-        exact = Decimal(repr(value))
+        context.prec = 400  # no float between these bounds has more digits
+        exact = Decimal(repr(max(min(value, _BEYOND), -_BEYOND)))
         step = Decimal(1) if whole else _unit(exact)
         bound = (exact / step).to_integral_value(ROUND_CEILING) * step
         return bound + step if exclusive and bound <= exact else bound
@@ -56,6 +57,8 @@ def common_step(steps: list[int | float], *, whole: bool) -> Fraction | None:
 
 def is_readable(step: Fraction) -> bool:
     """Whether the engine, which multiplies by 10 until nothing is behind the point, reads it."""
+    if step > _LARGEST_STEP:
+        return False
     value, places = float(step), 0
     while value % 1 and places < 2 * _DIGITS:
         value, places = value * 10, places + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from adafuse.schemas.keywords import COMBINING, KEYWORDS, OWN, check
 from adafuse.schemas.references import Document, SchemaError, child
@@ -18,7 +19,7 @@ Place = tuple[str, ...]
 """Pointers of schemas that a value must all match; none of them: it may be anything."""
 
 _EVALUATED = ("unevaluatedProperties", "unevaluatedItems")
-_MOST_OPTIONS = 200
+_MOST_OPTIONS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,14 @@ class Reader:
 
     Args:
         document: the schema.
+
+    Attributes:
+        meanings: what is known of options, by their parts; for `merging`.
     """
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.meanings: dict[tuple[str, ...], Any] = {}
         self._known: dict[Place, list[Option]] = {}
         self._checked: set[str] = set()
 

@@ -29,7 +29,7 @@ _SPACE = (
     r"\x{205f}\x{3000}\x{feff}",
 )
 _CLASSES = {"DIGIT": _DIGIT, "WORD": _WORD, "SPACE": _SPACE}
-# Left out of every class: no answer holds them, as JSON writes them with \\u; and the grammar library
+# Left out of every class: no answer holds them (JSON writes them with \u), and the grammar library
 # takes a class of all control characters for one of quotes and backslashes too.
 _UNWRITTEN = r"\x{0}-\x{7}\x{b}\x{e}-\x{1f}\x{7f}"
 _ANCHORS = {

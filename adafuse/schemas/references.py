@@ -14,6 +14,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 __all__ = ["Document", "SchemaError", "child"]
 
 _NO_SCHEMAS = ("const", "enum", "default", "examples", "example")
+_LONG = 200  # characters of a pointer, for messages
 _BASE = "schema:"  # the address of a schema without "$id"
 
 
@@ -27,8 +28,8 @@ class SchemaError(ValueError):
     """
 
     def __init__(self, keyword: str | None, pointer: str, why: str) -> None:
-        place = f"at {pointer}" if pointer else "at the top level"
-        message = f"{keyword!r} {place} {why}" if keyword else why
+        place = pointer if len(pointer) < _LONG else f"…{pointer[-_LONG:]}"
+        message = f"{keyword!r} at {place or 'the top level'} {why}" if keyword else why
         super().__init__(" ".join(message.split()))
 
 
@@ -46,7 +47,7 @@ class Document:
     """
 
     def __init__(self, root: Any) -> None:
-        self._root = root
+        self._found: dict[str, Any] = {"": root}
         self._bases: dict[str, str] = {"": _BASE}  # pointer of a part with "$id": its address
         self._named: dict[str, str] = {}  # address of a part: its pointer
         for pointer, part in _parts(root):
@@ -61,11 +62,12 @@ class Document:
 
     def at(self, pointer: str) -> Any:
         """The part at a pointer, which must be there."""
-        part = self._root
-        for step in pointer.split("/")[1:]:
-            step = _unescaped(step)
-            part = part[int(step) if isinstance(part, list) and step.isdecimal() else step]
-        return part
+        if pointer not in self._found:
+            above, _, step = pointer.rpartition("/")
+            part, name = self.at(above), _unescaped(step)
+            key = int(name) if isinstance(part, list) and name.isdecimal() else name
+            self._found[pointer] = part[key]
+        return self._found[pointer]
 
     def target(self, reference: str, pointer: str) -> str:
         """The pointer of what a `$ref` in the part at `pointer` means.

@@ -18,7 +18,7 @@ from adafuse.schemas.patterns import PatternError, read_pattern
 from adafuse.schemas.references import SchemaError
 from adafuse.schemas.values import matches
 
-__all__ = ["LARGEST", "engine_regex", "listed_form", "number_form", "string_form"]
+__all__ = ["LARGEST", "engine_regex", "listed_form", "number_form", "refuse_halves", "string_form"]
 
 LARGEST = 10**15 - 1
 """Of a number without a bound: exact as a float, so every reader agrees on it."""
@@ -64,7 +64,7 @@ def engine_regex(keyword: str, regex: str, pointer: str) -> tuple[str, int, int]
     try:
         read = read_pattern(regex)
     except PatternError as error:
-        why = f"has {regex!r}, which cannot be enforced: it holds {error}"
+        why = f"has {_shown(regex)}, which cannot be enforced: it holds {error}"
         raise SchemaError(keyword, pointer, why) from None
     return read.text, read.shortest, read.longest
 
@@ -118,20 +118,32 @@ def listed_form(reader: Reader, meaning: Meaning) -> Leaf:
     return Leaf({"enum": [whole(value) for value in allowed]})
 
 
+def refuse_halves(text: str, blame: tuple[str, str]) -> None:
+    """Raise SchemaError for half a surrogate pair, which no text holds."""
+    if any("\ud800" <= one <= "\udfff" for one in text):
+        raise SchemaError(*blame, f"holds half a surrogate pair ({_shown(text)}); leave it out")
+
+
 def _check_value(value: Any, blame: tuple[str, str], levels: int) -> None:
     """Refuse a value that cannot be written so that every reader reads it back."""
     problem = None
     if isinstance(value, str):
+        refuse_halves(value, blame)
         if any((one < " " and one not in _WRITABLE) or one == "\x7f" for one in value):
             problem = "a control character"
-        elif any("\ud800" <= one <= "\udfff" for one in value):
-            problem = "half a surrogate pair"
     elif isinstance(value, int | float) and not isinstance(value, bool) and not is_exact(value):
         problem = "a number of more than 15 digits"
     elif isinstance(value, dict | list) and not levels:
         problem = f"over {_DEEPEST} levels"
     if problem:
-        raise SchemaError(*blame, f"holds {problem} ({ascii(value)[:40]}), which cannot be written")
+        raise SchemaError(*blame, f"holds {problem} ({_shown(value)}), which cannot be written")
     if isinstance(value, dict | list):
         for one in value.values() if isinstance(value, dict) else value:
             _check_value(one, blame, levels - 1)
+        for name in value if isinstance(value, dict) else ():
+            refuse_halves(name, blame)
+
+
+def _shown(value: Any) -> str:
+    line = ascii(value)
+    return line if len(line) <= 60 else f"{line[:57]}..."

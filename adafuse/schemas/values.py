@@ -47,12 +47,11 @@ def _type(value: Any) -> str:
 
 def matches(reader: Reader, value: Any, option: Option, *, surely: bool) -> bool:
     """Whether a value matches one option; as `accepts`."""
-    meaning = Meaning(reader, option)
+    meaning = Meaning.of(reader, option)
     kind = _type(value)
     if meaning.types is not None and kind not in meaning.types:
         return False
-    values = meaning.values
-    if values is not None and identity(value) not in map(identity, values):
+    if meaning.values is not None and identity(value) not in meaning.identities:
         return False
     match kind:
         case "integer" | "number":
@@ -119,7 +118,9 @@ def _fits(count: int, least: int, most: int | None) -> bool:
 
 def _excludes(reader: Reader, written: Option, other: Option, depth: int) -> bool:
     """Whether no value that may be written for the first option matches the second."""
-    one, two = Meaning(reader, written), Meaning(reader, other)
+    one, two = Meaning.of(reader, written), Meaning.of(reader, other)
+    if one.values is not None and two.values is not None:
+        return not one.identities & two.identities
     for values, option in ((one.values, other), (two.values, written)):
         if values is not None:
             return not any(matches(reader, value, option, surely=False) for value in values)

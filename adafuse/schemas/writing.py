@@ -6,36 +6,24 @@ so that no answer nests without end. Knows what the grammar library makes of a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from adafuse.schemas.containers import FREE_NAME, list_form, object_form
-from adafuse.schemas.forms import (
-    ANYTHING,
-    MOST_ITEMS,
-    EmptyFormError,
-    Form,
-    Leaf,
-    ListForm,
-    ObjectForm,
-    Spot,
-)
-from adafuse.schemas.merging import Meaning
-from adafuse.schemas.options import Option, Reader
+from adafuse.schemas.forms import Form, Leaf, ListForm, ObjectForm, Spot
+from adafuse.schemas.options import Reader
+from adafuse.schemas.places import forms_of, spots_of
 from adafuse.schemas.references import SchemaError
-from adafuse.schemas.scalars import LARGEST, listed_form, number_form, string_form
-from adafuse.schemas.values import apart
 
 __all__ = ["Writer"]
 
-_ORDER = ("string", "number", "integer", "boolean", "null", "array", "object")
-_EVERY = {"string", "number", "boolean", "null", "array", "object"}
 _MOST_SPOTS = 2000
-_MOST_ROUNDS = 16  # of a schema within itself
+_MOST_NODES = 1000
+_MOST_LEVELS = 40  # of a value whose schema leads back to itself
+_FEWEST_LEVELS = 8
 _DEEPEST = 90  # levels of an answer; readers have a limit of some hundreds
 
 Node = tuple[Spot, int]
-"""A place, and how often the schema has led back to itself on the way there."""
+"""A place, and how deep in the value it is where its schema leads back to itself; else 0."""
 
 N = TypeVar("N", bound=Hashable)
 
@@ -47,7 +35,7 @@ class Writer:
         reader: of the schema.
 
     Attributes:
-        leaves: every value without parts.
+        forms: of every place of the schema.
 
     Raises:
         SchemaError: a keyword cannot be enforced.
@@ -58,22 +46,19 @@ class Writer:
         self._forms: dict[Spot, list[Form]] = {}
         self._problems: dict[Spot, SchemaError] = {}
         root: Spot = ("",)
-        spots, self._back = _walk(root, self._below)
+        spots, back = _walk(root, self._below)
         self._circular: set[Spot] = set()
         for spot in spots:
             below = self._below(spot)
-            if any((spot, one) in self._back or one in self._circular for one in below):
+            if any((spot, one) in back or one in self._circular for one in below):
                 self._circular.add(spot)
-        self._rounds = min(_MOST_ROUNDS, 1 + _MOST_SPOTS // (len(self._circular) + 1))
+        most = _MOST_NODES // max(len(self._circular), 1)
+        self._most_levels = max(_FEWEST_LEVELS, min(_MOST_LEVELS, most))
         self._root = self._node(root, 0)
         self._order, _ = _walk(self._root, self._parts)
-        while self._levels() > _DEEPEST:
-            if self._rounds == 1:
-                raise SchemaError(None, "", f"answers would nest over {_DEEPEST} levels deep")
-            self._rounds -= 1
-            self._order, _ = _walk(self._root, self._parts)
-        found = (form for spot in spots for form in self._forms[spot])
-        self.leaves = [form for form in found if isinstance(form, Leaf)]
+        if self._levels() > _DEEPEST:
+            raise SchemaError(None, "", f"answers would nest over {_DEEPEST} levels deep")
+        self.forms = [form for spot in spots for form in self._forms[spot]]
 
     def write(self, characters: int) -> dict[str, Any]:
         """The schema for the grammar.
@@ -103,18 +88,18 @@ class Writer:
         if spot not in self._forms:
             if len(self._forms) == _MOST_SPOTS:
                 raise SchemaError(None, "", f"it has over {_MOST_SPOTS} parts; make it smaller")
-            self._forms[spot], problem = _forms(self._reader, spot)
+            self._forms[spot], problem = forms_of(self._reader, spot)
             if problem is not None:
                 self._problems[spot] = problem
-        return list(dict.fromkeys(one for form in self._forms[spot] for one in _spots(form)))
+        return list(dict.fromkeys(one for form in self._forms[spot] for one in spots_of(form)))
 
-    def _node(self, spot: Spot, rounds: int) -> Node:
-        return (spot, rounds if spot in self._circular else 0)
+    def _node(self, spot: Spot, level: int) -> Node:
+        return (spot, level if spot in self._circular else 0)
 
     def _next(self, node: Node, spot: Spot) -> Node | None:
-        """The node of a part; None where it would be one round too many."""
-        rounds = node[1] + ((node[0], spot) in self._back)
-        return self._node(spot, rounds) if rounds < self._rounds else None
+        """The node of a part; None where it would be one level too deep."""
+        level = node[1] + 1
+        return self._node(spot, level) if level < self._most_levels else None
 
     def _parts(self, node: Node) -> list[Node]:
         found = (self._next(node, spot) for spot in self._below(node[0]))
@@ -205,93 +190,6 @@ def _walk(start: N, below: Callable[[N], list[N]]) -> tuple[list[N], set[tuple[N
             open_.add(one)
             stack.append((one, iter(below(one))))
     return order, back
-
-
-def _spots(form: Form) -> Iterator[Spot]:
-    if isinstance(form, ListForm):
-        yield from form.first
-    elif isinstance(form, ObjectForm):
-        yield from form.names.values()
-        yield from form.patterns.values()
-    if not isinstance(form, Leaf) and form.rest is not None:
-        yield form.rest
-
-
-def _forms(reader: Reader, spot: Spot) -> tuple[list[Form], SchemaError | None]:
-    """The forms of a value, and a reason if an option of it has none."""
-    if isinstance(spot, int):
-        return _anything(spot), None
-    options = reader.options(spot)
-    if not all(option.parts for option in options):
-        return _anything(ANYTHING), None
-    _check_apart(reader, options)
-    found: list[Form] = []
-    problem = None if options else SchemaError("false", spot[0], "allows nothing")
-    for option in options:
-        meaning = Meaning(reader, option)
-        for kind in _kinds(meaning):
-            try:
-                found.append(_form(reader, meaning, kind))
-            except EmptyFormError as empty:
-                problem = empty.problem
-        if not _kinds(meaning):
-            problem = SchemaError("type", option.parts[0], "has no type that the others have")
-    return found, problem
-
-
-def _kinds(meaning: Meaning) -> list[str]:
-    """The types that are written; "listed" for values that are, whatever their types."""
-    if meaning.values is not None:
-        return ["listed"]
-    types = meaning.types
-    if types is None:
-        types = meaning.about or _EVERY
-    return [
-        kind for kind in _ORDER if kind in types and not (kind == "integer" and "number" in types)
-    ]
-
-
-def _form(reader: Reader, meaning: Meaning, kind: str) -> Form:
-    match kind:
-        case "listed":
-            return listed_form(reader, meaning)
-        case "string":
-            return string_form(meaning)
-        case "number" | "integer":
-            return number_form(meaning, kind)
-        case "array":
-            return list_form(meaning)
-        case "object":
-            return object_form(reader, meaning)
-    return Leaf({"type": kind})
-
-
-def _anything(levels: int) -> list[Form]:
-    """Any JSON value of at most so many levels."""
-    found: list[Form] = [
-        Leaf({"type": "string"}, shortest=0),
-        Leaf({"type": "number", "minimum": -LARGEST, "maximum": LARGEST}),
-        Leaf({"type": "boolean"}),
-        Leaf({"type": "null"}),
-    ]
-    if levels > 1:
-        found.append(ListForm([], levels - 1, 0, MOST_ITEMS))
-        found.append(ObjectForm({}, set(), {FREE_NAME: levels - 1}, None, 0, MOST_ITEMS))
-    return found
-
-
-def _check_apart(reader: Reader, options: list[Option]) -> None:
-    """Refuse a "oneOf" of which two options may hold at once."""
-    for at, one in enumerate(options):
-        for other in options[at + 1 :]:
-            picks = dict(other.picks)
-            for pointer, pick in one.picks:
-                if picks.get(pointer, pick) != pick and not apart(reader, one, other):
-                    why = (
-                        f"has options {pick} and {picks[pointer]} that may both hold; use 'anyOf', "
-                        "or a required property with another 'const' in each"
-                    )
-                    raise SchemaError("oneOf", pointer.rpartition("/")[0], why)
 
 
 def _written(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
-from typing import Any, Self, cast
+from typing import Any, Self
 from uuid import UUID
 
 from langchain_core.callbacks import (
@@ -16,13 +16,13 @@ from langchain_core.callbacks import (
 from langchain_core.language_models import LangSmithParams, LanguageModelInput
 from langchain_core.outputs import Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import ConfigDict
 
-from adafuse.errors import ConfigError
-from adafuse_integrations._fields import EnsembleFields
-from adafuse_integrations._threads import ThreadedIterator
+from adafuse_integrations._fields import CompletionFields
 from adafuse_integrations._trace import totals
+from adafuse_integrations.langchain.batching import ainvoke_rows, invoke_rows
 from adafuse_integrations.langchain.chunks import AnswerChunk, answer_chunks, whole_answer
+from adafuse_integrations.langchain.ensemble_model import EnsembleModel
 from adafuse_integrations.langchain.promptwise import PromptwiseLLM
 
 __all__ = ["AdaFuseLLM"]
@@ -32,14 +32,16 @@ _Metadata = builtins.dict[str, Any] | list[builtins.dict[str, Any]] | None
 _RunIds = UUID | list[UUID | None] | None
 
 
-class AdaFuseLLM(PromptwiseLLM, EnsembleFields):
+class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
     """Several local models that write one completion together, word by word.
 
-    Give `models`, or an `ensemble` that is already built; the other fields are decoding settings.
-    Members are loaded with the first prompt, once for all instances that name the same ones.
+    Give `models`, or an `ensemble` that is already built, or set ADAFUSE_MODELS; the other fields
+    are decoding settings. Members are loaded with the first prompt, once for all instances that
+    name the same ones.
 
-    Every decoding setting and `prompt_format` may also be given per call, or with `bind`; a
-    `stop` per call replaces the field. Callbacks get one `on_llm_new_token` per word, whether the
+    Every decoding setting, `model` (which members answer), `timeout` and `prompt_format` may also
+    be given per call, or with `bind`; a `stop` per call replaces the field, and a constraint
+    (`json_schema`, `regex`, `choices`, `grammar`) the one that is set. Callbacks get one `on_llm_new_token` per word, whether the
     answer is streamed or not, and the words concatenate to the answer exactly. `batch` and
     `abatch` answer one prompt after the other unless `max_concurrency` asks for more: members
     share the same processor.
@@ -47,22 +49,15 @@ class AdaFuseLLM(PromptwiseLLM, EnsembleFields):
     Raises:
         pydantic.ValidationError: a field is unknown or out of range.
         ConfigError: likewise for an argument of a call; before anything is loaded.
+        IncompleteAnswerError: a constrained answer was cut, by max_tokens or a stop string.
         AdaFuseError: what loading and decoding raise, unchanged, once a prompt is answered.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    # Decoders of this call's `astream`, so that closing it can wait for them.
-    _decoders: list[ThreadedIterator[AnswerChunk]] = PrivateAttr(default_factory=list)
-
     @property
     def _llm_type(self) -> str:
         return "adafuse"
-
-    @property
-    def _identifying_params(self) -> builtins.dict[str, Any]:
-        """The cache key, with `stop`, which the base class adds to it."""
-        return self._identity()
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         call = self._for_call(stop, kwargs)
@@ -76,29 +71,6 @@ class AdaFuseLLM(PromptwiseLLM, EnsembleFields):
         if stops := call._stops:
             params["ls_stop"] = stops
         return params
-
-    @property
-    def _model_name(self) -> str:
-        return "+".join(self._member_names())
-
-    def __repr_args__(self) -> Any:
-        return [("models", list(self._member_names())), *super().__repr_args__()]
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Raise ConfigError unless `custom_get_token_ids` is set: members differ in their ids."""
-        if self.custom_get_token_ids is None:
-            raise ConfigError("members have no common token ids; set custom_get_token_ids")
-        return super().get_token_ids(text)
-
-    def get_num_tokens(self, text: str) -> int:
-        """Count tokens as the first member does, which also counts max_tokens; loads the members.
-
-        Raises:
-            ConfigError: that member cannot count tokens, and `custom_get_token_ids` is not set.
-        """
-        if self.custom_get_token_ids is not None:
-            return len(self.custom_get_token_ids(text))
-        return self._count_tokens(text)
 
     # --- One call: its settings become the fields of a copy, and so part of the cache key ---
 
@@ -184,19 +156,7 @@ class AdaFuseLLM(PromptwiseLLM, EnsembleFields):
         """As `stream`; closing or cancelling it stops the decoder and waits for its round."""
         call = self._for_call(stop, kwargs).model_copy()
         call._decoders = []
-        return call._closing_astream(input, config)
-
-    async def _closing_astream(
-        self, input: LanguageModelInput, config: RunnableConfig | None
-    ) -> AsyncGenerator[str]:
-        words = super().astream(input, config, stop=self._stops)
-        try:
-            async with aclosing(cast("AsyncGenerator[str]", words)):
-                async for word in words:
-                    yield word
-        finally:  # the base class leaves `_astream` to the garbage collector
-            for decoder in list(self._decoders):
-                await decoder.aclose()
+        return call._closing(super(AdaFuseLLM, call).astream(input, config, stop=call._stops))
 
     def batch(
         self,
@@ -209,7 +169,7 @@ class AdaFuseLLM(PromptwiseLLM, EnsembleFields):
     ) -> list[str]:
         """Answer each input with its own configuration; unknown arguments fail before any row."""
         call = self._for_call(stop, kwargs)
-        return super(AdaFuseLLM, call).batch(inputs, config, return_exceptions=return_exceptions)
+        return invoke_rows(call.invoke, inputs, config, return_exceptions=return_exceptions)
 
     async def abatch(
         self,
@@ -222,9 +182,8 @@ class AdaFuseLLM(PromptwiseLLM, EnsembleFields):
     ) -> list[str]:
         """As `batch`, without blocking the event loop."""
         call = self._for_call(stop, kwargs)
-        return await super(AdaFuseLLM, call).abatch(
-            inputs, config, return_exceptions=return_exceptions
-        )
+        rows = ainvoke_rows(call.ainvoke, inputs, config, return_exceptions=return_exceptions)
+        return await rows
 
     # --- One prompt ---
 
@@ -254,16 +213,11 @@ class AdaFuseLLM(PromptwiseLLM, EnsembleFields):
         **kwargs: Any,
     ) -> AsyncGenerator[AnswerChunk]:
         call = self._for_call(stop, kwargs)
-        decoder = ThreadedIterator(lambda: call._chunks(prompt))
-        self._decoders.append(decoder)
-        try:
-            async with aclosing(decoder):
-                async for chunk in decoder:
-                    if run_manager and chunk.text:
-                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                    yield chunk
-        finally:
-            self._decoders.remove(decoder)
+        async with aclosing(self._decode(lambda: call._chunks(prompt))) as chunks:
+            async for chunk in chunks:
+                if run_manager and chunk.text:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
     def _generate(
         self,

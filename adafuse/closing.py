@@ -1,0 +1,163 @@
+"""Finding a short text that makes a sentence of a grammar whole.
+
+A grammar tells which bytes may follow, and not where they lead. `Closer` therefore tries, in turn:
+the end of a closing that was found before, always the most promising byte, and a search. What it
+finds is short, and not always the shortest. This module knows neither tokens nor members.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import re
+
+from adafuse.grammars import Matcher
+
+__all__ = ["Closer"]
+
+_LONGEST = 4096  # bytes that a closing may have
+_PLACES = 600  # that one search may visit
+_WORDS = 100  # that it may try at each
+_WORD = 4  # bytes that a word is as good as
+_FAILURES = 3  # after as many in vain, an answer is searched no more
+_CLASS = 48  # where more bytes than this may follow, it is the inside of a text
+# Bytes that end something first, then one of each kind that may be all that is allowed.
+_FIRST = b"}],\">Zz);'`/|\n1a0nA .-52:_x=<([{tf@"
+_ORDER = bytes(dict.fromkeys((*_FIRST, *range(256))))
+_ASCII = (1 << 128) - 1
+
+
+class Closer:
+    """Finds closings for one answer.
+
+    Args:
+        grammar: its text: words in it are tried as they are.
+    """
+
+    def __init__(self, grammar: str) -> None:
+        self._words = _words_in(grammar)
+        self._known: list[bytes] = []  # found by searching, the last first
+        self._failures = 0
+
+    def find(self, matcher: Matcher) -> bytes | None:
+        """A text that makes the sentence whole; None if none was found.
+
+        The matcher is moved, and comes back.
+        """
+        if matcher.accepting:
+            return b""
+        for known in self._known:
+            if (found := _last_part(matcher, known)) is not None:
+                return found
+        if self._failures >= _FAILURES:
+            return None
+        found = _greedy(matcher) if not self._known else None
+        if found is None:
+            found = _search(matcher, self._words)
+            if found is None:
+                self._failures += 1
+            else:
+                self._known.insert(0, found)
+        return found
+
+
+def _words_in(grammar: str) -> list[bytes]:
+    """Runs of literal characters, roughly: the inside of a word is hard to guess byte by byte."""
+    if grammar.startswith("{"):  # of regexes
+        rules = json.loads(grammar)["grammars"]
+        grammar = "\n".join(one.get("lark_grammar") or "" for one in rules)
+    plain = re.sub(r"(?m)^\s*[\w.]+\s*:\s*/?|/$", "|", grammar)  # names of rules
+    plain = re.sub(r"\[(?:\\.|[^\]\\])*\]|\{[\d,]*\}|\n", "|", plain)  # classes and counts
+    plain = re.sub(r"\\+(?=[^\w\\])", "", re.sub(r"\\+n", "\n", plain))
+    runs = re.findall(r'[^()\[\]{}|*+?^$"\\]{2,}|[^\x00-\x7f]', plain)
+    found = [word for run in runs for word in (run, run.strip("/ "), *re.findall(r"\w+", run))]
+    return [word.encode() for word in dict.fromkeys(found) if len(word.encode()) > 1][:_WORDS]
+
+
+def _last_part(matcher: Matcher, known: bytes) -> bytes | None:
+    """The shortest end of a known closing that closes here too."""
+    for start in range(len(known) - 1, -1, -1):
+        with matcher.ahead(known[start:]) as fed:
+            if fed == len(known) - start and matcher.accepting:
+                return known[start:]
+    return None
+
+
+def _mask(matcher: Matcher) -> int:
+    """A bit per byte that may follow."""
+    return int.from_bytes(matcher.allowed()[:32], "little")
+
+
+def _promising(mask: int, before: int) -> int:
+    """The most promising byte of a mask.
+
+    Args:
+        before: the mask one byte earlier. What is allowed since then leads on; what was allowed
+            there too may go round in circles.
+    """
+    for byte in b'"' if mask.bit_count() > _CLASS else b"}]":
+        if mask >> byte & 1:
+            return byte
+    fresh = mask & ~before or mask
+    return next(byte for byte in _ORDER if fresh >> byte & 1)
+
+
+def _greedy(matcher: Matcher) -> bytes | None:
+    """Always take the most promising byte."""
+    path, before = b"", 0
+    try:
+        while len(path) < _LONGEST:
+            if matcher.accepting:
+                return path
+            step = matcher.forced
+            if not step:
+                mask = _mask(matcher)
+                if not mask:
+                    return None
+                step, before = bytes([_promising(mask, before)]), mask
+            path += step[: matcher.feed(step)]
+        return None
+    finally:
+        matcher.back(len(path))
+
+
+def _search(matcher: Matcher, words: list[bytes]) -> bytes | None:
+    """Look at every byte, and at the words, from ever more places: the nearest first.
+
+    Of the bytes after which the same may follow, one is taken from each place; places like which
+    there was none before come first.
+    """
+    tie = itertools.count()
+    places = [(False, 0, next(tie), b"")]
+    seen = set[tuple[int, bytes]]()
+    for _ in range(_PLACES):
+        if not places:
+            break
+        *_, cost, _, path = heapq.heappop(places)
+        with matcher.ahead(path):
+            kinds = dict[tuple[int, bytes], bytes]()
+            for step in _steps(matcher, words):
+                with matcher.ahead(step) as fed:
+                    if fed < len(step):
+                        continue
+                    if matcher.accepting:
+                        return path + step
+                    kind = _mask(matcher), matcher.forced
+                if len(step) > 1:
+                    heapq.heappush(places, (True, cost + _WORD, next(tie), path + step))
+                else:
+                    kinds.setdefault(kind, step)
+        for kind, step in kinds.items():
+            heapq.heappush(places, (kind in seen, cost + 1, next(tie), path + step))
+            seen.add(kind)
+    return None
+
+
+def _steps(matcher: Matcher, words: list[bytes]) -> list[bytes]:
+    """What may be tried next, the most promising first."""
+    if forced := matcher.forced:
+        return [forced]
+    mask = _mask(matcher)
+    mask = mask & _ASCII or mask  # other characters that matter are among the words
+    return [*(bytes([byte]) for byte in _ORDER if mask >> byte & 1), *words]

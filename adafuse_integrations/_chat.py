@@ -1,0 +1,154 @@
+"""The fields and the single call of a chat model: its tools, its form, and what it reports.
+
+Pydantic only; knows no framework's messages. Framework classes turn theirs into the core's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, PrivateAttr
+
+from adafuse.config import CONSTRAINTS
+from adafuse.errors import ConfigError
+from adafuse.events import Round
+from adafuse.prompts import Message, read_prompt
+from adafuse.tools import read_tools
+from adafuse_integrations._fields import EnsembleFields
+from adafuse_integrations._parts import AnswerParts
+from adafuse_integrations._structured import read_response_format, with_instruction
+from adafuse_integrations._tool_choice import read_tool_choice
+
+__all__ = ["ChatFields"]
+
+# Given per call only: what an answer may call, and another way to say json_schema.
+_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "strict")
+_REPORTS = ("logprobs", "top_logprobs")
+_FORM = ("schema_in_prompt", "keep_incomplete")
+
+
+class ChatFields(EnsembleFields):
+    """Members, decoding settings, and how an answer is asked for and reported."""
+
+    _per_call: ClassVar[tuple[str, ...]] = (
+        *EnsembleFields._per_call,
+        *_TOOLS,
+        *_REPORTS,
+        *_FORM,
+        "response_format",
+    )
+
+    logprobs: bool = Field(
+        default=False,
+        description="Whether response metadata tell the score of every word, as logprobs: minus "
+        "the mean NLL per token of the candidate it comes from.",
+    )
+    top_logprobs: int = Field(
+        default=0,
+        description="How many candidates of each round they tell as well; needs logprobs.",
+    )
+    schema_in_prompt: bool = Field(
+        default=True,
+        description="Whether members are told the JSON schema, at the end of the system message. "
+        "The answer is held to it either way; members write it better if they know it.",
+    )
+    keep_incomplete: bool = Field(
+        default=False,
+        description="Whether an answer that ends before it is what it must be is returned, with "
+        "'incomplete' in its response metadata, instead of raising IncompleteAnswerError.",
+    )
+
+    _tools: tuple[dict[str, Any], ...] = PrivateAttr(default=())
+    _tool_choice: str = PrivateAttr(default="auto")
+    _parallel: bool = PrivateAttr(default=False)
+
+    def _check(self) -> None:
+        super()._check()
+        top = self.top_logprobs
+        if isinstance(top, bool) or not isinstance(top, int) or top < 0:
+            raise ConfigError(f"top_logprobs must be a whole number of at least 0, not {top!r}")
+        if top and not self.logprobs:
+            raise ConfigError("top_logprobs needs logprobs=True")
+
+    def _with(self, overrides: Mapping[str, Any]) -> Self:
+        """Return this model with the settings and tools of one call.
+
+        Raises:
+            ConfigError: an argument is unknown (the nearest is named) or out of range.
+            PromptError: a tool is wrong.
+        """
+        settings = {key: one for key, one in overrides.items() if key not in _TOOLS}
+        if (form := settings.pop("response_format", None)) is not None:
+            schema = read_response_format(form)
+            if schema is not None and settings.get("json_schema") is not None:
+                raise ConfigError("give json_schema or response_format, not both")
+            settings |= {} if schema is None else {"json_schema": schema}
+        call = super()._with(settings)
+        tools = read_tools(overrides.get("tools") or ())
+        names = [tool["function"]["name"] for tool in tools]
+        choice = read_tool_choice(overrides.get("tool_choice"), names)
+        if not tools:
+            return call
+        call = call.model_copy()
+        call._tools, call._tool_choice = tools, choice
+        call._parallel = bool(overrides.get("parallel_tool_calls"))
+        return call
+
+    def _refuse_unenforceable(self) -> None:
+        """Raise ConfigError if no grammar can hold answers to what this asks; loads nothing."""
+        config = self._decoding()
+        if self._tools or any(getattr(config, name) is not None for name in CONSTRAINTS):
+            from adafuse.constraints import read_constraint  # needs an extra
+
+            choice = self._tool_choice
+            read_constraint(config, self._tools, choice, parallel_tool_calls=self._parallel)
+
+    def _shown(self) -> tuple[dict[str, Any], ...]:
+        """The tools that members see, and may call."""
+        return () if self._tool_choice == "none" else self._tools
+
+    def _asked(self, messages: Sequence[Message]) -> list[Message]:
+        """The conversation as members are given it."""
+        schema, tools = self._decoding().json_schema, self._shown()
+        if schema is None or not self.schema_in_prompt or (tools and self._tool_choice != "auto"):
+            return list(messages)
+        return with_instruction(messages, schema, tools=bool(tools))
+
+    def _chat_rounds(self, messages: Sequence[Message]) -> Generator[Round]:
+        """Answer a conversation; closing it early lets go of every session."""
+        options: dict[str, Any] = {}
+        if self._tools:
+            options = {
+                "tools": self._tools,
+                "tool_choice": self._tool_choice,
+                "parallel_tool_calls": self._parallel,
+            }
+        return self._rounds(self._asked(messages), **options)
+
+    def _answer_parts(self) -> AnswerParts:
+        """What takes the answer of this call apart."""
+        return AnswerParts([tool["function"]["name"] for tool in self._shown()])
+
+    def _count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens that the first member reads before it answers: its template included.
+
+        Raises:
+            ConfigError: that member cannot count them.
+            PromptError: the conversation cannot be read.
+        """
+        first = self._answering()[0]
+        count = getattr(first, "count_prompt_tokens", None)
+        if count is None:
+            raise ConfigError(f"member {first.name!r} cannot count the tokens of messages")
+        return int(count(read_prompt(self._asked(messages), None, self._shown())))
+
+    def _identity(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in (*_REPORTS, *_FORM)}
+        return {
+            **super()._identity(),
+            **own,
+            "tools": list(self._tools),
+            "tool_choice": self._tool_choice,
+            "parallel_tool_calls": self._parallel,
+        }

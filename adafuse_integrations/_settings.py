@@ -1,0 +1,122 @@
+"""Decoding settings as fields: the same names in every framework, and how the decoder calls them.
+
+Pydantic only; knows no members and no framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, field_validator
+
+from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.errors import ConfigError
+
+__all__ = ["SETTINGS", "DecodingFields", "read_schema", "replacing"]
+
+_DEFAULTS = DecodingConfig()
+# This project's name of a setting, where frameworks have another.
+_RENAMED = {"max_new_tokens": "max_tokens"}
+SETTINGS = {_RENAMED.get(f.name, f.name): f.name for f in fields(DecodingConfig)}
+"""Names of fields, and what `DecodingConfig` calls them."""
+
+_Number = Annotated[float, Field(strict=True)]
+_Whole = Annotated[int, Field(strict=True)]
+
+
+def read_schema(schema: Any) -> Any:
+    """A JSON schema, or the class it is of, in plain values: of Pydantic 1 and 2.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    of_old_model = getattr(schema, "schema", None)
+    if isinstance(schema, type) and not hasattr(schema, "model_json_schema") and of_old_model:
+        schema = of_old_model()
+    return DecodingConfig(json_schema=schema).json_schema
+
+
+class DecodingFields(BaseModel):
+    """How an answer is decoded; every field may also be given per call."""
+
+    margin_threshold: _Number = Field(
+        default=_DEFAULTS.margin_threshold,
+        description="A drafted word is confident while top-1 minus top-2 probability of the next "
+        "token is at least this; 0 to 1.",
+    )
+    max_words: _Whole = Field(
+        default=_DEFAULTS.max_words, description="Most words a member may propose in one round."
+    )
+    branches: _Whole = Field(
+        default=_DEFAULTS.branches,
+        description="How many next tokens an uncertain member proposes.",
+    )
+    max_word_tokens: _Whole = Field(
+        default=_DEFAULTS.max_word_tokens, description="A longer word goes on in the next round."
+    )
+    weights: Sequence[_Number] | None = Field(
+        default=None,
+        description="One number per member for the mean of their scores; None takes those of the "
+        "specifications, which are equal unless set.",
+    )
+    temperature: _Number = Field(
+        default=_DEFAULTS.temperature,
+        description="0 commits the candidate with the lowest mean NLL; above 0 it is drawn.",
+    )
+    seed: _Whole | None = Field(default=None, description="Of that draw; None is not repeatable.")
+    stop: Sequence[str] | str | None = Field(
+        default=None, description="Strings that end the answer and are left out of it."
+    )
+    max_tokens: _Whole = Field(
+        default=_DEFAULTS.max_new_tokens,
+        description="The answer ends when the first member has committed this many tokens.",
+    )
+    repetition_penalty: _Number = Field(
+        default=_DEFAULTS.repetition_penalty,
+        description="As in transformers, over prompt, answer and drafted tokens; 1 is off.",
+    )
+    json_schema: Any = Field(
+        default=None,
+        description="The answer is JSON that this schema accepts: a mapping or a Pydantic class. "
+        "At most one of json_schema, regex, choices and grammar; they need the extra "
+        "'constrained', and one that is given per call takes the place of the model's.",
+    )
+    regex: str | None = Field(default=None, description="The whole answer matches it.")
+    choices: Sequence[str] | None = Field(
+        default=None, description="The answer is one of these strings."
+    )
+    grammar: str | None = Field(
+        default=None,
+        description="The answer is a sentence of this grammar, in llguidance's dialect of Lark.",
+    )
+
+    @field_validator("json_schema", mode="before")
+    @classmethod
+    def _read_schema(cls, given: Any) -> Any:
+        return None if given is None else read_schema(given)
+
+    def _decoding(self) -> DecodingConfig:
+        """The settings as the decoder takes them.
+
+        Raises:
+            ConfigError: one is out of range.
+        """
+        values = {core: getattr(self, name) for name, core in SETTINGS.items()}
+        if isinstance(values["json_schema"], type):  # of a call
+            values["json_schema"] = read_schema(values["json_schema"])
+        try:
+            return DecodingConfig(**values)
+        except ConfigError as error:
+            message = str(error)
+            for core, name in _RENAMED.items():
+                message = message.replace(core, name)
+            raise ConfigError(message) from None
+
+
+def replacing(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a call; a constraint among them takes the place of the model's own."""
+    if any(given.get(name) is not None for name in CONSTRAINTS):
+        return {**dict.fromkeys(CONSTRAINTS), **given}
+    return dict(given)

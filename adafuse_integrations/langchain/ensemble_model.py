@@ -1,0 +1,135 @@
+"""What both LangChain classes of an ensemble have: names, token counts, how they are written down.
+
+Knows neither completions nor messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterator,
+    Sequence,
+)
+from contextlib import aclosing
+from typing import Any, TypeVar, cast
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
+from langchain_core.runnables import RunnableConfig
+from pydantic import PrivateAttr
+
+from adafuse.errors import ConfigError
+from adafuse_integrations._fields import EnsembleFields
+from adafuse_integrations._identity import loadable
+from adafuse_integrations._threads import ThreadedIterator
+from adafuse_integrations.langchain.batching import queued
+
+__all__ = ["EnsembleModel"]
+
+T = TypeVar("T")
+
+
+class EnsembleModel(EnsembleFields, BaseLanguageModel[Any]):
+    """An ensemble as a LangChain model; named before LangChain's class among the bases.
+
+    Written down by `dumps`, it is its members' specifications and settings: no weights, and no
+    tokens or keys. One that holds an ensemble built elsewhere cannot be.
+    """
+
+    # Decoders of this call's `astream`, so that closing it can wait for them.
+    _decoders: list[ThreadedIterator[Any]] = PrivateAttr(default_factory=list)
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        """Everything that changes an answer."""
+        return self._identity()
+
+    @property
+    def _model_name(self) -> str:
+        return "+".join(self._member_names())
+
+    def __repr_args__(self) -> Any:
+        return [("models", list(self._member_names())), *super().__repr_args__()]
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether `dumps` writes it down; one with a ready ensemble says itself that it cannot."""
+        return True
+
+    @classmethod
+    def get_lc_namespace(cls) -> list[str]:
+        """Where it is imported from."""
+        return ["adafuse_integrations", "langchain"]
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """The members, as plain values."""
+        return {} if self.models is None else {"models": loadable(self._specs())}
+
+    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+        """As the base class; an ensemble that was built elsewhere is not implemented."""
+        return super().to_json() if self.ensemble is None else self.to_json_not_implemented()
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Raise ConfigError unless `custom_get_token_ids` is set: members differ in their ids."""
+        if self.custom_get_token_ids is None:
+            raise ConfigError("members have no common token ids; set custom_get_token_ids")
+        return super().get_token_ids(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Count tokens as the first member does, which also counts max_tokens; loads the members.
+
+        Raises:
+            ConfigError: that member cannot count tokens, and `custom_get_token_ids` is not set.
+        """
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return self._count_tokens(text)
+
+    async def _decode(self, make: Callable[[], Generator[T]]) -> AsyncGenerator[T]:
+        """Iterate `make()` in a thread, which ends with this."""
+        decoder = ThreadedIterator(make)
+        self._decoders.append(decoder)
+        try:
+            async with aclosing(decoder):
+                async for item in decoder:
+                    yield item
+        finally:
+            self._decoders.remove(decoder)
+
+    async def _closing(self, words: AsyncIterator[T]) -> AsyncGenerator[T]:
+        """Pass a stream on; closing it waits for the decoders behind it."""
+        try:
+            async with aclosing(cast("AsyncGenerator[T]", words)):
+                async for word in words:
+                    yield word
+        finally:  # LangChain leaves `_astream` to the garbage collector
+            for decoder in list(self._decoders):
+                await decoder.aclose()
+
+    def batch_as_completed(
+        self,
+        inputs: Sequence[Any],
+        config: RunnableConfig | Sequence[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> Iterator[Any]:
+        """As `batch`, giving rows as they are done."""
+        configs, given = queued(config, len(inputs)), cast("Any", return_exceptions)
+        return super().batch_as_completed(inputs, configs, return_exceptions=given, **kwargs)
+
+    def abatch_as_completed(
+        self,
+        inputs: Sequence[Any],
+        config: RunnableConfig | Sequence[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        """As `abatch`, giving rows as they are done."""
+        configs, given = queued(config, len(inputs)), cast("Any", return_exceptions)
+        return super().abatch_as_completed(inputs, configs, return_exceptions=given, **kwargs)

@@ -1,0 +1,76 @@
+"""Calls that ChatAdaFuse was kept from finishing: nobody may complete and carry them out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.tools import tool
+
+from adafuse.tools import call_text
+from adafuse_integrations.langchain import ChatAdaFuse
+from adafuse_integrations.langchain.chat_chunks import _refused
+from scripted import watched
+
+
+@tool
+def shout(text: str) -> str:
+    """Say it loudly."""
+    return text.upper()
+
+
+SHOUT = call_text("shout", {"text": 'a "b" \\ c'})
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        *({"max_tokens": limit} for limit in (12, 20, 30, 45, 55)),
+        *(
+            {"stop": [stop]}
+            for stop in ("shout", '"arg', '{"text', "a ", '"b', "b", '" ', " c", "}}")
+        ),
+    ],
+)
+def test_a_call_that_is_cut_is_invalid_and_nobody_completes_it(cut: dict[str, Any]) -> None:
+    bound = ChatAdaFuse(ensemble=watched(SHOUT)[0]).bind_tools([shout], **cut)
+    message = bound.invoke("x")
+    first, *rest = bound.stream("x")
+    whole = first + rest  # type: ignore[operator]
+    for one in (message, whole):
+        assert one.tool_calls == []
+        assert len(one.invalid_tool_calls) == 1
+        reason = "length" if "max_tokens" in cut else "stop_string"
+        assert one.response_metadata["finish_reason"] == reason
+    (invalid,) = message.invalid_tool_calls
+    assert invalid["error"]
+    assert str(invalid["args"]) in SHOUT
+
+
+@given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner)), st.data())
+def test_no_cut_of_arguments_is_taken_for_whole_ones(value: Any, data: st.DataObject) -> None:
+    written = json.dumps({"a": value, "b\\": 1}, ensure_ascii=data.draw(st.booleans()))
+    at = data.draw(st.integers(0, len(written)))
+    before = data.draw(st.integers(0, at))
+    fragment = _refused(written[:before], written[before:at])
+    assert fragment.startswith(written[before:at])
+    chunk = AIMessageChunk(
+        "", tool_call_chunks=[tool_call_chunk(name="t", args=written[:before] + fragment or "x")]
+    )
+    assert chunk.tool_calls == []
+    assert len(chunk.invalid_tool_calls) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*is in beta")
+def test_a_cut_call_is_invalid_in_streams_of_events_too() -> None:
+    bound = ChatAdaFuse(ensemble=watched(SHOUT)[0], stop=["b"]).bind_tools([shout])
+    stream = bound.stream_events("x", version="v3")
+    list(stream)
+    message = stream.output  # type: ignore[attr-defined]
+    assert message.tool_calls == []
+    assert len(message.invalid_tool_calls) == 1
