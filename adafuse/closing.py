@@ -89,23 +89,10 @@ def _mask(matcher: Matcher) -> int:
     return int.from_bytes(matcher.allowed()[:32], "little")
 
 
-def _promising(mask: int, before: int) -> int:
-    """The most promising byte of a mask.
-
-    Args:
-        before: the mask one byte earlier. What is allowed since then leads on; what was allowed
-            there too may go round in circles.
-    """
-    for byte in b'"' if mask.bit_count() > _CLASS else b"}]":
-        if mask >> byte & 1:
-            return byte
-    fresh = mask & ~before or mask
-    return next(byte for byte in _ORDER if fresh >> byte & 1)
-
-
 def _greedy(matcher: Matcher) -> bytes | None:
     """Always take the most promising byte."""
     path, before = b"", 0
+    looked = set[int]()
     try:
         while len(path) < _LONGEST:
             if matcher.accepting:
@@ -115,11 +102,36 @@ def _greedy(matcher: Matcher) -> bytes | None:
                 mask = _mask(matcher)
                 if not mask:
                     return None
-                step, before = bytes([_promising(mask, before)]), mask
+                # Where the same may follow as a byte before, it may go round in circles.
+                step = b"" if mask == before else _ending(mask)
+                if not step and mask not in looked:
+                    looked.add(mask)
+                    step = _way_out(matcher, mask)
+                step = step or _ending(mask) or _first(mask & ~before or mask)
+                before = mask
             path += step[: matcher.feed(step)]
         return None
     finally:
         matcher.back(len(path))
+
+
+def _ending(mask: int) -> bytes:
+    """A byte that ends what is open, if one may follow."""
+    ends = b'"' if mask.bit_count() > _CLASS else b"}]"
+    return next((bytes([byte]) for byte in ends if mask >> byte & 1), b"")
+
+
+def _first(mask: int) -> bytes:
+    return next((bytes([byte]) for byte in _ORDER if mask >> byte & 1), b"")
+
+
+def _way_out(matcher: Matcher, mask: int) -> bytes:
+    """A byte after which something else may follow, if there is one."""
+    for step in _steps(matcher, []):
+        with matcher.ahead(step):
+            if matcher.accepting or matcher.forced or _mask(matcher) != mask:
+                return step
+    return b""
 
 
 def _search(matcher: Matcher, words: list[bytes]) -> bytes | None:

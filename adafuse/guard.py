@@ -44,6 +44,7 @@ class Guard:
         limits: Callable[[], Sequence[int]],
     ) -> None:
         self._referee = Referee(constraint)
+        self._prose = constraint.prose
         self._sessions = sessions
         self._limits = limits
         self._closing = self._referee.closing("")
@@ -79,8 +80,8 @@ class Guard:
         admitted = map(self._admitted, pooled)
         kept = [one for one in admitted if one is not None]
         in_time = [one for one in kept if self._leaves_room(one)] if self._in_time else kept
-        if not in_time and self.last() is None:
-            in_time = kept  # a free answer may end anywhere
+        if not in_time and self._is_prose(""):
+            in_time = kept  # it may end anywhere
         merged: dict[tuple[str, bool], Candidate] = {}
         for one in in_time:
             first = merged.setdefault((one.text, one.ends), one)
@@ -89,10 +90,8 @@ class Guard:
         return list(merged.values())
 
     def last(self) -> Candidate | None:
-        """The text that makes the answer whole, if one is known and the answer is not free."""
-        if self._closing is None or (self._referee.free and not self._closing):
-            return None
-        return _candidate(self._closing, ends=True)
+        """The text that makes the answer whole, if one is known."""
+        return _candidate(self._closing, ends=True) if self._closing is not None else None
 
     def commit(self, text: str) -> None:
         """Append text to the answer."""
@@ -109,8 +108,14 @@ class Guard:
         return replace(candidate, text=text, ends=ends, words=cut_words(candidate.words, len(text)))
 
     def _leaves_room(self, candidate: Candidate) -> bool:
+        if self._is_prose(candidate.text):
+            return True  # it may be cut anywhere
         rest = "" if candidate.ends else self._after(candidate.text)
         return rest is not None and self._fits(candidate.text, candidate.ends, rest)
+
+    def _is_prose(self, text: str) -> bool:
+        """Whether the answer with `text` behind it is text as without a constraint."""
+        return self._prose and self.since is None and not self._referee.triggers(text)
 
     def _after(self, text: str) -> str | None:
         """A closing for the answer with `text` behind it."""

@@ -53,6 +53,10 @@ class Referee:
         """Whether it is, and nothing can follow."""
         return self._matcher is not None and self._matcher.complete
 
+    def triggers(self, text: str) -> bool:
+        """Whether the trigger comes to stand in the answer with `text` behind it."""
+        return self.free and self._trigger_in(text) is not None
+
     def feed(self, text: str) -> None:
         """Append text to the answer."""
         if self._matcher is not None:

@@ -83,7 +83,10 @@ class ChatFields(EnsembleFields):
             schema = read_response_format(form)
             if schema is not None and settings.get("json_schema") is not None:
                 raise ConfigError("give json_schema or response_format, not both")
-            settings |= {} if schema is None else {"json_schema": schema}
+            free = dict.fromkeys(CONSTRAINTS)
+            settings = (
+                {**free, **settings} if schema is None else {**settings, "json_schema": schema}
+            )
         call = super()._with(settings)
         tools = read_tools(overrides.get("tools") or ())
         names = [tool["function"]["name"] for tool in tools]

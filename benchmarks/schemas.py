@@ -1,8 +1,8 @@
 """Constrained answers: 200 random JSON schemas times the real pair and tiny members.
 
 An answer is right if it parses, its schema accepts it, and it ended by itself (but a number may
-fill its tokens with digits). Each answer is a line of the log as soon as it is there; what was right
-by the log is not done again. Alone, this takes options:
+fill its tokens with digits). Each answer is a line of the log as soon as it is there; what the log
+has as right is not done again. Alone, this takes options:
 
     python -m benchmarks.schemas --members pair --limit 20 --log schemas.jsonl
 

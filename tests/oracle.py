@@ -67,8 +67,7 @@ class _Fusion:
         return self.members[number].text.continuation(blank + text)
 
     def stripped(self, text: str) -> str:
-        free = self.grammar is None or self.grammar.trigger is not None
-        return text.lstrip(" ") if self.strip and not self.rounds and free else text
+        return text.lstrip(" ") if self.strip and not self.rounds else text
 
     def round(self, rng: random.Random, limit: int) -> tuple[OracleRound, bool] | None:
         """Draft, pool, score and commit; also whether the winner was cut. None: nothing to say."""
@@ -258,24 +257,25 @@ def run(
     repetition_penalty: float = 1.0,
     grammar: str | None = None,
     trigger: str | None = None,
+    prose: bool = True,
 ) -> OracleAnswer:
+    """Answer; `prose`: as text without a grammar begins and stops, up to the trigger."""
     settings = Settings(margin_threshold, max_words, branches, max_word_tokens, repetition_penalty)
     texts = [Text(given.tokenizer) for given in members]
     prompts = [text.prompt(prompt, prompt_format) for text in texts]
     forms = [form for _, form in prompts]
     bound = Grammar(grammar, trigger) if grammar is not None else None
-    free = bound is None or trigger is not None
-    stops = [*stop, FALLBACK_STOP] if "fallback" in forms and free else list(stop)
+    stops = [*stop, FALLBACK_STOP] if "fallback" in forms and prose else list(stop)
     own = [
         Member(given.name, given.model, text, ids, settings, bound)
         for given, text, (ids, _) in zip(members, texts, prompts, strict=True)
     ]
-    weights = [given.weight for given in members]
-    fusion = _Fusion(own, weights, "template" in forms, temperature, bound)
+    strip, weights = prose and "template" in forms, [given.weight for given in members]
+    fusion = _Fusion(own, weights, strip, temperature, bound)
     rng = random.Random(seed)
     answer, finish = "", None
     while finish is None:
-        if bound is not None and max_new_tokens - len(own[0].committed) < TOKENS_TO_CLOSE:
+        if bound and max_new_tokens - len(own[0].committed) < TOKENS_TO_CLOSE:
             finish = "untold"
             break
         step = fusion.round(rng, max_new_tokens)
@@ -285,7 +285,7 @@ def run(
         done, cut = step
         fusion.rounds.append(done)
         answer += done.text
-        before = before_stop(answer, stops)
+        before = before_stop(answer.partition(trigger)[0] if trigger else answer, stops)
         if before is not None:
             answer, finish = before, "stop_string"
             fusion.rounds[-1] = replace(done, ends=False)

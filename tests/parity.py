@@ -8,6 +8,7 @@ from typing import Any
 import oracle
 from adafuse import Answer, DecodingConfig, Ensemble
 from adafuse.constraints import Constraint
+from adafuse.errors import IncompleteAnswerError
 from adafuse.fusion import fuse
 from adafuse.local import LocalMember
 from adafuse.prompts import read_prompt
@@ -36,9 +37,11 @@ def compare(
     if not isinstance(prompt, str):
         form = None
     fused = (ensemble or ensemble_of(members)).members
-    bound = constraint and replace(constraint, strict=False)  # stop strings may cut it short
-    asked = replace(read_prompt(prompt, form), constraint=bound)
-    answer = Answer.fold(fuse(fused, asked, DecodingConfig(**settings)))
+    asked = replace(read_prompt(prompt, form), constraint=constraint)
+    try:
+        answer = Answer.fold(fuse(fused, asked, DecodingConfig(**settings)))
+    except IncompleteAnswerError as error:  # a stop string cut it short
+        answer = error.answer
     for index, (ours, theirs) in enumerate(zip(answer.rounds, expected.rounds, strict=False)):
         if theirs.gap < NEAR:
             return answer, index
@@ -70,11 +73,12 @@ def compare(
     return answer, len(expected.rounds)
 
 
-def _bounds(constraint: Constraint | None) -> dict[str, str | None]:
+def _bounds(constraint: Constraint | None) -> dict[str, Any]:
     """What the oracle is told of a constraint: it does without the package's code."""
     if constraint is None:
         return {}
-    return {"grammar": constraint.grammar, "trigger": constraint.trigger}
+    asked = constraint.grammar, constraint.trigger, constraint.prose
+    return dict(zip(("grammar", "trigger", "prose"), asked, strict=True))
 
 
 def _same_scores(ours: Any, theirs: dict[str, float | None]) -> None:

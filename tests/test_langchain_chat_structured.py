@@ -144,9 +144,9 @@ def test_members_are_told_the_schema_in_the_system_message() -> None:
     assert [message["role"] for message in asked[4]] == ["user"]
 
 
-@pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
+@pytest.mark.parametrize("method", ["json_schema", "json_mode"])
 def test_a_cut_answer_raises_or_is_told_beside_the_raw_one(method: Any) -> None:
-    text = call_text("Joke", JOKE) if method == "function_calling" else TEXT
+    text = TEXT
     llm, watch = llm_of(text, stop=["dog"])
     chain = llm.with_structured_output(Joke, method=method)
     with pytest.raises(IncompleteAnswerError) as caught:
@@ -160,6 +160,21 @@ def test_a_cut_answer_raises_or_is_told_beside_the_raw_one(method: Any) -> None:
     assert raw["parsed"] is None
     assert read_answer(raw["raw"].response_metadata).text == text.split("dog")[0]
     assert raw["raw"].response_metadata["finish_reason"] == "stop_string"
+    assert watch.open == 0
+
+
+def test_a_cut_call_raises_or_is_told_beside_the_raw_one() -> None:
+    llm, watch = llm_of(call_text("Joke", JOKE), max_tokens=40)
+    chain = llm.with_structured_output(Joke, method="function_calling")
+    with pytest.raises(IncompleteAnswerError) as caught:
+        chain.invoke("x")
+    assert caught.value.answer.finish_reason == "length"
+    with pytest.raises(IncompleteAnswerError):
+        list(chain.stream("x"))
+    raw = llm.with_structured_output(Joke, method="function_calling", include_raw=True).invoke("x")
+    assert isinstance(raw["parsing_error"], IncompleteAnswerError)
+    assert raw["parsed"] is None
+    assert raw["raw"].response_metadata["finish_reason"] == "length"
     assert watch.open == 0
 
 
@@ -192,7 +207,7 @@ CONSTRAINTS: list[tuple[dict[str, Any], str, str]] = [
     ({"json_schema": Joke}, TEXT, TEXT),
     ({"json_schema": OldJoke}, TEXT, TEXT),
     ({"json_schema": DictJoke}, TEXT, TEXT),
-    ({"regex": "[a-c]+"}, "abc", "abc"),
+    ({"regex": "[a-c]+"}, "abcx", "abc"),
     ({"choices": ["yes", "no"]}, "yes, of course", "yes"),
     ({"grammar": 'start: "a" "b"'}, "ab", "ab"),
     ({"response_format": {"type": "json_object"}}, '{"a": 1}', '{"a": 1}'),
@@ -226,7 +241,8 @@ def test_a_constraint_of_a_call_takes_the_place_of_the_models() -> None:
     llm, watch = llm_of("yes", json_schema=SCHEMA)
     assert llm.invoke("x", choices=["yes", "no"]).content == "yes"
     assert llm.invoke("x", json_schema=None).content == "yes"
-    assert [config.json_schema for config in watch.configs] == [None, None]
+    assert llm.invoke("x", response_format={"type": "text"}).content == "yes"
+    assert [config.json_schema for config in watch.configs] == [None, None, None]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
 from adafuse import ConfigError, Prompt, PromptError
-from adafuse.tools import call_text
+from adafuse.tools import CALL_START, call_text
 from adafuse_integrations.langchain import ChatAdaFuse
 from scripted import Notes, run, watched
 
@@ -182,9 +182,12 @@ def test_a_certain_call_is_forced(choice: Any) -> None:
 def test_no_tool_is_shown_or_called(choice: Any) -> None:
     llm, watch = llm_of(call_text("add", ADD))
     message = llm.bind_tools([add], tool_choice=choice).invoke("x")
-    assert message.tool_calls == []
-    assert message.content == call_text("add", ADD)  # text like any other
+    assert message.tool_calls == message.invalid_tool_calls == []
+    assert CALL_START not in message.content
     assert watch.prompts[0].tools == ()
+    assert llm_of("Just <text> & 1 < 2.")[0].bind_tools([add], tool_choice=choice).invoke(
+        "x"
+    ).content == ("Just <text> & 1 < 2.")
 
 
 @pytest.mark.parametrize("choice", [None, "auto", {"type": "auto"}])

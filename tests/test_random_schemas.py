@@ -21,6 +21,8 @@ from schema_checks import NEVER, REFUSED, VALIDATOR, ended, wrong
 
 SCHEMAS = 200
 WALKS = 4  # random texts of each schema's grammar
+VARIATIONS = 15  # of each schema's example
+VALUES = (None, True, 0, -1, 0.5, 10**15, "", "é", "x" * 50, [], {}, [None], {"a": 1}, {"": []})
 ENSEMBLES = (
     ("llama3",),
     ("llama",),
@@ -83,6 +85,27 @@ def walk(matcher: Matcher, rng: random.Random) -> str:
     return ""
 
 
+def varied(rng: random.Random, value: Any) -> Any:
+    """The value with something in it changed, added or left out."""
+    if isinstance(value, dict | list) and value and rng.random() < 0.7:
+        items = dict(value) if isinstance(value, dict) else dict(enumerate(value))
+        key = rng.choice(list(items))
+        if rng.random() < 0.2:
+            del items[key]
+        else:
+            items[key] = varied(rng, items[key])
+        return items if isinstance(value, dict) else list(items.values())
+    if isinstance(value, dict) and rng.random() < 0.5:
+        return {**value, rng.choice(("a", "x_2", "7", "é")): rng.choice(VALUES)}
+    if isinstance(value, list) and rng.random() < 0.5:
+        return [*value, rng.choice([*VALUES, *value])]
+    if isinstance(value, int | float) and rng.random() < 0.5:
+        return round(value + rng.choice((-100, -1, -0.01, 0.01, 0.5, 1, 9)), 6)
+    if isinstance(value, str) and rng.random() < 0.5:
+        return rng.choice((value[1:], value + "é", value * 2, f" {value}", value.upper()))
+    return rng.choice(VALUES)
+
+
 def keywords(schema: Any) -> Iterator[str]:
     if isinstance(schema, list):
         for one in schema:
@@ -129,14 +152,29 @@ def test_a_number_gives_the_same_schema_in_every_process() -> None:
 
 @pytest.mark.parametrize("first", range(0, SCHEMAS, 20))
 def test_no_text_that_a_grammar_allows_is_wrong(first: int) -> None:
-    ended = 0
+    whole = 0
     for number in range(first, first + 20):
         schema, rng = case(number).schema, random.Random(number)
         matcher = start(schema)
         for text in filter(None, (walk(matcher.copy(), rng) for _ in range(WALKS))):
-            ended += 1
+            whole += 1
             assert not wrong(schema, text), (number, text, schema)
-    assert ended > 0.8 * 20 * WALKS
+    assert whole > 0.8 * 20 * WALKS
+
+
+@pytest.mark.parametrize("first", range(0, SCHEMAS, 20))
+def test_no_wrong_variation_of_an_example_is_allowed(first: int) -> None:
+    forbidden = 0
+    for number in range(first, first + 20):
+        schema, example, rng = case(number).schema, case(number).example, random.Random(number)
+        matcher = start(schema)
+        for _ in range(VARIATIONS):
+            text = json.dumps(varied(rng, example), ensure_ascii=False)
+            if wrong(schema, text):
+                forbidden += 1
+                data, there = text.encode(), matcher.copy()
+                assert there.feed(data) < len(data) or not there.accepting, (number, text, schema)
+    assert forbidden > 0.3 * 20 * VARIATIONS
 
 
 @pytest.mark.parametrize(("schema", "text"), NEVER)

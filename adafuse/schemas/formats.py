@@ -62,7 +62,10 @@ def _base64(last: str) -> str:
     return f"(?:{one}{two}{three}{four})*(?:{one}{half}==|{one}{two}{less}=)?"
 
 
-_ATOM = r"(?:[A-Za-z0-9 _@:/,-]|\\[dwsDWS.+*?()\[\]{}|^$\\]|\.|\[\^?(?:[A-Za-z0-9_ ]|\\[dws])+\])"
+_ATOM = (
+    r"(?:[A-Za-z0-9 _@:/,-]|\\[dwsDWS.+*?()\[\]{}|^$\\]|\."
+    r"|\[\^?(?:a-z|A-Z|0-9|[A-Za-z0-9_ ]|\\[dws])+\])"
+)
 _BODIES = {
     "date": _DATE,
     "date-time": f"{_DATE}T{_TIME}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,13 +61,13 @@ class Pattern:
 
     Attributes:
         text: in words that mean the same everywhere; `\\x{61}` for most characters.
-        shortest: no match has fewer characters.
-        longest: none has more.
+        shortest: no text that it is found in has fewer characters.
+        longest: none has more; without a limit a number beyond all lengths.
     """
 
     text: str
     shortest: int
-    longest: int
+    longest: float
 
 
 @functools.lru_cache(maxsize=1024)
@@ -87,6 +88,9 @@ def read_pattern(pattern: str) -> Pattern:
     except RecursionError:
         raise PatternError("too many groups within each other") from None
     shortest, longest = parsed.getwidth()
+    ends = [str(value) for name, value in (*parsed[:1], *parsed[-1:]) if str(name) == "AT"]
+    if [_ANCHORS.get(one) for one in ends] != ["^", "$"]:
+        longest = math.inf
     return Pattern(f"(?i:{text})" if flags & re.IGNORECASE else text, shortest, longest)
 
 

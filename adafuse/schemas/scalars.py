@@ -59,8 +59,8 @@ def string_form(meaning: Meaning) -> Leaf:
     return Leaf(schema, room, regexes)
 
 
-def engine_regex(keyword: str, regex: str, pointer: str) -> tuple[str, int, int]:
-    """A regex for the grammar, and the lengths of its shortest and longest match."""
+def engine_regex(keyword: str, regex: str, pointer: str) -> tuple[str, int, float]:
+    """A regex for the grammar, and the lengths of the shortest and longest text that has it."""
     try:
         read = read_pattern(regex)
     except PatternError as error:

@@ -41,10 +41,10 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
 
     Every decoding setting, `model` (which members answer), `timeout` and `prompt_format` may also
     be given per call, or with `bind`; a `stop` per call replaces the field, and a constraint
-    (`json_schema`, `regex`, `choices`, `grammar`) the one that is set. Callbacks get one `on_llm_new_token` per word, whether the
-    answer is streamed or not, and the words concatenate to the answer exactly. `batch` and
-    `abatch` answer one prompt after the other unless `max_concurrency` asks for more: members
-    share the same processor.
+    (`json_schema`, `regex`, `choices`, `grammar`) the one that is set. Callbacks get one
+    `on_llm_new_token` per word, whether the answer is streamed or not, and the words concatenate to
+    the answer exactly. `batch` and `abatch` answer one prompt after the other unless
+    `max_concurrency` asks for more: members share the same processor.
 
     Raises:
         pydantic.ValidationError: a field is unknown or out of range.
