@@ -167,7 +167,10 @@ class Matcher:
     @property
     def complete(self) -> bool:
         """Whether it is, and nothing can follow."""
-        return self.accepting and bool(self._matcher.is_stopped())
+        if not self.accepting or self._matcher.is_stopped():
+            return self.accepting
+        # The library does not see it everywhere: in some numbers no digit is left to write.
+        return int.from_bytes(self.allowed(), "little") == 1 << self._table.end
 
     @property
     def forced(self) -> bytes:

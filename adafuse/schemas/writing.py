@@ -98,8 +98,8 @@ class Writer:
 
     def _next(self, node: Node, spot: Spot) -> Node | None:
         """The node of a part; None where it would be one level too deep."""
-        level = node[1] + 1
-        return self._node(spot, level) if level < self._most_levels else None
+        made = self._node(spot, node[1] + 1)
+        return made if made[1] < self._most_levels else None
 
     def _parts(self, node: Node) -> list[Node]:
         found = (self._next(node, spot) for spot in self._below(node[0]))
