@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install models demo test check gpu bench clean
+.PHONY: help install models demo examples test check gpu bench clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /  \1: /p' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ models: $(INSTALLED) ## Prepare the demo models in the cache.
 
 demo: models ## Answer three questions from documents, with two models writing together.
 	$(BIN)/python examples/rag_chain.py
+
+examples: models ## Run the other examples: an agent, extraction, a conversation.
+	$(BIN)/python examples/agent.py
+	$(BIN)/python examples/extraction.py
+	$(BIN)/python examples/terminal.py < /dev/null
 
 test: models ## Run the whole test suite, real models included.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -5,19 +5,25 @@ Both are frozen dataclasses that check themselves when built. This module knows 
 
 from __future__ import annotations
 
-import difflib
-import json
-import math
 import operator
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from numbers import Real
 from types import NoneType
 from typing import Any, Self
 
 from adafuse.arguments import refuse_reserved
+from adafuse.checks import (
+    check_float,
+    check_pattern,
+    read_choices,
+    read_schema,
+    read_stops,
+    read_weights,
+    refuse_unknown,
+    show,
+    whole,
+)
 from adafuse.errors import ConfigError
 
 __all__ = [
@@ -32,43 +38,6 @@ __all__ = [
 MAX_MEMBERS = 8
 CONSTRAINTS = ("json_schema", "regex", "choices", "grammar")
 """Settings that say what an answer may be, of which at most one is given."""
-
-
-def refuse_unknown(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raise ConfigError if `given` has a key that is not in `known`, suggesting the nearest."""
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = (
-                f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
-            )
-            raise ConfigError(f"unknown {what} {key!r}{hint}")
-
-
-def _show(value: object) -> str:
-    """A value in one short line, for messages."""
-    line = " ".join(repr(value).split())
-    return line if len(line) <= 80 else f"{line[:77]}..."
-
-
-def _whole(name: str, value: Any, low: int) -> int:
-    """A whole number of any library, as Python's own."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = low - 1
-    if isinstance(value, bool) or number < low:
-        raise ConfigError(f"{name} must be a whole number of at least {low}, not {_show(value)}")
-    return number
-
-
-def _check_float(name: str, value: object, low: float, high: float = sys.float_info.max) -> None:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not low <= value <= high:  # type: ignore[operator]
-        bounds = (
-            f"from {low:g} to {high:g}" if high < sys.float_info.max else f"of at least {low:g}"
-        )
-        raise ConfigError(f"{name} must be a finite number {bounds}, not {_show(value)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,26 +85,26 @@ class DecodingConfig:
     grammar: str | None = None
 
     def __post_init__(self) -> None:
-        _check_float("margin_threshold", self.margin_threshold, 0, 1)
+        check_float("margin_threshold", self.margin_threshold, 0, 1)
         for name in ("max_words", "branches", "max_word_tokens", "max_new_tokens"):
-            object.__setattr__(self, name, _whole(name, getattr(self, name), 1))
-        _check_float("temperature", self.temperature, 0)
-        _check_float("repetition_penalty", self.repetition_penalty, 0)
+            object.__setattr__(self, name, whole(name, getattr(self, name), 1))
+        check_float("temperature", self.temperature, 0)
+        check_float("repetition_penalty", self.repetition_penalty, 0)
         if self.repetition_penalty == 0:
             raise ConfigError("repetition_penalty must be above 0 (1 switches it off)")
         if self.seed is not None:
             if isinstance(self.seed, bool) or not hasattr(self.seed, "__index__"):
-                raise ConfigError(f"seed must be a whole number or None, not {_show(self.seed)}")
+                raise ConfigError(f"seed must be a whole number or None, not {show(self.seed)}")
             object.__setattr__(self, "seed", operator.index(self.seed))
-        object.__setattr__(self, "stop", _stops(self.stop))
+        object.__setattr__(self, "stop", read_stops(self.stop))
         if self.weights is not None:
-            object.__setattr__(self, "weights", _weights(self.weights))
+            object.__setattr__(self, "weights", read_weights(self.weights))
         if self.json_schema is not None:
-            object.__setattr__(self, "json_schema", _schema(self.json_schema))
+            object.__setattr__(self, "json_schema", read_schema(self.json_schema))
         if self.choices is not None:
-            object.__setattr__(self, "choices", _choices(self.choices))
+            object.__setattr__(self, "choices", read_choices(self.choices))
         for name in ("regex", "grammar"):
-            _check_pattern(name, getattr(self, name))
+            check_pattern(name, getattr(self, name))
         given = [name for name in CONSTRAINTS if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConfigError(f"give one of {', '.join(CONSTRAINTS)}, not {' and '.join(given)}")
@@ -144,71 +113,6 @@ class DecodingConfig:
         """Return a copy with `changes`; raises ConfigError for unknown names or bad values."""
         refuse_unknown("setting", changes, [f.name for f in fields(self)])
         return replace(self, **changes)
-
-
-def _stops(stop: object) -> tuple[str, ...]:
-    if stop is None:
-        return ()
-    stops = (stop,) if isinstance(stop, str) else stop
-    if not isinstance(stops, Sequence) or not all(isinstance(s, str) for s in stops):
-        raise ConfigError(f"stop must be a string or a list of strings, not {_show(stop)}")
-    if "" in stops:
-        raise ConfigError("stop holds an empty string, which would end every answer at once")
-    for one in stops:
-        _refuse_surrogates("stop", one)
-    return tuple(dict.fromkeys(stops))
-
-
-def _schema(schema: object) -> dict[str, Any]:
-    """A JSON schema as plain JSON values, a copy."""
-    if isinstance(schema, type) and hasattr(schema, "model_json_schema"):
-        from adafuse.schemas.models import model_schema  # needs Pydantic
-
-        try:
-            schema = model_schema(schema)
-        except RuntimeError as error:  # Pydantic's, of several lines
-            raise ConfigError(f"json_schema: {' '.join(str(error).split())}") from None
-    if not isinstance(schema, Mapping):
-        raise ConfigError(f"json_schema must be a mapping or a Pydantic model, not {_show(schema)}")
-    try:
-        copied: dict[str, Any] = json.loads(json.dumps(dict(schema), allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"json_schema is not JSON: {error}") from None
-    return copied
-
-
-def _choices(choices: object) -> tuple[str, ...]:
-    listed = isinstance(choices, Sequence) and not isinstance(choices, str)
-    if not listed or not choices or not all(isinstance(one, str) and one for one in choices):  # type: ignore[attr-defined]
-        raise ConfigError(f"choices must be a list of non-empty strings, not {_show(choices)}")
-    for one in choices:  # type: ignore[attr-defined]
-        _refuse_surrogates("choices", one)
-    return tuple(dict.fromkeys(choices))  # type: ignore[call-overload]
-
-
-def _check_pattern(name: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str) or not value:
-        raise ConfigError(f"{name} must be a non-empty string, not {_show(value)}")
-    _refuse_surrogates(name, value)
-
-
-def _refuse_surrogates(name: str, text: str) -> None:
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ConfigError(f"{name} has a lone surrogate ({_show(text)}), which no answer can hold")
-
-
-def _weights(weights: object) -> tuple[float, ...]:
-    if isinstance(weights, str) or not isinstance(weights, Sequence):
-        raise ConfigError(
-            f"weights must be a list with one number per member, not {_show(weights)}"
-        )
-    for weight in weights:
-        _check_float("each of weights", weight, 0)
-    if not 0 < sum(map(float, weights)) < math.inf:
-        raise ConfigError(f"weights must have a finite sum above 0, not {_show(weights)}")
-    return tuple(map(float, weights))
 
 
 _TEXT, _MAPPING = ((str, NoneType), "a string or None"), ((dict,), "a dict")
@@ -274,12 +178,12 @@ class MemberSpec:
                 object.__setattr__(self, name, str(getattr(self, name)).removeprefix("torch."))
         for name, (kinds, wanted) in _FIELD_TYPES.items():
             if not isinstance(getattr(self, name), kinds):
-                given = _show(getattr(self, name))
+                given = show(getattr(self, name))
                 raise ConfigError(f"a member's {name} must be {wanted}, not {given}")
         if not self.model.strip():
             raise ConfigError("a member's model must not be empty")
         refuse_reserved(self.model, self.chat_template_kwargs)
-        _check_float("a member's weight", self.weight, 0)
+        check_float("a member's weight", self.weight, 0)
         if self.device is not None and self.device_map is not None:
             raise ConfigError(f"member {self.model!r}: give device or device_map, not both")
         if self.attn_implementation not in ("sdpa", "eager"):
@@ -304,4 +208,4 @@ def as_spec(member: str | Mapping[str, Any] | MemberSpec) -> MemberSpec:
         if "model" not in member:
             raise ConfigError("a member specification needs 'model'")
         return MemberSpec(**member)
-    raise ConfigError(f"a member is a string, a mapping or a MemberSpec, not {_show(member)}")
+    raise ConfigError(f"a member is a string, a mapping or a MemberSpec, not {show(member)}")

@@ -146,8 +146,8 @@ class NonFiniteError(DecodingError):
     def __init__(self, members: tuple[str, ...], round_index: int) -> None:
         names = ", ".join(members)
         super().__init__(
-            f"round {round_index}: every member with a weight gave non-finite logits ({names}); try "
-            "a wider dtype such as float32 or bfloat16, or check the checkpoint"
+            f"round {round_index}: every member with a weight gave non-finite logits ({names}); "
+            "try a wider dtype such as float32 or bfloat16, or check the checkpoint"
         )
         self.members = members
         self.round_index = round_index

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["END", "TokenMasks", "token_table"]
 
 END = -1
-"""The end of an answer where a grammar allows nothing else, whatever a member's end tokens are: some
-members have none."""
+"""The end of an answer where a grammar allows nothing else, whatever a member's end tokens are:
+some members have none."""
 
 
 def token_table(codec: TokenCodec) -> TokenTable:

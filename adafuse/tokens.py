@@ -84,11 +84,10 @@ class TokenCodec:
         return known
 
     def text_tokens(self) -> list[bytes]:
-        """The bytes of every id that may stand for text; empty for special and unknown ids.
+        """The bytes of every id that may be text; empty for special and unknown ids.
 
         Raises:
-            UnsupportedTokenizerError: the tokenizer has no byte fallback, so a text that it must
-                write may have no tokens.
+            UnsupportedTokenizerError: no byte fallback, so some texts have no tokens.
         """
         if not (self._byte_level or self._byte_fallback):
             raise UnsupportedTokenizerError(
@@ -96,8 +95,7 @@ class TokenCodec:
                 "every text that a grammar may ask for; leave it out of constrained answers"
             )
         count = max(self._whole.get_vocab_size(with_added_tokens=True), max(self._added, default=0))
-        ids = range(count + 1)
-        known = (b"" if id_ in self.special else self.token_bytes(id_) for id_ in ids)
+        known = [b"" if id_ in self.special else self.token_bytes(id_) for id_ in range(count + 1)]
         return [b"" if data is _NO_TOKEN else data for data in known]
 
     def _read_token(self, token: int) -> bytes:

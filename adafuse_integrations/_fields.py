@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Self, TypeVar, cast, get_args
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec, refuse_unknown
+from adafuse.checks import refuse_unknown
+from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.events import Round

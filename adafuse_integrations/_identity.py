@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from adafuse.config import MemberSpec, refuse_unknown
+from adafuse.checks import refuse_unknown
+from adafuse.config import MemberSpec
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse_integrations._sharing import ensemble_token

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adafuse.config import refuse_unknown
+from adafuse.checks import refuse_unknown
 from adafuse.errors import ConfigError
 
 __all__ = ["read_tool_choice"]

@@ -46,6 +46,9 @@ Arithmetic = Annotated[str, Field(pattern=r"^[0-9 .()*/+-]{1,30}$")]
 """What the calculator takes: the grammar holds the members to it."""
 
 
+Keywords = Annotated[str, Field(pattern=r"^[A-Za-z]{1,12}( [A-Za-z]{1,12}){0,3}$")]
+
+
 @tool
 def calculator(expression: Arithmetic) -> str:
     """Compute an arithmetic expression, such as 3 * (4 + 5)."""
@@ -75,7 +78,7 @@ def main() -> None:
         notices = index_documents(most=1)
 
     @tool
-    def search(query: str) -> str:
+    def search(query: Keywords) -> str:
         """Search the notices of the library: opening hours, cards, loans, fees, rooms, history."""
         return as_text(notices.invoke(query))
 

@@ -1,5 +1,6 @@
 """What the referee says of a text: what may follow, what must, and how it ends in time."""
 
+import itertools
 import json
 import random
 from typing import Any
@@ -13,13 +14,15 @@ import adafuse.closing
 from adafuse import DecodingConfig
 from adafuse.closing import Closer
 from adafuse.constraints import Constraint, read_constraint
-from adafuse.grammars import Matcher, byte_table
+from adafuse.grammars import Matcher, byte_table, regex_grammar
 from adafuse.referee import Referee
 from random_schemas import case
 from schema_checks import wrong
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
-CALLS = Constraint("call", r'start: "<tool_call>\n{" /[^}]+/ "}}\n</tool_call>"', "<tool_call>")
+CALLS = Constraint(
+    "call", r'start: "<tool_call>\n{" /[^}]+/ "}}\n</tool_call>"', "<tool_call>", False, prose=True
+)
 PERSON = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
@@ -95,7 +98,7 @@ def test_a_closing_is_found_and_makes_the_answer_whole(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", CLOSABLE)
 def test_a_closing_is_found_after_every_beginning(pattern: str) -> None:
-    """What was found at the start helps where guessing would not, such as in the inside of a text."""
+    """What was found at the start helps where guessing would not, such as inside a text."""
     constraint = read_constraint(DecodingConfig(regex=pattern))
     assert constraint is not None
     rng = random.Random(pattern)
@@ -164,12 +167,12 @@ def test_a_closing_that_is_hard_to_find_is_not_looked_for_without_end(
     assert searches == 3
 
 
-def test_a_known_closing_is_used_again_without_a_search() -> None:
-    grammar = 'start: "<" /(.|\\n)*/ "</think>yes"'
+def test_a_known_closing_is_used_again_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    grammar = regex_grammar(r"(.|\n)*END")
     closer, matcher = Closer(grammar), byte_table().matcher(grammar)
-    assert closer.find(matcher) == b"</think>yes"
-    closer._words.clear()
-    for text, rest in ((b"<some text", b"</think>yes"), (b" and more</th", b"ink>yes")):
+    assert closer.find(matcher) == b"END"
+    monkeypatch.delattr(adafuse.closing, "_search")
+    for text, rest in ((b"some text", b"END"), (b" and E", b"ND"), (b"ND", b""), (b".", b"END")):
         assert matcher.feed(text) == len(text)
         assert closer.find(matcher) == rest
 
@@ -213,7 +216,7 @@ def test_no_character_is_cut_in_two() -> None:
         ({"json_schema": PERSON}, '{"name": "a"', ', "age":'),
         ({"choices": ["one thing"]}, "", "one thing"),
         ({"choices": ["one thing", "one thinks"]}, "", "one"),
-        ({"choices": ["yes", "yes, sir"]}, "y", "es"),  # what is whole may end, and stays open
+        ({"choices": ["yes", "yes, sir"]}, "y", ""),  # it may end or go on behind `es`
         ({"choices": ["yes", "yes, sir"]}, "yes", ""),
         ({"choices": ["yes", "yes, sir"]}, "yes,", " sir"),
         ({"regex": "  \n[ab]"}, "", ""),
@@ -245,7 +248,7 @@ def test_a_trigger_is_found_however_the_answer_is_cut(places: list[int]) -> None
     whole, cut = Referee(CALLS), Referee(CALLS)
     whole.feed(text[:60])
     edges = sorted({0, 60, *(place % 61 for place in places)})
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in itertools.pairwise(edges):
         assert cut.free == (CALL[:11] not in text[:begin])
         assert cut.admit(text[begin:end], False) == (text[begin:end], False)
         cut.feed(text[begin:end])
@@ -268,7 +271,7 @@ def test_before_a_trigger_everything_is_allowed() -> None:
     assert one.triggers("call>\n")
     assert one.admit("call>x", True) == ("call>", False)
     assert one.admit("call>\n{?", False) == ("call>\n{?", False)
-    assert one.closing("call>") == '\n{"}}\n</tool_call>'
+    assert str(one.closing("call>")).endswith("}}\n</tool_call>")
     one.feed("call>")
     assert one.forced() == ""  # a line break and a brace begin a word
     assert one.since == 4
