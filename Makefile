@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install models demo examples test check gpu bench clean
+.PHONY: help install models demo examples test suites check gpu bench clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /  \1: /p' $(MAKEFILE_LIST)
@@ -32,8 +32,11 @@ examples: models ## Run the other examples: an agent, extraction, a conversation
 	$(BIN)/python examples/extraction.py
 	$(BIN)/python examples/terminal.py < /dev/null
 
-test: models ## Run the whole test suite, real models included.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test: models ## Run the tests, real models included.
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
+
+suites: models ## Run LangChain's standard suite on the real models: up to an hour.
+	$(BIN)/python -m pytest -m long -rxX
 
 check: $(INSTALLED) ## Lint, formatting and types.
 	$(BIN)/ruff check .

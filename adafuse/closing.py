@@ -11,6 +11,7 @@ import heapq
 import itertools
 import json
 import re
+from collections import Counter
 
 from adafuse.grammars import Matcher
 
@@ -21,11 +22,15 @@ _PLACES = 600  # that one search may visit
 _WORDS = 100  # that it may try at each
 _WORD = 4  # bytes that a word is as good as
 _FAILURES = 3  # after as many in vain, an answer is searched no more
+_TRIED = 128  # bytes that are tried at one place
 _CLASS = 48  # where more bytes than this may follow, it is the inside of a text
 # Bytes that end something first, then one of each kind that may be all that is allowed.
 _FIRST = b"}],\">Zz);'`/|\n1a0nA .-52:_x=<([{tf@"
 _ORDER = bytes(dict.fromkeys((*_FIRST, *range(256))))
 _ASCII = (1 << 128) - 1
+_STARTS = sum(1 << byte for byte in b'"{[]}-tfn0123456789')  # what a JSON value begins with
+_ESCAPE = ord("\\")
+_WHOLE = -1
 
 
 class Closer:
@@ -90,48 +95,68 @@ def _mask(matcher: Matcher) -> int:
 
 
 def _greedy(matcher: Matcher) -> bytes | None:
-    """Always take the most promising byte."""
-    path, before = b"", 0
-    looked = set[int]()
+    """Take what ends something; else what leads to where something may end; else what is new."""
+    path = b""
+    seen: Counter[int] = Counter()  # how often a step was taken that leads to a mask
     try:
         while len(path) < _LONGEST:
             if matcher.accepting:
                 return path
-            step = matcher.forced
+            step = matcher.forced or _step(matcher, seen)
             if not step:
-                mask = _mask(matcher)
-                if not mask:
-                    return None
-                # Where the same may follow as a byte before, it may go round in circles.
-                step = b"" if mask == before else _ending(mask)
-                if not step and mask not in looked:
-                    looked.add(mask)
-                    step = _way_out(matcher, mask)
-                step = step or _ending(mask) or _first(mask & ~before or mask)
-                before = mask
+                return None
             path += step[: matcher.feed(step)]
         return None
     finally:
         matcher.back(len(path))
 
 
-def _ending(mask: int) -> bytes:
-    """A byte that ends what is open, if one may follow."""
-    ends = b'"' if mask.bit_count() > _CLASS else b"}]"
-    return next((bytes([byte]) for byte in ends if mask >> byte & 1), b"")
+def _step(matcher: Matcher, seen: Counter[int]) -> bytes:
+    """The most promising step, by what it leads to; empty if there is none."""
+    mask = _mask(matcher)
+    for byte in b'"' if mask.bit_count() > _CLASS else b"]}":
+        if mask >> byte & 1:
+            with matcher.ahead(bytes([byte])):
+                ends = matcher.accepting or _mask(matcher) != mask
+            if ends:
+                return bytes([byte])
+    leads: dict[int, bytes] = {}  # the mask after a step (-1: a whole sentence), and that step
+    for step in _trials(mask):
+        with matcher.ahead(step) as allowed:
+            if allowed == len(step):
+                leads.setdefault(_WHOLE if matcher.accepting else _mask(matcher), step)
+        if _WHOLE in leads:
+            break
+    begins = not mask & ~_STARTS
+
+    def worth(after: int) -> tuple[object, ...]:
+        step = leads[after]
+        opens = begins and step in (b"{", b"[")
+        ends = after == _WHOLE or (
+            not opens and any(after >> end & 1 and not mask >> end & 1 for end in b'"]}')
+        )
+        wide = after.bit_count() > _CLASS
+        return (not ends, opens, seen[after], after == mask, wide, *_rank(step))
+
+    best = min(leads, key=worth, default=None)
+    if best is None:
+        return b""
+    seen[best] += 1
+    return leads[best]
 
 
-def _first(mask: int) -> bytes:
-    return next((bytes([byte]) for byte in _ORDER if mask >> byte & 1), b"")
+def _trials(mask: int) -> list[bytes]:
+    """What may be tried next: single bytes, and escapes of strings whole."""
+    steps = [bytes([byte]) for byte in range(256) if mask >> byte & 1 and byte != _ESCAPE]
+    if mask >> _ESCAPE & 1:
+        steps += (b'\\"', b"\\\\", b"\\n")
+    return sorted(steps, key=_rank)[:_TRIED]
 
 
-def _way_out(matcher: Matcher, mask: int) -> bytes:
-    """A byte after which something else may follow, if there is one."""
-    for step in _steps(matcher, []):
-        with matcher.ahead(step):
-            if matcher.accepting or matcher.forced or _mask(matcher) != mask:
-                return step
-    return b""
+def _rank(step: bytes) -> tuple[bool, bool, int, bytes]:
+    """ASCII first, escapes last, and in between the order of `_ORDER`."""
+    first = step[0]
+    return first >= 128, first == _ESCAPE, _ORDER.index(first), step
 
 
 def _search(matcher: Matcher, words: list[bytes]) -> bytes | None:

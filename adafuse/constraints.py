@@ -15,11 +15,12 @@ from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.errors import ConfigError, DecodingError
 from adafuse.grammars import byte_table, regex_grammar, with_layout
 from adafuse.schemas import SchemaError, bounded
-from adafuse.tools import CALL_END, CALL_START
+from adafuse.tools import CALL_END, CALL_START, RESULT_START
 
 __all__ = ["Constraint", "read_constraint"]
 
-_NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*){CALL_START}(?s:.*)/"
+# Neither a call nor, as models that have seen one may go on, what a tool would say.
+_NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START})(?s:.*)/"
 _MOST_CALLS = 8  # in one answer, where several are allowed
 
 
@@ -172,4 +173,4 @@ def _closed(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _quoted(text: str) -> str:
     """A text as a Lark string."""
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from adafuse.tools import CALL_END, CALL_START, call_text
+from adafuse.tools import CALL_END, CALL_START, RESULT_END, RESULT_START, call_text
 
 __all__ = ["FALLBACK_STOP", "Abilities", "Reading", "plain_turns", "readings"]
 
@@ -203,7 +203,7 @@ def _results_told(messages: Messages) -> Messages:
         if message["role"] != "tool":
             told.append(message)
             continue
-        result = f"<tool_response>\n{message['content']}\n</tool_response>"
+        result = f"{RESULT_START}\n{message['content']}\n{RESULT_END}"
         if before is not None and before["role"] == "tool":
             told[-1] = {"role": "user", "content": f"{told[-1]['content']}\n{result}"}
         else:

@@ -22,6 +22,8 @@ from adafuse.outline import TOOL_NAME
 __all__ = [
     "CALL_END",
     "CALL_START",
+    "RESULT_END",
+    "RESULT_START",
     "CallPiece",
     "CallScanner",
     "InvalidCall",
@@ -32,6 +34,10 @@ __all__ = [
     "read_calls",
     "read_tools",
 ]
+
+
+RESULT_START, RESULT_END = "<tool_response>", "</tool_response>"
+"""Around the result of a tool, for members whose template has no place for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ The agent is LangChain's `create_agent`: it lets the ensemble call a calculator 
 library's notices, runs what was called, shows the result, and asks again until there is an answer.
 Which tool, with which arguments, is up to the members; the grammar of the tools sees to it that
 every call can be run. Models this small neither begin nor stop calling tools of their own accord,
-so `tool_choice` does that for them: "any" until a tool has given a result, then "none". Larger
-models need no such help.
+so `tool_choice` does that for them: first "any", and "none" once a tool has answered. Larger models
+need no such help.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ INSTRUCTION = (
 console = Console()
 
 
-Arithmetic = Annotated[str, Field(pattern=r"^[0-9 .()*/+-]{1,30}$")]
-"""What the calculator takes: the grammar holds the members to it."""
+# What the tools take; the grammar holds the members to it.
+Arithmetic = Annotated[str, Field(pattern=r"^[0-9]{1,9}( [*/+-] [0-9]{1,9}){1,3}$")]
 
 
 Keywords = Annotated[str, Field(pattern=r"^[A-Za-z]{1,12}( [A-Za-z]{1,12}){0,3}$")]
@@ -51,11 +51,11 @@ Keywords = Annotated[str, Field(pattern=r"^[A-Za-z]{1,12}( [A-Za-z]{1,12}){0,3}$
 
 @tool
 def calculator(expression: Arithmetic) -> str:
-    """Compute an arithmetic expression, such as 3 * (4 + 5)."""
+    """Compute an arithmetic expression, such as 3 * 4 + 5."""
     compute = Interpreter(minimal=True)
     value = compute(expression, show_errors=False)
-    if compute.error:
-        return f"error: {compute.error[0].get_error()[1].splitlines()[-1]}"
+    if compute.error:  # a division by zero, say
+        return str(compute.error[0].get_error()[1].splitlines()[-1])
     return f"{expression} = {value}"
 
 
@@ -66,8 +66,7 @@ class CallThenAnswer(AgentMiddleware):
         self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         """Choose what the next step may be."""
-        last = request.messages[-1]
-        found = isinstance(last, ToolMessage) and not last.text.startswith("error")
+        found = isinstance(request.messages[-1], ToolMessage)
         return handler(request.override(tool_choice="none" if found else "any"))
 
 

@@ -161,4 +161,4 @@ def test_enough_rounds_are_compared_before_a_near_tie() -> None:
         scored += sum(one.scored for one in answer.rounds[:rounds])
     assert compared >= 0.8 * total
     assert forced > 3
-    assert scored > 10
+    assert scored > 5

@@ -126,7 +126,7 @@ def test_forced_words_are_not_taken_one_by_one_if_that_costs_too_much() -> None:
     words = guard(15, lambda size, _: size // 2, json_schema=PERSON).forced()
     assert words is not None
     assert (words.text, words.ends) == ('{"name":', False)
-    whole = guard(15, lambda size, _: size // 2 + 3, json_schema=PERSON).forced()
+    whole = guard(15, lambda size, _: size and size // 2 + 3, json_schema=PERSON).forced()
     assert whole is not None
     assert (whole.text, whole.ends) == ('{"name": "", "age": 1}', True)
 
@@ -187,7 +187,7 @@ def sizes(rng: random.Random, need: int) -> list[int]:
     return sorted(size for size in {1, rng.randint(1, need + 1), *around} if size > 0)
 
 
-@pytest.mark.parametrize("number", range(24))
+@pytest.mark.parametrize("number", range(16))
 def test_json_is_whole_whenever_the_shortest_has_room(number: int) -> None:
     """And never another text that claims to be done."""
     rng = random.Random(f"json {number}")
@@ -205,7 +205,7 @@ def test_json_is_whole_whenever_the_shortest_has_room(number: int) -> None:
         assert answer is None or not schema_checks.wrong(schema, answer.text)
 
 
-@pytest.mark.parametrize("number", range(24))
+@pytest.mark.parametrize("number", range(16))
 def test_sentences_are_whole_whenever_the_shortest_has_room_in_every_window(number: int) -> None:
     rng = random.Random(f"sentence {number}")
     one = ensemble(rng, *rng.choice(((0,), (40,), (0, 40), (40, 0, 60))))

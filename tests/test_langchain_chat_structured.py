@@ -55,6 +55,7 @@ SCHEMA = {
     "properties": {"setup": {"type": "string"}, "rating": {"type": "integer"}},
     "required": ["setup", "rating"],
 }
+DESCRIBED = {"name": "Joke", "schema": SCHEMA, "strict": True}
 FUNCTION = {"name": "Joke", "description": "A joke.", "parameters": SCHEMA}
 FORMS: list[tuple[Any, type]] = [
     (Joke, Joke),
@@ -100,15 +101,11 @@ def test_answers_are_read_by_every_method(
     assert plain(parts[-1]) == JOKE
     if kind is dict:
         assert {"setup": "Why the"} in parts
-    assert run(_ainvoke(chain)) == answer
+    assert run(chain.ainvoke("x")) == answer  # type: ignore[arg-type]
     raw = llm.with_structured_output(schema, method=method, include_raw=True).invoke("x")
     assert plain(raw["parsed"]) == JOKE
     assert raw["parsing_error"] is None
     assert raw["raw"].response_metadata["finish_reason"] in ("stop", "tool_calls")
-
-
-async def _ainvoke(chain: Any) -> Any:
-    return await chain.ainvoke("x")
 
 
 @pytest.mark.parametrize("schema", [Joke, DictJoke, SCHEMA])
@@ -213,16 +210,7 @@ CONSTRAINTS: list[tuple[dict[str, Any], str, str]] = [
     ({"response_format": {"type": "json_object"}}, '{"a": 1}', '{"a": 1}'),
     ({"response_format": {"type": "text"}}, "free text", "free text"),
     ({"response_format": Joke}, TEXT, TEXT),
-    (
-        {
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "Joke", "schema": SCHEMA, "strict": True},
-            }
-        },
-        TEXT,
-        TEXT,
-    ),
+    ({"response_format": {"type": "json_schema", "json_schema": DESCRIBED}}, TEXT, TEXT),
 ]
 
 
@@ -249,7 +237,6 @@ def test_a_constraint_of_a_call_takes_the_place_of_the_models() -> None:
     ("given", "says"),
     [
         ({"json_schema": {"not": {}}}, "cannot be enforced"),
-        ({"json_schema": 3}, "json_schema|schema"),
         ({"regex": "("}, "regex cannot be enforced"),
         ({"regex": "a", "choices": ["a"]}, "give one of"),
         ({"response_format": {"type": "xml"}}, "'xml'"),

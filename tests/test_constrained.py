@@ -1,0 +1,376 @@
+"""What holds for every constrained answer, whoever writes it and however it is read."""
+
+import json
+import threading
+import unicodedata
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from adafuse import (
+    Answer,
+    DecodingError,
+    Ensemble,
+    IncompleteAnswerError,
+    NonFiniteError,
+    Round,
+    UnsupportedTokenizerError,
+)
+from adafuse.closing import Closer
+from adafuse.local import LocalMember
+from adafuse.testing import ScriptedMember
+from families import FAMILIES, Pair, family
+from oracle_text import Text
+from test_constrained_parity import NAMES
+
+PROMPT = "Hello world, this is"
+CHAT = [{"role": "user", "content": "Hi"}]
+PERSON = {
+    "type": "object",
+    "properties": {"first name": {"type": "string", "maxLength": 12}, "age": {"type": "integer"}},
+    "required": ["first name", "age"],
+}
+RED = {"choices": ["red apple", "red pear", "blue"]}
+
+
+def ensemble(*names: str, seed: int = 1, **config: Any) -> Ensemble:
+    members = [
+        LocalMember(*family(name, seed, **config), f"{name}-{at}") for at, name in enumerate(names)
+    ]
+    return Ensemble(members)
+
+
+TWO = ("llama", "qwen2")
+
+
+def person(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    assert list(value) == ["first name", "age"]
+    assert isinstance(value["first name"], str)
+    assert isinstance(value["age"], int)
+    return dict(value)
+
+
+# Rounds
+
+
+@pytest.mark.parametrize("names", [TWO, ("gemma3", "mistral", "gpt2"), ("llama3",)], ids="-".join)
+def test_forced_rounds_are_nobodys_and_everything_adds_up(names: tuple[str, ...]) -> None:
+    members = ensemble(*names)
+    answer = members.generate(PROMPT, json_schema=PERSON)
+    person(answer.text)
+    assert "".join(one.text for one in answer.rounds) == answer.text
+    assert "".join(word for one in answer.rounds for word in one.words) == answer.text
+    assert [one.index for one in answer.rounds] == list(range(1, len(answer.rounds) + 1))
+    first, *others = answer.rounds
+    assert (first.text, first.forced) == ('{"first name":', True)
+    assert first.words == ('{"first', ' name":')
+    assert any(not one.forced for one in others)
+    for one in answer.rounds:
+        assert one.ends == (one is answer.rounds[-1])
+        assert one.winner >= 0
+        assert (one.member == "") == (one.drafters == ()) == one.forced
+        if one.forced:
+            (candidate,) = one.candidates
+            assert (candidate.text, candidate.words) == (one.text, one.words)
+            assert (candidate.drafters, candidate.score, dict(candidate.scores)) == ((), None, {})
+            assert (dict(one.margins), one.scored, one.unanimous) == ({}, False, False)
+        else:
+            assert one.drafters == one.candidates[one.winner].drafters
+    for member, usage in zip(members.members, answer.usage.values(), strict=True):
+        assert len(usage.token_ids) == usage.committed_tokens
+        text = Text(member.tokenizer)  # type: ignore[attr-defined]
+        prompt = text.raw_prompt(PROMPT)
+        assert (
+            text.read(prompt + list(usage.token_ids))[0].removeprefix(text.read(prompt)[0])
+            == answer.text
+        )
+
+
+def test_a_sentence_without_choice_is_one_forced_round() -> None:
+    answer = ensemble(*TWO).generate(PROMPT, choices=["only this, and nothing else"])
+    (only,) = answer.rounds
+    assert (only.text, only.forced, only.finish_reason) == (
+        "only this, and nothing else",
+        True,
+        "stop",
+    )
+    assert [usage.forward_passes for usage in answer.usage.values()] == [1, 1]
+
+
+def test_an_answer_that_must_be_empty_is() -> None:
+    answer = ensemble("llama").generate(PROMPT, regex="a{0}")
+    assert (answer.text, answer.finish_reason, len(answer.rounds)) == ("", "stop", 1)
+    assert answer.rounds[0].forced
+
+
+@pytest.mark.parametrize("names", [TWO, ("gemma3",)], ids="-".join)
+def test_leading_blanks_stay_in_chat(names: tuple[str, ...]) -> None:
+    """Members with a template would leave them out of a free answer."""
+    for choices in ([" yes", " no"], ["  a b", "  a c"], [" only"]):
+        answer = ensemble(*names).generate(CHAT, choices=choices)
+        assert answer.text in choices
+
+
+def test_words_of_an_answer_after_a_stripped_blank_are_read_as_they_are() -> None:
+    """The blank of round one is that of round one alone, also if the next round is forced."""
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
+    member = ScriptedMember("<tool_call>\n", "script", weight=9.0, confident=False)
+    for name in ("gemma3", "qwen2"):
+        local = LocalMember(*family(name, 2, eos_bias=-9.0), name)
+        answer = Ensemble([member, local]).generate(CHAT, tools=tools)
+        assert any(one.forced for one in answer.rounds[1:3])
+        first, *rest = answer.rounds
+        ids = list(answer.usage[name].token_ids)
+        text = local.codec.text(ids)
+        assert text.removeprefix(" ") == first.text + "".join(one.text for one in rest)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 5.0, "seed": 3},
+        {"repetition_penalty": 3.0},
+        {"repetition_penalty": 0.5},
+        {"max_words": 1},
+        {"max_words": 50},
+        {"branches": 1},
+        {"branches": 40},
+        {"branches": 40, "margin_threshold": 1.0, "max_word_tokens": 1},
+        {"margin_threshold": 0.0, "max_words": 50},
+        {"weights": [0.0, 1.0]},
+    ],
+    ids=str,
+)
+def test_every_setting_keeps_to_the_schema(settings: dict[str, Any]) -> None:
+    answers = {
+        ensemble(*TWO).generate(PROMPT, json_schema=PERSON, **settings).text for _ in range(2)
+    }
+    (text,) = answers  # and the same comes again
+    person(text)
+
+
+def test_seeds_give_different_answers_within_the_grammar() -> None:
+    given: dict[str, Any] = {"regex": "[a-z]{4}( [a-z]{4}){3}", "temperature": 50.0}
+    texts = {ensemble(*TWO).generate(PROMPT, seed=seed, **given).text for seed in range(6)}
+    assert len(texts) > 2
+    assert all(len(text) == 19 for text in texts)
+
+
+@pytest.mark.parametrize("stop", ["pl", "e", "d ap", "red apple"])
+def test_a_stop_string_within_a_sentence_leaves_it_incomplete(stop: str) -> None:
+    members = ensemble(*TWO)
+    rounds = members.stream(PROMPT, choices=["a red apple tree"], stop=[stop])
+    done: list[Round] = []
+    with pytest.raises(IncompleteAnswerError, match="one of choices: it ended at a stop") as caught:
+        done.extend(rounds)
+    assert done[-1].finish_reason == "stop_string"
+    answer = caught.value.answer
+    assert answer == Answer.fold(done)
+    assert answer.text == "a red apple tree".partition(stop)[0]
+    with pytest.raises(IncompleteAnswerError):
+        members.generate(PROMPT, choices=["a red apple tree"], stop=[stop])
+
+
+def test_a_stop_string_that_leaves_a_whole_answer_is_no_error() -> None:
+    answer = ensemble("llama").generate(PROMPT, regex="yes(,.{5})?", stop=[","], branches=9)
+    assert answer.text == "yes"
+    assert answer.finish_reason in ("stop", "stop_string")
+
+
+def test_the_stop_of_members_without_a_template_is_none_of_a_grammar() -> None:
+    answer = ensemble("gpt2").generate(CHAT, choices=["a\n\nUser: b", "a\n\nUser: c"])
+    assert answer.text in ("a\n\nUser: b", "a\n\nUser: c")
+    assert answer.finish_reason == "stop"
+
+
+def test_too_few_tokens_yield_the_last_round_and_then_the_error() -> None:
+    rounds = ensemble(*TWO).stream(PROMPT, json_schema=PERSON, max_new_tokens=5)
+    done: list[Round] = []
+    with pytest.raises(IncompleteAnswerError, match="not a whole JSON answer") as caught:
+        done.extend(rounds)
+    assert done[-1].finish_reason == "length"
+    assert done[-1].usage is not None
+    assert caught.value.answer == Answer.fold(done)
+    assert done[-1].usage["llama-0"].committed_tokens <= 5
+
+
+# Sessions
+
+
+def test_an_answer_that_is_left_early_leaves_members_usable() -> None:
+    members = ensemble(*TWO)
+    whole = members.generate(PROMPT, json_schema=PERSON)
+    for count in range(len(whole.rounds)):
+        rounds = members.stream(PROMPT, json_schema=PERSON)
+        for _ in range(count):
+            next(rounds)
+        rounds.close()
+    again = members.generate(PROMPT, json_schema=PERSON)
+    assert [one.text for one in again.rounds] == [one.text for one in whole.rounds]
+    assert again.usage["qwen2-1"].token_ids == whole.usage["qwen2-1"].token_ids
+
+
+def test_answers_of_two_threads_do_not_disturb_each_other() -> None:
+    members = ensemble(*TWO)
+    given: list[dict[str, Any]] = [
+        {"json_schema": PERSON},
+        {"regex": "[a-z]{5}( [a-z]{5}){3}[.]"},
+        {"choices": ["a b c", "a b d"]},
+        {},
+    ]
+    alone = [members.generate(PROMPT, max_new_tokens=60, **one).text for one in given]
+    found: dict[int, list[str]] = {}
+
+    def work(offset: int) -> None:
+        order = [(offset + step) % len(given) for step in range(2 * len(given))]
+        texts = [members.generate(PROMPT, max_new_tokens=60, **given[at]).text for at in order]
+        found[offset] = [text for _, text in sorted(zip(order, texts, strict=True))][::2]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == {0: alone, 1: alone}
+
+
+# Members
+
+
+@pytest.mark.parametrize("names", [("qwen2",), ("qwen2", "llama"), ("llama", "qwen2")])
+def test_a_member_that_normalises_can_write_what_it_would_write_otherwise(
+    names: tuple[str, ...],
+) -> None:
+    """And it chooses by itself: what closes the answer is not all that is left."""
+    choices = ["e\u0301tat", "e\u0301cole", "e\u0301l\u0300", "\u212bngstr\u00f6m", "\uf900x"]
+    members = ensemble(*names)
+    chosen = set()
+    for prompt in (PROMPT, "a", "The", "{", "é", "1 2 3"):
+        answer = members.generate(prompt, choices=choices, branches=5, margin_threshold=1.0)
+        assert answer.text in choices
+        assert not answer.rounds[0].forced
+        chosen.add(answer.text)
+    assert len(chosen) > 1
+    name = "e\u0301tat \u212b"
+    assert unicodedata.normalize("NFC", name) != name
+    schema = {"type": "object", "properties": {name: {"type": "boolean"}}, "required": [name]}
+    answer = members.generate(PROMPT, json_schema=schema)
+    assert list(json.loads(answer.text)) == [name]
+    lossy = next(usage for member, usage in answer.usage.items() if "qwen2" in member)
+    assert lossy.losses
+    assert all(loss.text in answer.text and loss.reads != loss.text for loss in lossy.losses)
+
+
+@pytest.mark.parametrize("given", [RED, {"json_schema": PERSON}], ids=["choices", "schema"])
+def test_a_member_that_cannot_write_every_text_is_refused_by_name(given: dict[str, Any]) -> None:
+    members = Ensemble([LocalMember(*family("llama", 1), "good"), own("t5")])
+    forwards = []
+    for member in members.members:
+        model: Any = member.backbone.model  # type: ignore[attr-defined]
+        model.register_forward_pre_hook(lambda *args: forwards.append(args))
+    with pytest.raises(UnsupportedTokenizerError, match=r"'t5'.*no byte fallback.*leave it"):
+        members.generate(PROMPT, **given)
+    assert forwards == []
+    assert members.generate(PROMPT, max_new_tokens=2).text  # it may take part in free ones
+
+
+def own(name: str) -> LocalMember:
+    """A member with a model of its own, to which hooks may be added."""
+    return LocalMember(*FAMILIES[name](1), name)
+
+
+def endless(name: str) -> Pair:
+    """A model without any end token."""
+    model, tokenizer = FAMILIES[name](1)
+    generation: Any = model.generation_config
+    generation.eos_token_id = None
+    backend: Any = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+    written = backend.to_str().replace("</s>", "<end>").replace("<|endoftext|>", "<end>")
+    return model, PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(written))
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_a_member_without_end_tokens_ends_where_the_grammar_does(name: str) -> None:
+    member = LocalMember(*endless(name), name)
+    assert not member.end_ids
+    members = Ensemble([member])
+    assert members.generate(PROMPT, **RED).text in RED["choices"]
+    person(members.generate(PROMPT, json_schema=PERSON).text)
+    answer = members.generate(PROMPT, regex="[a-z]{1,4}", margin_threshold=0.0)
+    assert (len(answer.text), answer.finish_reason) == (4, "stop")  # it never ends sooner
+    both = Ensemble([LocalMember(*family("qwen2", 1), "ends"), member])
+    person(both.generate(PROMPT, json_schema=PERSON).text)
+
+
+@pytest.mark.parametrize("confident", [True, False])
+def test_a_member_that_knows_no_grammar_is_kept_to_it(confident: bool) -> None:
+    rambling = ScriptedMember("red apples are what I like", "script", confident=confident)
+    answer = Ensemble([rambling]).generate(PROMPT, **RED)
+    assert (answer.text, answer.finish_reason) == ("red apple", "stop")
+    assert answer.rounds[0].forced is False
+    other = ScriptedMember("I like apples", "script", confident=confident)
+    answer = Ensemble([other]).generate(PROMPT, **RED)
+    assert answer.text in RED["choices"]  # of which nothing was drafted
+    assert [one.forced for one in answer.rounds] == [True]
+    mixed = Ensemble([other, LocalMember(*family("llama", 1), "llama")])
+    answer = mixed.generate(PROMPT, json_schema=PERSON)
+    person(answer.text)
+    assert {one.member for one in answer.rounds} <= {"", "llama"}
+
+
+def test_a_member_that_stops_where_the_answer_is_whole_is_heard() -> None:
+    member = ScriptedMember("no", "script")
+    answer = Ensemble([member]).generate(PROMPT, regex="(yes|no)(, because .+)?")
+    assert (answer.text, answer.finish_reason) == ("no", "stop")
+
+
+def test_nothing_that_goes_on_and_no_way_to_close_is_an_error_with_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Closer, "find", lambda *args: None)
+    members = Ensemble([ScriptedMember("a\n\n", "first"), ScriptedMember("\n", "second")])
+    with pytest.raises(DecodingError, match=r"round 2: nothing .*\(first, second\)") as caught:
+        members.generate(PROMPT, regex="a[^\n]+b")
+    assert not isinstance(caught.value, IncompleteAnswerError)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def broken(name: str) -> LocalMember:
+    """A member whose logits are NaN once its answer has begun."""
+    model, tokenizer = FAMILIES[name](1)
+    head: Any = model.get_output_embeddings()
+    member = LocalMember(model, tokenizer, name)
+    with torch.no_grad():
+        head.weight.fill_(float("nan"))
+    return member
+
+
+def test_members_without_finite_logits_are_left_out_or_named() -> None:
+    good = LocalMember(*family("llama", 1), "good")
+    answer = Ensemble([broken("gpt2"), good]).generate(PROMPT, json_schema=PERSON)
+    person(answer.text)
+    assert {one.member for one in answer.rounds} == {"", "good"}
+    drafted = [one for one in answer.rounds if not one.forced]
+    assert all(one.left_out == ("gpt2",) for one in drafted)
+    assert answer.usage["gpt2"].rounds_left_out == len(drafted)
+    alone = Ensemble([broken("gpt2"), broken("llama")])
+    with pytest.raises(NonFiniteError, match=r"round 2: .*\(gpt2, llama\)"):
+        alone.generate(PROMPT, json_schema=PERSON)  # the first is forced
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_special_tokens_are_never_text_of_a_sentence(name: str) -> None:
+    """Each is what an answer must be here, and is written in plain tokens."""
+    member = LocalMember(*family(name, 1), name)
+    special = sorted(member.codec.special.values())
+    assert special
+    answer = Ensemble([member]).generate(PROMPT, choices=[f"{one}!" for one in special])
+    assert answer.text[:-1] in special
+    assert not set(answer.usage[name].token_ids) & set(member.codec.special)
