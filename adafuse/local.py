@@ -210,10 +210,11 @@ class LocalSession:
     def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
         """Cut a candidate to what fits in `limit` tokens; see `adafuse.member.Session`."""
         ids = self._ids(text, ends)
-        if len(ids) > limit and self._masks is not None:
+        if len(ids) > limit and self._masks is not None and not self._masks.free:
             # What closes the answer may have been drafted too, in more tokens than it needs.
-            self._drafted.pop((text, ends), None)
-            ids = self._ids(text, ends)
+            encoded = tuple(self._codec.encode(text))
+            if len(encoded) <= limit:
+                self._drafted[text, ends] = ids = encoded
         if len(ids) <= limit:
             return text, False
         kept = self._codec.whole_prefix(ids[: max(limit, 0)])

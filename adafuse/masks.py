@@ -62,6 +62,11 @@ class TokenMasks:
         self._ends = list(end_ids)
         self._tail = b""  # the end of a free answer, in which the trigger may have begun
 
+    @property
+    def free(self) -> bool:
+        """Whether everything is allowed: before a trigger the answer is free."""
+        return self._matcher is None
+
     def feed(self, text: str) -> None:
         """Append committed text to the answer."""
         if self._matcher is not None:

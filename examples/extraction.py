@@ -22,7 +22,6 @@ from adafuse_integrations.langchain import ChatAdaFuse
 NOTICES = [
     "The town bought the empty building in 1964.",
     "The library opened on 3 May 1967 with eleven thousand books.",
-    "The local history archive arrived in 1982.",
     "The glass roof was replaced in 2009, and solar panels were added on the south side.",
 ]
 PROMPT = ChatPromptTemplate.from_messages(
@@ -37,7 +36,7 @@ class Event(BaseModel):
     """One event in the history of a building."""
 
     year: int = Field(ge=1000, le=2100, description="the year in which it happened")
-    event: str = Field(max_length=60, description="what happened, in a few words")
+    event: str = Field(max_length=40, description="what happened, in a few words")
     about: Literal["building", "collection", "people"]
 
 

@@ -65,9 +65,9 @@ TOOLS = [
 
 
 @functools.cache
-def caller(seed: int) -> Pair:
+def caller(seed: int, **config: Any) -> Pair:
     """A model that calls tools: to its tokenizer `<tool_call>` is one token, and no special one."""
-    model, tokenizer = FAMILIES["qwen2"](seed, eos_bias=-5.0)
+    model, tokenizer = FAMILIES["qwen2"](seed, eos_bias=-5.0, **config)
     head: Any = model.get_output_embeddings()
     with torch.no_grad():
         head.weight[tokenizer.convert_tokens_to_ids(CALL_START), BIAS_FEATURE] = 8.0
