@@ -14,7 +14,8 @@
     └── DecodingError                     decoding cannot go on
         ├── NonFiniteError                every member with a weight gave NaN
         ├── IncompleteAnswerError         the answer ended before it was what it must be
-        └── AnswerTimeoutError (TimeoutError)  decoding took longer than the caller allows
+        ├── AnswerTimeoutError (TimeoutError)  decoding took longer than the caller allows
+        └── NoToolCallError (ValueError)  the answer calls no tool where it should
 
 Messages are one line: what is wrong, with which member, and what to do. `AdaFuseWarning` is for
 what goes on but may not be what was meant.
@@ -39,6 +40,7 @@ __all__ = [
     "MissingExtraError",
     "ModelNotFoundError",
     "ModelPreparationError",
+    "NoToolCallError",
     "NonFiniteError",
     "PromptError",
     "UnsafeCheckpointError",
@@ -138,6 +140,14 @@ class AnswerTimeoutError(DecodingError, TimeoutError):
             "ask for less"
         )
         self.seconds = seconds
+
+
+class NoToolCallError(DecodingError, ValueError):
+    """An answer that should call a tool calls none."""
+
+    def __init__(self, said: str) -> None:
+        short = said if len(said) <= 80 else f"{said[:80]}…"
+        super().__init__(f"the answer calls no tool, but says {short!r}; require a call of it")
 
 
 class NonFiniteError(DecodingError):

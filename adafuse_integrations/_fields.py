@@ -23,6 +23,7 @@ from adafuse_integrations._identity import answering, member_names, members_iden
 from adafuse_integrations._limits import limited
 from adafuse_integrations._settings import SETTINGS, DecodingFields, replacing
 from adafuse_integrations._sharing import SharedEnsemble, share
+from adafuse_integrations._windows import configured_window, smallest_window
 
 __all__ = ["CompletionFields", "EnsembleFields"]
 
@@ -173,6 +174,15 @@ class EnsembleFields(DecodingFields):
         """Those that answer; loads all members on first use."""
         return self._chosen(self._loaded().members)
 
+    def _known_window(self) -> int | None:
+        """The smallest context window, in tokens, or None if nobody can say; loads nothing."""
+        loaded = self.ensemble
+        if loaded is None:
+            loaded = share(self._specs(), self.device, self.dtype).loaded
+        if loaded is not None:
+            return smallest_window(self._chosen(loaded.members))
+        return configured_window(self._chosen(self._specs()))
+
     def _rounds(self, prompt: str | Sequence[Message], **options: Any) -> Generator[Round]:
         """Decode one answer; closing it early lets go of every session.
 
@@ -204,11 +214,18 @@ class EnsembleFields(DecodingFields):
         Raises:
             ConfigError: that member cannot count tokens.
         """
-        first = self._answering()[0]
-        count = getattr(first, "count_tokens", None)
-        if count is None:
-            raise ConfigError(f"member {first.name!r} cannot count tokens")
-        return int(count(text))
+        return _tokens(self._answering()[0], text)
+
+    def _most_tokens(self, text: str) -> int:
+        """Tokens of `text` for the member that needs most; errors likewise."""
+        return max(_tokens(member, text) for member in self._answering())
+
+
+def _tokens(member: Member, text: str) -> int:
+    count = getattr(member, "count_tokens", None)
+    if count is None:
+        raise ConfigError(f"member {member.name!r} cannot count tokens")
+    return int(count(text))
 
 
 class CompletionFields(EnsembleFields):

@@ -7,16 +7,17 @@ end, from `AnswerParts`.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adafuse.errors import IncompleteAnswerError
 from adafuse.events import Round
-from adafuse.tools import CallPiece, CallScanner, InvalidCall, Piece, TextPiece
+from adafuse.tools import CallPiece, CallScanner, InvalidCall, Piece, TextPiece, ToolCall
 from adafuse_integrations._scores import word_scores
 from adafuse_integrations._trace import answer_info, round_info, totals
 
-__all__ = ["AnswerParts", "CallPart", "Part"]
+__all__ = ["AnswerParts", "CallPart", "End", "Part", "read_parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,18 @@ class Part:
     text: str
     call: CallPart | None
     source: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What is known once the answer is whole.
+
+    Attributes:
+        info: see `AnswerParts.info`; and "incomplete", why the answer is not what it must be, if
+            it is not.
+    """
+
+    info: dict[str, Any]
 
 
 class AnswerParts:
@@ -105,13 +118,18 @@ class AnswerParts:
         return {id_: call for id_, call in pairs if isinstance(call, InvalidCall)}
 
     @property
+    def calls(self) -> dict[str, ToolCall]:
+        """Calls that can be carried out, by id; of those that have ended."""
+        calls = self._scanner.calls if self._scanner is not None else []
+        pairs = zip(self._ids, calls, strict=False)
+        return {id_: call for id_, call in pairs if isinstance(call, ToolCall)}
+
+    @property
     def finish_reason(self) -> str | None:
         """Why the answer ended: "tool_calls" if it calls tools and was not cut within a call."""
         reason = self.last.finish_reason if self.last is not None else None
-        calls = self._scanner.calls if self._scanner is not None else []
         cut = bool(self.invalid) and reason != "stop"
-        valid = len(calls) > len(self.invalid)
-        return "tool_calls" if valid and not cut else reason
+        return "tool_calls" if self.calls and not cut else reason
 
     def info(self, *, logprobs: bool, top_logprobs: int) -> dict[str, Any]:
         """Describe the whole answer in plain values.
@@ -131,6 +149,34 @@ class AnswerParts:
             scores = [entry for one in self.rounds for entry in word_scores(one, top_logprobs)]
             info["logprobs"] = {"content": scores}
         return info
+
+
+def read_parts(
+    rounds: Iterable[Round],
+    parts: AnswerParts,
+    *,
+    keep_incomplete: bool,
+    logprobs: bool,
+    top_logprobs: int,
+) -> Iterator[Part | End]:
+    """Yield the parts of an answer as rounds come, then its end.
+
+    Raises:
+        IncompleteAnswerError: behind the end, unless `keep_incomplete`.
+    """
+    error: IncompleteAnswerError | None = None
+    try:
+        for one in rounds:
+            yield from parts.feed(one)
+    except IncompleteAnswerError as cut:
+        error = cut
+    assert parts.last is not None  # a stream that ends without its last round has raised
+    info = parts.info(logprobs=logprobs, top_logprobs=top_logprobs)
+    if error is not None:
+        info["incomplete"] = str(error)
+    yield End(info)
+    if error is not None and not keep_incomplete:
+        raise error
 
 
 def _says(piece: Piece) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from adafuse.errors import ConfigError
 from adafuse.prompts import Message
+from adafuse_integrations._settings import read_schema
 
 __all__ = ["ANY_OBJECT", "read_response_format", "with_instruction"]
 
@@ -22,9 +23,14 @@ ANY_OBJECT: dict[str, Any] = {"type": "object"}
 def read_response_format(given: Any) -> dict[str, Any] | None:
     """The JSON schema that OpenAI's `response_format` asks for, or None for plain text.
 
+    Args:
+        given: OpenAI's mapping, or a Pydantic class.
+
     Raises:
         ConfigError: it has another form.
     """
+    if isinstance(given, type):
+        return dict(read_schema(given))
     kind = given.get("type") if isinstance(given, Mapping) else None
     if kind == "text":
         return None

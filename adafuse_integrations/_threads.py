@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-__all__ = ["ThreadedIterator"]
+__all__ = ["Decoders", "ThreadedIterator"]
 
 T = TypeVar("T")
 
@@ -101,3 +102,35 @@ class ThreadedIterator(AsyncIterator[T]):
     def __del__(self) -> None:
         if self._feed is not None:
             self._feed.stop.set()
+
+
+class Decoders:
+    """The decoders of one call.
+
+    Frameworks put generators of their own around a decoder, and leave it to the garbage collector
+    when those are closed. What goes through `closing` waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[ThreadedIterator[Any]] = []
+
+    async def decode(self, make: Callable[[], Generator[T]]) -> AsyncGenerator[T]:
+        """Iterate `make()` in a thread, which ends with this."""
+        decoder = ThreadedIterator(make)
+        self._open.append(decoder)
+        try:
+            async with aclosing(decoder):
+                async for item in decoder:
+                    yield item
+        finally:
+            self._open.remove(decoder)
+
+    async def closing(self, items: AsyncIterator[T]) -> AsyncGenerator[T]:
+        """Pass on what a framework made of a decoder's items; closing it closes the decoder."""
+        try:
+            async with aclosing(cast("AsyncGenerator[T]", items)):
+                async for item in items:
+                    yield item
+        finally:
+            for decoder in list(self._open):
+                await decoder.aclose()

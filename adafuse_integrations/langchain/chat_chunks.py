@@ -28,9 +28,8 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 from pydantic import Field
 
-from adafuse.errors import IncompleteAnswerError
 from adafuse.events import MemberUsage, Round
-from adafuse_integrations._parts import AnswerParts, CallPart, Part
+from adafuse_integrations._parts import AnswerParts, CallPart, Part, read_parts
 
 __all__ = ["ChatAnswerChunk", "chat_chunks", "whole_message"]
 
@@ -74,32 +73,24 @@ def chat_chunks(
         blocks: whether content is a list of content blocks, as in LangChain's version 1.
         keep_incomplete: pass over IncompleteAnswerError; the response metadata then has its message
             as "incomplete", and so it has before the error is raised.
-        info: for `AnswerParts.info`.
+        info: for `AnswerParts.info`: logprobs and top_logprobs.
     """
     layout = _Layout(blocks)
     metadata = dict(first)
-    error: IncompleteAnswerError | None = None
-    try:
-        for one in rounds:
-            for part in parts.feed(one):
-                message = layout.message(part, metadata)
-                yield ChatAnswerChunk(message=message, round=dict(part.source))
-                metadata = {}
-    except IncompleteAnswerError as cut:
-        error = cut
-    assert parts.last is not None  # a stream that ends without its last round has raised
-    metadata |= parts.info(**info)
-    if error is not None:
-        metadata["incomplete"] = str(error)
-    last = AIMessageChunk(
-        content=[] if blocks else "",
-        response_metadata=metadata,
-        usage_metadata=_usage(parts.last.usage or {}),
-        chunk_position="last",
-    )
-    yield ChatAnswerChunk(message=last)
-    if error is not None and not keep_incomplete:
-        raise error
+    for part in read_parts(rounds, parts, keep_incomplete=keep_incomplete, **info):
+        if isinstance(part, Part):
+            message = layout.message(part, metadata)
+            yield ChatAnswerChunk(message=message, round=dict(part.source))
+            metadata = {}
+            continue
+        assert parts.last is not None  # it has ended
+        last = AIMessageChunk(
+            content=[] if blocks else "",
+            response_metadata=metadata | part.info,
+            usage_metadata=_usage(parts.last.usage or {}),
+            chunk_position="last",
+        )
+        yield ChatAnswerChunk(message=last)
 
 
 class _Layout:

@@ -28,8 +28,8 @@ from pydantic import ConfigDict, PrivateAttr
 from adafuse.ensemble import Ensemble
 from adafuse_integrations._chat import ChatFields
 from adafuse_integrations._parts import AnswerParts
-from adafuse_integrations._sharing import share
-from adafuse_integrations._windows import configured_window, smallest_window
+from adafuse_integrations._threads import Decoders
+from adafuse_integrations._windows import smallest_window
 from adafuse_integrations.langchain.chat_chunks import ChatAnswerChunk, chat_chunks, whole_message
 from adafuse_integrations.langchain.ensemble_model import EnsembleModel
 from adafuse_integrations.langchain.messages import core_messages
@@ -81,12 +81,7 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile:
         self._own_profile = True
-        loaded = self.ensemble
-        if loaded is None:
-            loaded = share(self._specs(), self.device, self.dtype).loaded
-        if loaded is not None:
-            return chat_profile(smallest_window(self._chosen(loaded.members)))
-        return chat_profile(configured_window(self._chosen(self._specs())))
+        return chat_profile(self._known_window())
 
     def _loaded(self) -> Ensemble:
         """As the base class; the profile then has what the loaded members say."""
@@ -149,7 +144,7 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
     ) -> AsyncGenerator[ChatAnswerChunk]:
         call = self._for_call(stop, kwargs)
         parts, blocks = call._answer_parts(), self.output_version == "v1"
-        chunks = self._decode(lambda: call._chunks(messages, parts, blocks=blocks))
+        chunks = self._decoders.decode(lambda: call._chunks(messages, parts, blocks=blocks))
         return _atold(chunks, run_manager)
 
     def _generate(
@@ -173,7 +168,7 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
     ) -> ChatResult:
         call = self._for_call(stop, kwargs)
         parts = call._answer_parts()
-        written = self._decode(lambda: call._chunks(messages, parts))
+        written = self._decoders.decode(lambda: call._chunks(messages, parts))
         async with aclosing(_atold(written, run_manager)) as chunks:
             return _result([chunk async for chunk in chunks], parts)
 
@@ -202,8 +197,10 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
     ) -> AsyncIterator[AIMessageChunk]:
         """Yield words as they are fused; closing or cancelling it stops the decoder and waits."""
         call = self.model_copy()
-        call._decoders = []
-        return call._closing(super(ChatModel, call).astream(input, config, stop=stop, **kwargs))
+        call._decoders = Decoders()
+        return call._decoders.closing(
+            super(ChatModel, call).astream(input, config, stop=stop, **kwargs)
+        )
 
     def _combine_llm_outputs(
         self, outputs: list[builtins.dict[str, Any] | None], /

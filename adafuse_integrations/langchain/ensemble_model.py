@@ -5,16 +5,8 @@ Knows neither completions nor messages.
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Callable,
-    Generator,
-    Iterator,
-    Sequence,
-)
-from contextlib import aclosing
-from typing import Any, TypeVar, cast
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, cast
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
@@ -24,12 +16,10 @@ from pydantic import PrivateAttr
 from adafuse.errors import ConfigError
 from adafuse_integrations._fields import EnsembleFields
 from adafuse_integrations._identity import loadable
-from adafuse_integrations._threads import ThreadedIterator
+from adafuse_integrations._threads import Decoders
 from adafuse_integrations.langchain.batching import queued
 
 __all__ = ["EnsembleModel"]
-
-T = TypeVar("T")
 
 
 class EnsembleModel(EnsembleFields, BaseLanguageModel[Any]):
@@ -39,8 +29,7 @@ class EnsembleModel(EnsembleFields, BaseLanguageModel[Any]):
     tokens or keys. One that holds an ensemble built elsewhere cannot be.
     """
 
-    # Decoders of this call's `astream`, so that closing it can wait for them.
-    _decoders: list[ThreadedIterator[Any]] = PrivateAttr(default_factory=list)
+    _decoders: Decoders = PrivateAttr(default_factory=Decoders)  # of this call
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -88,27 +77,6 @@ class EnsembleModel(EnsembleFields, BaseLanguageModel[Any]):
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
         return self._count_tokens(text)
-
-    async def _decode(self, make: Callable[[], Generator[T]]) -> AsyncGenerator[T]:
-        """Iterate `make()` in a thread, which ends with this."""
-        decoder = ThreadedIterator(make)
-        self._decoders.append(decoder)
-        try:
-            async with aclosing(decoder):
-                async for item in decoder:
-                    yield item
-        finally:
-            self._decoders.remove(decoder)
-
-    async def _closing(self, words: AsyncIterator[T]) -> AsyncGenerator[T]:
-        """Pass a stream on; closing it waits for the decoders behind it."""
-        try:
-            async with aclosing(cast("AsyncGenerator[T]", words)):
-                async for word in words:
-                    yield word
-        finally:  # LangChain leaves `_astream` to the garbage collector
-            for decoder in list(self._decoders):
-                await decoder.aclose()
 
     def batch_as_completed(
         self,

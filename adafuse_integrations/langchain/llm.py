@@ -19,6 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict
 
 from adafuse_integrations._fields import CompletionFields
+from adafuse_integrations._threads import Decoders
 from adafuse_integrations._trace import totals
 from adafuse_integrations.langchain.batching import ainvoke_rows, invoke_rows
 from adafuse_integrations.langchain.chunks import AnswerChunk, answer_chunks, whole_answer
@@ -155,8 +156,10 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
     ) -> AsyncIterator[str]:
         """As `stream`; closing or cancelling it stops the decoder and waits for its round."""
         call = self._for_call(stop, kwargs).model_copy()
-        call._decoders = []
-        return call._closing(super(AdaFuseLLM, call).astream(input, config, stop=call._stops))
+        call._decoders = Decoders()
+        return call._decoders.closing(
+            super(AdaFuseLLM, call).astream(input, config, stop=call._stops)
+        )
 
     def batch(
         self,
@@ -213,7 +216,7 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> AsyncGenerator[AnswerChunk]:
         call = self._for_call(stop, kwargs)
-        async with aclosing(self._decode(lambda: call._chunks(prompt))) as chunks:
+        async with aclosing(self._decoders.decode(lambda: call._chunks(prompt))) as chunks:
             async for chunk in chunks:
                 if run_manager and chunk.text:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)

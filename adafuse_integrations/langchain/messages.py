@@ -31,7 +31,7 @@ from langchain_core.messages import (
 )
 
 from adafuse.errors import PromptError
-from adafuse.tools import CALL_END, CALL_START
+from adafuse_integrations._turns import core_call, name_results, written_call
 
 __all__ = ["core_messages"]
 
@@ -50,16 +50,7 @@ def core_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
         PromptError: a message is of a kind that is no turn of a conversation, or holds an image,
             audio or anything else that is not text; it is named.
     """
-    names: dict[str, str] = {}  # of tools, by the id of the call that a tool message answers
-    turned = []
-    for index, message in enumerate(messages):
-        one = _core_message(index, message)
-        for call in one.get("tool_calls", ()):
-            names[call["id"]] = call["function"]["name"]
-        if one["role"] == "tool" and "name" not in one and one.get("tool_call_id") in names:
-            one["name"] = names[one["tool_call_id"]]
-        turned.append(one)
-    return turned
+    return name_results(_core_message(index, message) for index, message in enumerate(messages))
 
 
 def _core_message(index: int, message: BaseMessage) -> dict[str, Any]:
@@ -100,7 +91,7 @@ def _ai_message(
             calls.append((id_, name, arguments))
         else:
             invalid.append((name, arguments))
-    written = (_invalid_call(name, arguments) for name, arguments in invalid)
+    written = (written_call(name, arguments) for name, arguments in invalid)
     said: dict[str, Any] = {
         "role": "assistant",
         "content": "\n".join(filter(None, [text, *written])),
@@ -108,19 +99,8 @@ def _ai_message(
     if thought := reasoning or message.additional_kwargs.get("reasoning_content"):
         said["reasoning_content"] = thought
     if calls:
-        said["tool_calls"] = [_core_call(index, *call) for index, call in enumerate(calls)]
+        said["tool_calls"] = [core_call(index, *call) for index, call in enumerate(calls)]
     return said
-
-
-def _core_call(index: int, id_: str | None, name: str, arguments: Any) -> dict[str, Any]:
-    function = {"name": name, "arguments": arguments}
-    return {"id": id_ or f"call_{index}", "type": "function", "function": function}
-
-
-def _invalid_call(name: str | None, arguments: Any) -> str:
-    """A call as the answer may have written it."""
-    wrote = f'{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {arguments or ""}}}'
-    return f"{CALL_START}\n{wrote}\n{CALL_END}"
 
 
 def _arguments(block: dict[str, Any]) -> Any:

@@ -1,0 +1,40 @@
+"""Parts of messages that every framework says in its own way, as the core takes them.
+
+Knows no framework's messages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from adafuse.tools import CALL_END, CALL_START
+
+__all__ = ["core_call", "name_results", "written_call"]
+
+
+def core_call(index: int, id_: str | None, name: str, arguments: Any) -> dict[str, Any]:
+    """A tool call of an assistant's message; `index` stands in for an id that there is not."""
+    function = {"name": name, "arguments": arguments}
+    return {"id": id_ or f"call_{index}", "type": "function", "function": function}
+
+
+def written_call(name: str | None, arguments: Any) -> str:
+    """A call that cannot be read, as the answer may have written it."""
+    wrote = f'{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {arguments or ""}}}'
+    return f"{CALL_START}\n{wrote}\n{CALL_END}"
+
+
+def name_results(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results of tools with the name of the tool, where only the id of the call says it."""
+    names: dict[str, str] = {}
+    named = []
+    for message in messages:
+        for call in message.get("tool_calls", ()):
+            names[call["id"]] = call["function"]["name"]
+        name = names.get(message.get("tool_call_id", ""))
+        if message["role"] == "tool" and "name" not in message and name is not None:
+            message = {**message, "name": name}
+        named.append(message)
+    return named

@@ -1,0 +1,62 @@
+"""Tools of LlamaIndex as the core takes them, and calls of an answer as LlamaIndex takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.tools.types import BaseTool
+from pydantic_core import from_json
+
+from adafuse.errors import PromptError
+
+__all__ = ["core_tools", "selections"]
+
+
+def core_tools(tools: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """Tools in OpenAI's format; those that have it already as they are.
+
+    Raises:
+        PromptError: one is of neither kind, or has no name.
+    """
+    return [_core_tool(index, tool) for index, tool in enumerate(tools)]
+
+
+def _core_tool(index: int, tool: Any) -> Mapping[str, Any]:
+    if isinstance(tool, Mapping):
+        return tool
+    if not isinstance(tool, BaseTool):
+        kind = type(tool).__name__
+        raise PromptError(f"tool {index} must be a LlamaIndex tool or a mapping, not {kind}")
+    told = tool.metadata
+    # The name as it is: LlamaIndex finds the tool by it, and its own `to_openai_tool` changes it.
+    function = {"name": told.name, "description": told.description}
+    return {
+        "type": "function",
+        "function": {**function, "parameters": told.get_parameters_dict()},
+    }
+
+
+def selections(response: ChatResponse) -> list[ToolSelection]:
+    """The calls in a response; of one that is being written, the arguments as far as they go."""
+    return [
+        ToolSelection(
+            tool_id=block.tool_call_id or "",
+            tool_name=block.tool_name,
+            tool_kwargs=_arguments(block.tool_kwargs),
+        )
+        for block in response.message.blocks
+        if isinstance(block, ToolCallBlock)
+    ]
+
+
+def _arguments(given: Mapping[str, Any] | str) -> dict[str, Any]:
+    if isinstance(given, Mapping):
+        return dict(given)
+    with suppress(ValueError):
+        begun = from_json(given, allow_partial="trailing-strings")
+        return begun if isinstance(begun, dict) else {}
+    return {}

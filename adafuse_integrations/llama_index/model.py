@@ -1,0 +1,235 @@
+"""What an ensemble says of itself in LlamaIndex, and one answer of it.
+
+Settings of a call become the fields of a copy, so that one place checks them. This module knows
+neither LlamaIndex's eight methods nor how schemas are asked for.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Self
+
+from llama_index.core.base.llms.generic_utils import messages_to_prompt as default_messages
+from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
+from llama_index.core.llms import CustomLLM
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import default_completion_to_prompt
+from pydantic import PrivateAttr, field_serializer
+
+from adafuse.config import MemberSpec
+from adafuse.errors import ConfigError
+from adafuse_integrations._chat import ChatFields
+from adafuse_integrations._fields import CompletionFields
+from adafuse_integrations._identity import loadable
+from adafuse_integrations._parts import read_parts
+from adafuse_integrations._threads import Decoders
+from adafuse_integrations._windows import smallest_window
+from adafuse_integrations.llama_index.calling import core_tools
+from adafuse_integrations.llama_index.messages import core_messages
+from adafuse_integrations.llama_index.responses import Snapshot, snapshots
+
+__all__ = ["EnsembleLLM", "Making"]
+
+_UNLIMITED = 2**31 - 1  # LlamaIndex wants a number
+_PROCESS_WIDE = {"callback_manager", "rate_limiter"}  # not part of what a model object is
+
+Making = Callable[[], Generator[Snapshot]]
+"""Decodes one answer; checked already, and begun with the first snapshot that is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """Text for members to read: "raw" as it is, "auto" as one user message where they can."""
+
+    text: str
+    prompt_format: str
+
+
+_Asked = _Text | list[dict[str, Any]]
+
+
+class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
+    """An ensemble as a LlamaIndex model."""
+
+    _per_call: ClassVar[tuple[str, ...]] = (*ChatFields._per_call, "prompt_format")
+
+    _decoders: Decoders = PrivateAttr(default_factory=Decoders)  # of this call
+
+    # --- What it says of itself ---
+
+    @classmethod
+    def class_name(cls) -> str:
+        """What `to_dict` names it."""
+        return "AdaFuseLLM"
+
+    @property
+    def _model_name(self) -> str:
+        return "+".join(self._member_names())
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What members can do together; loads them if nothing else says how long prompts may be.
+
+        `context_window` is the smallest window of those that answer, in that member's tokens, with
+        nothing taken off; `num_output` is `max_tokens`. Strings are rendered for a chat unless
+        `prompt_format` is "raw" or `completion_to_prompt` is set. Tools need a grammar (the extra
+        "constrained"), and messages that members render themselves.
+        """
+        window = self._known_window()
+        if window is None:
+            window = smallest_window(self._answering())
+        return self._described(_UNLIMITED if window is None else window)
+
+    def _described(self, window: int) -> LLMMetadata:
+        return LLMMetadata(
+            context_window=window,
+            num_output=self.max_tokens,
+            is_chat_model=not self._completes_text,
+            is_function_calling_model=self._takes_tools,
+            model_name=self._model_name,
+        )
+
+    def to_payload(self) -> dict[str, Any]:
+        """What events carry: the metadata, with no window where asking would load members."""
+        window = self._known_window()
+        described = self._described(window or 0).model_dump()
+        return {"class_name": self.class_name(), **described, "context_window": window}
+
+    def tokenize(self, text: str) -> list[int]:
+        """As many zeros as `text` has tokens for the member that needs most; loads the members.
+
+        Members have no common ids. LlamaIndex counts them, and does not look at them:
+        `Settings.tokenizer = llm.tokenize` makes it fit prompts into the window of these models.
+
+        Raises:
+            ConfigError: a member cannot count tokens.
+        """
+        return [0] * self._most_tokens(text)
+
+    @field_serializer("models", when_used="unless-none")
+    def _write_models(self, models: Sequence[MemberSpec]) -> list[Any]:
+        return loadable(models)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As the base class, without weights; but nothing that changes answers is left out.
+
+        Raises:
+            ConfigError: it holds an ensemble, or a function, that cannot be pickled.
+        """
+        if self.ensemble is not None:
+            raise ConfigError("an ensemble that is already built cannot be pickled; give models")
+        state: dict[str, Any] = super().__getstate__()
+        if lost := self.__dict__.keys() - state["__dict__"].keys() - _PROCESS_WIDE:
+            names = ", ".join(sorted(lost))
+            raise ConfigError(f"{names} cannot be pickled; use functions of a module")
+        return state
+
+    # --- How prompts are read ---
+
+    @property
+    def _completes_text(self) -> bool:
+        """Whether strings are completed as they are written."""
+        own = self.completion_to_prompt is not default_completion_to_prompt
+        return own or self.prompt_format == "raw" or self.query_wrapper_prompt is not None
+
+    @property
+    def _renders_messages(self) -> bool:
+        """Whether `messages_to_prompt` renders messages, in place of members' own templates."""
+        return self.messages_to_prompt is not default_messages
+
+    @property
+    def _takes_tools(self) -> bool:
+        return not self._renders_messages and importlib.util.find_spec("llguidance") is not None
+
+    def _with_system(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+        """Messages behind the system prompt; LlamaIndex may have put it there already."""
+        given = list(messages)
+        prompt = self.system_prompt
+        if prompt and not any(_is_system(one, prompt) for one in given):
+            return [ChatMessage(role=MessageRole.SYSTEM, content=prompt), *given]
+        return given
+
+    def _ask_messages(self, messages: Sequence[ChatMessage]) -> _Asked:
+        asked = core_messages(messages)  # refuses what is none
+        if not self._renders_messages:
+            return core_messages(self._with_system(messages))
+        if self._tools:
+            raise ConfigError("messages_to_prompt has no place for tools; leave it to the members")
+        told = self._with_system(messages)
+        asked = core_messages(told)
+        instructed = self._asked(asked)
+        if instructed != asked:  # in the first message, or in one before it
+            first = ChatMessage(role=MessageRole.SYSTEM, content=instructed[0]["content"])
+            told = [first, *told[len(asked) - len(instructed) + 1 :]]
+        assert self.messages_to_prompt is not None  # has a default
+        return _Text(self.messages_to_prompt(told), "raw")
+
+    def _ask_text(self, prompt: str, *, formatted: bool) -> _Asked:
+        if not isinstance(prompt, str):
+            raise ConfigError(f"the prompt must be a string, not {type(prompt).__name__}")
+        if formatted:
+            return _Text(prompt, "raw")
+        if self._completes_text:
+            assert self.completion_to_prompt is not None  # has a default
+            return _Text(self._extend_prompt(self.completion_to_prompt(prompt)), "raw")
+        told = self.json_schema is not None and self.schema_in_prompt
+        if self.system_prompt or self._renders_messages or told or self.prompt_format == "chat":
+            return self._ask_messages([ChatMessage(role=MessageRole.USER, content=prompt)])
+        return _Text(prompt, self.prompt_format)
+
+    # --- One answer ---
+
+    def _completing(self, prompt: str, formatted: bool, given: Mapping[str, Any]) -> Making:
+        """Check a completion; errors as for `_with`."""
+        if refused := given.keys() & {"tools", "tool_choice", "parallel_tool_calls"}:
+            raise ConfigError(f"{', '.join(sorted(refused))}: a completion has no place for calls")
+        call = self._with(given)
+        return partial(call._snapshots, call._ask_text(prompt, formatted=formatted))
+
+    def _chatting(self, messages: Sequence[ChatMessage], given: Mapping[str, Any]) -> Making:
+        """Check a chat answer; errors as for `_with`, or a message cannot be read."""
+        if "prompt_format" in given:
+            raise ConfigError("prompt_format is for strings; messages are always a chat")
+        if given.get("tools"):
+            given = {**given, "tools": core_tools(given["tools"])}
+        call = self._with(given)
+        return partial(call._snapshots, call._ask_messages(messages))
+
+    def _snapshots(self, asked: _Asked) -> Generator[Snapshot]:
+        parts = self._answer_parts()
+        if isinstance(asked, _Text):
+            # Not of CompletionFields: the format is the prompt's.
+            ask = super(CompletionFields, self)._rounds
+            rounds = ask(asked.text, prompt_format=asked.prompt_format)
+        else:
+            rounds = self._chat_rounds(asked)
+        with closing(rounds):
+            answer = read_parts(
+                rounds,
+                parts,
+                keep_incomplete=self.keep_incomplete,
+                logprobs=self.logprobs,
+                top_logprobs=self.top_logprobs,
+            )
+            yield from snapshots(answer, parts, self._model_name)
+
+    async def _last(self, make: Making) -> Snapshot:
+        """The whole answer, without blocking the event loop; cancelling stops the decoder."""
+        async with aclosing(Decoders().decode(make)) as decoded:
+            async for one in decoded:
+                last = one
+        return last  # every answer has an end
+
+    def _for_stream(self) -> Self:
+        """A copy whose decoders are those of one call."""
+        call = self.model_copy()
+        call._decoders = Decoders()
+        return call
+
+
+def _is_system(message: ChatMessage, prompt: str) -> bool:
+    return message.role == MessageRole.SYSTEM and message.content == prompt
