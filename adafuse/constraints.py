@@ -17,10 +17,12 @@ from adafuse.grammars import byte_table, regex_grammar, with_layout
 from adafuse.schemas import SchemaError, bounded
 from adafuse.tools import CALL_END, CALL_START, RESULT_START
 
-__all__ = ["Constraint", "read_constraint"]
+__all__ = ["Constraint", "arguments_rule", "read_constraint"]
 
-# Neither a call nor, as models that have seen one may go on, what a tool would say.
-_NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START})(?s:.*)/"
+# Neither a call nor, as models that have seen one may go on, what a tool would say; nor anything
+# that begins like it, such as "<tool_call_id>".
+_CALL_LIKE = f"{CALL_START[:-1]}|{RESULT_START[:-1]}"
+_NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({_CALL_LIKE})(?s:.*)/"
 _MOST_CALLS = 8  # in one answer, where several are allowed
 
 
@@ -157,11 +159,23 @@ def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, most: int) 
     ]
     for at, function in enumerate(functions):
         before = '{"name": ' + json.dumps(function["name"]) + ', "arguments": '
-        what = f"the parameters of tool {function['name']!r}"
-        arguments = _json(what, _closed(function["parameters"]), tokens)
         rules.append(f"call_{at}: {_quoted(before)} arguments_{at} {_quoted('}')}")
-        rules.append(f"arguments_{at}: %json {arguments}")
+        rules.append(f"arguments_{at}: {arguments_rule(function, tokens)}")
     return "\n".join(rules)
+
+
+def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
+    """The arguments of a tool, as the right side of a Lark rule.
+
+    Args:
+        function: "name" and "parameters" of a tool that `read_tools` has read.
+        tokens: how many the answer may have.
+
+    Raises:
+        ConfigError: its parameters cannot be enforced.
+    """
+    what = f"the parameters of tool {function['name']!r}"
+    return f"%json {_json(what, _closed(function['parameters']), tokens)}"
 
 
 def _closed(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

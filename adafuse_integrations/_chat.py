@@ -25,7 +25,7 @@ __all__ = ["ChatFields"]
 # Given per call only: what an answer may call, and another way to say json_schema.
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "strict")
 _REPORTS = ("logprobs", "top_logprobs")
-_FORM = ("schema_in_prompt", "keep_incomplete")
+_FORM = ("answer_after_tools", "schema_in_prompt", "keep_incomplete")
 
 
 class ChatFields(EnsembleFields):
@@ -47,6 +47,12 @@ class ChatFields(EnsembleFields):
     top_logprobs: int = Field(
         default=0,
         description="How many candidates of each round they tell as well; needs logprobs.",
+    )
+    answer_after_tools: bool = Field(
+        default=False,
+        description="Whether an answer to the result of a tool calls no tool again, unless its "
+        "tool_choice says that it must. Small models imitate the call that they see, and their "
+        "agents come to no end.",
     )
     schema_in_prompt: bool = Field(
         default=True,
@@ -96,6 +102,15 @@ class ChatFields(EnsembleFields):
         call = call.model_copy()
         call._tools, call._tool_choice = tools, choice
         call._parallel = bool(overrides.get("parallel_tool_calls"))
+        return call
+
+    def _answering_to(self, messages: Sequence[Message]) -> Self:
+        """Return this model as it answers a conversation: see `answer_after_tools`."""
+        told = bool(messages) and messages[-1].get("role") == "tool"
+        if not (told and self.answer_after_tools and self._tools and self._tool_choice == "auto"):
+            return self
+        call = self.model_copy()
+        call._tool_choice = "none"
         return call
 
     def _refuse_unenforceable(self) -> None:

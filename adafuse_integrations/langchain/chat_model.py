@@ -26,6 +26,7 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict, PrivateAttr
 
 from adafuse.ensemble import Ensemble
+from adafuse.prompts import Message
 from adafuse_integrations._chat import ChatFields
 from adafuse_integrations._parts import AnswerParts
 from adafuse_integrations._threads import Decoders
@@ -109,11 +110,18 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
             call._own_profile = False  # that of other members
         return call
 
+    def _turn(
+        self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, given: Mapping[str, Any]
+    ) -> tuple[Self, list[dict[str, Any]]]:
+        """This model for one call, and what it is asked."""
+        asked = core_messages(messages)
+        return self._for_call(stop, given)._answering_to(asked), asked
+
     def _chunks(
-        self, messages: Sequence[BaseMessage], parts: AnswerParts, *, blocks: bool = False
+        self, messages: Sequence[Message], parts: AnswerParts, *, blocks: bool = False
     ) -> Generator[ChatAnswerChunk]:
         first = {"model_name": self._model_name, "model_provider": "adafuse"}
-        with closing(self._chat_rounds(core_messages(messages))) as rounds:
+        with closing(self._chat_rounds(messages)) as rounds:
             yield from chat_chunks(
                 rounds,
                 parts,
@@ -131,9 +139,9 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[ChatAnswerChunk]:
-        call = self._for_call(stop, kwargs)
+        call, asked = self._turn(messages, stop, kwargs)
         blocks = self.output_version == "v1"
-        return _told(call._chunks(messages, call._answer_parts(), blocks=blocks), run_manager)
+        return _told(call._chunks(asked, call._answer_parts(), blocks=blocks), run_manager)
 
     def _astream(
         self,
@@ -142,9 +150,9 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[ChatAnswerChunk]:
-        call = self._for_call(stop, kwargs)
+        call, asked = self._turn(messages, stop, kwargs)
         parts, blocks = call._answer_parts(), self.output_version == "v1"
-        chunks = self._decoders.decode(lambda: call._chunks(messages, parts, blocks=blocks))
+        chunks = self._decoders.decode(lambda: call._chunks(asked, parts, blocks=blocks))
         return _atold(chunks, run_manager)
 
     def _generate(
@@ -154,9 +162,9 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._for_call(stop, kwargs)
+        call, asked = self._turn(messages, stop, kwargs)
         parts = call._answer_parts()
-        with closing(_told(call._chunks(messages, parts), run_manager)) as chunks:
+        with closing(_told(call._chunks(asked, parts), run_manager)) as chunks:
             return _result(list(chunks), parts)
 
     async def _agenerate(
@@ -166,9 +174,9 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._for_call(stop, kwargs)
+        call, asked = self._turn(messages, stop, kwargs)
         parts = call._answer_parts()
-        written = self._decoders.decode(lambda: call._chunks(messages, parts))
+        written = self._decoders.decode(lambda: call._chunks(asked, parts))
         async with aclosing(_atold(written, run_manager)) as chunks:
             return _result([chunk async for chunk in chunks], parts)
 

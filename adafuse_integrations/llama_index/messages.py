@@ -34,7 +34,7 @@ from adafuse.errors import PromptError
 from adafuse.outline import load_json
 from adafuse_integrations._turns import core_call, name_results, written_call
 
-__all__ = ["core_messages"]
+__all__ = ["core_messages", "refuse_others"]
 
 _ROLES = {
     MessageRole.SYSTEM: "system",
@@ -53,18 +53,23 @@ def core_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """Turn messages into those of `Ensemble.stream`.
 
     Raises:
-        PromptError: one is no `ChatMessage`, or holds an image, a document or anything else that is
-            not text; it is named.
+        PromptError: one holds an image, a document or anything else that is not text; it is named.
     """
-    given: object = messages
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise PromptError(f"messages must be a list of ChatMessage, not {messages!r}")
     return name_results(_core_message(index, message) for index, message in enumerate(messages))
 
 
-def _core_message(index: int, message: object) -> dict[str, Any]:
-    if not isinstance(message, ChatMessage):
-        raise PromptError(f"message {index} must be a ChatMessage, not {type(message).__name__}")
+def refuse_others(messages: object) -> None:
+    """Raise PromptError unless this is a list of `ChatMessage`."""
+    if isinstance(messages, str) or not isinstance(messages, Sequence):
+        kind = type(messages).__name__
+        raise PromptError(f"messages must be a list of ChatMessage, not {kind}")
+    for index, message in enumerate(messages):
+        if not isinstance(message, ChatMessage):
+            kind = type(message).__name__
+            raise PromptError(f"message {index} must be a ChatMessage, not {kind}")
+
+
+def _core_message(index: int, message: ChatMessage) -> dict[str, Any]:
     role = _ROLES[message.role]
     texts, thoughts, calls = _read_blocks(f"message {index}", role, message)
     told = message.additional_kwargs

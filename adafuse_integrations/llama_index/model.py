@@ -29,7 +29,7 @@ from adafuse_integrations._parts import read_parts
 from adafuse_integrations._threads import Decoders
 from adafuse_integrations._windows import smallest_window
 from adafuse_integrations.llama_index.calling import core_tools
-from adafuse_integrations.llama_index.messages import core_messages
+from adafuse_integrations.llama_index.messages import core_messages, refuse_others
 from adafuse_integrations.llama_index.responses import Snapshot, snapshots
 
 __all__ = ["EnsembleLLM", "Making"]
@@ -154,13 +154,13 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         return given
 
     def _ask_messages(self, messages: Sequence[ChatMessage]) -> _Asked:
-        asked = core_messages(messages)  # refuses what is none
-        if not self._renders_messages:
-            return core_messages(self._with_system(messages))
-        if self._tools:
-            raise ConfigError("messages_to_prompt has no place for tools; leave it to the members")
+        refuse_others(messages)
         told = self._with_system(messages)
         asked = core_messages(told)
+        if not self._renders_messages:
+            return asked
+        if self._tools:
+            raise ConfigError("messages_to_prompt has no place for tools; leave it to the members")
         instructed = self._asked(asked)
         if instructed != asked:  # in the first message, or in one before it
             first = ChatMessage(role=MessageRole.SYSTEM, content=instructed[0]["content"])
@@ -197,7 +197,10 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         if given.get("tools"):
             given = {**given, "tools": core_tools(given["tools"])}
         call = self._with(given)
-        return partial(call._snapshots, call._ask_messages(messages))
+        asked = call._ask_messages(messages)
+        if isinstance(asked, list):
+            call = call._answering_to(asked)
+        return partial(call._snapshots, asked)
 
     def _snapshots(self, asked: _Asked) -> Generator[Snapshot]:
         parts = self._answer_parts()
