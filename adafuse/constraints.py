@@ -19,10 +19,8 @@ from adafuse.tools import CALL_END, CALL_START, RESULT_START
 
 __all__ = ["Constraint", "arguments_rule", "read_constraint"]
 
-# Neither a call nor, as models that have seen one may go on, what a tool would say; nor anything
-# that begins like it, such as "<tool_call_id>".
-_CALL_LIKE = f"{CALL_START[:-1]}|{RESULT_START[:-1]}"
-_NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({_CALL_LIKE})(?s:.*)/"
+# Neither a call nor, as models that have seen one may go on, what a tool would say.
+_NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START})(?s:.*)/"
 _MOST_CALLS = 8  # in one answer, where several are allowed
 
 

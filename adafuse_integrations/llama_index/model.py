@@ -29,7 +29,7 @@ from adafuse_integrations._parts import read_parts
 from adafuse_integrations._threads import Decoders
 from adafuse_integrations._windows import smallest_window
 from adafuse_integrations.llama_index.calling import core_tools
-from adafuse_integrations.llama_index.messages import core_messages, refuse_others
+from adafuse_integrations.llama_index.messages import core_messages
 from adafuse_integrations.llama_index.responses import Snapshot, snapshots
 
 __all__ = ["EnsembleLLM", "Making"]
@@ -154,7 +154,6 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         return given
 
     def _ask_messages(self, messages: Sequence[ChatMessage]) -> _Asked:
-        refuse_others(messages)
         told = self._with_system(messages)
         asked = core_messages(told)
         if not self._renders_messages:
@@ -169,8 +168,6 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         return _Text(self.messages_to_prompt(told), "raw")
 
     def _ask_text(self, prompt: str, *, formatted: bool) -> _Asked:
-        if not isinstance(prompt, str):
-            raise ConfigError(f"the prompt must be a string, not {type(prompt).__name__}")
         if formatted:
             return _Text(prompt, "raw")
         if self._completes_text:

@@ -12,9 +12,13 @@ from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictInProgressEvent,
     LLMStructuredPredictStartEvent,
 )
-from llama_index.core.program.utils import FlexibleModel, create_flexible_model
+from llama_index.core.program.utils import (
+    FlexibleModel,
+    create_flexible_model,
+    get_program_for_llm,
+)
 from llama_index.core.prompts import BasePromptTemplate
-from llama_index.core.types import PydanticProgramMode
+from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
@@ -139,6 +143,32 @@ class StructuredAnswers(EnsembleLLM):
             )
         messages, settings = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
         return _aobjects(await self.astream_chat(messages, **settings), output_cls)
+
+    def _structured_stream_call(
+        self,
+        output_cls: type[M],
+        prompt: BasePromptTemplate,
+        llm_kwargs: Settings = None,
+        **prompt_args: Any,
+    ) -> Generator[Any]:
+        program = self._program(output_cls, prompt)
+        return program.stream_call(llm_kwargs=_plain(llm_kwargs), **prompt_args)
+
+    async def _structured_astream_call(
+        self,
+        output_cls: type[M],
+        prompt: BasePromptTemplate,
+        llm_kwargs: Settings = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Any]:
+        program = self._program(output_cls, prompt)
+        return await program.astream_call(llm_kwargs=_plain(llm_kwargs), **prompt_args)
+
+    def _program(self, output_cls: type[M], prompt: BasePromptTemplate) -> BasePydanticProgram[M]:
+        """LlamaIndex's program for a stream; its own leave it to the model whether to call."""
+        mode = self.pydantic_program_mode
+        must = {"tool_choice": "any"} if mode == PydanticProgramMode.FUNCTION else {}
+        return get_program_for_llm(output_cls, prompt, self, pydantic_program_mode=mode, **must)
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
