@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adafuse import Ensemble
+from llama_index_engine_suite import EngineSuite
 from llama_index_script import scripted_pair
 from llama_index_structured_suite import StructuredSuite
 from llama_index_suite import AnswerSuite
@@ -23,4 +24,8 @@ class TestTools(_Scripted, ToolSuite):
 
 
 class TestStructured(_Scripted, StructuredSuite):
+    pass
+
+
+class TestEngines(_Scripted, EngineSuite):
     pass
