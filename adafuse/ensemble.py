@@ -44,6 +44,10 @@ class Ensemble:
     def __repr__(self) -> str:
         return f"Ensemble({', '.join(member.name for member in self.members)})"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Ensemble:
+        """Itself: members are not copied, and neither are their weights."""
+        return self
+
     @classmethod
     def load(
         cls,

@@ -2,7 +2,7 @@
 
     AdaFuseError
     ├── ConfigError (ValueError)          a setting or member specification is wrong
-    ├── PromptError (ValueError)          the prompt or messages cannot be read
+    ├── PromptError                       the prompt or messages cannot be read
     │   └── ContextWindowError            the prompt leaves a member no room to answer
     ├── LoadError                         a member cannot be loaded
     │   ├── ModelNotFoundError            no such folder, file or repository
@@ -19,11 +19,14 @@
 
 Messages are one line: what is wrong, with which member, and what to do. `AdaFuseWarning` is for
 what goes on but may not be what was meant.
+
+Of bad input, only settings are a ValueError, as pydantic wants it: applications that mend answers
+catch ValueErrors, and would make an empty answer of a prompt that is too long.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adafuse.events import Answer
@@ -52,6 +55,17 @@ __all__ = [
 class AdaFuseError(Exception):
     """Base class of every error that adafuse raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by what it holds: most errors make their message of other arguments."""
+        return _read_error, (type(self), self.args, self.__dict__)
+
+
+def _read_error(kind: type[AdaFuseError], args: tuple[Any, ...], held: dict[str, Any]) -> Any:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(held)
+    return error
+
 
 class AdaFuseWarning(UserWarning):
     """Something goes on, but perhaps not as it was meant."""
@@ -61,7 +75,7 @@ class ConfigError(AdaFuseError, ValueError):
     """A setting or a member specification is wrong or unknown."""
 
 
-class PromptError(AdaFuseError, ValueError):
+class PromptError(AdaFuseError):
     """The prompt or the messages cannot be read."""
 
 

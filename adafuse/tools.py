@@ -57,6 +57,7 @@ class CallPiece:
         arguments: the next fragment of the arguments' JSON text.
         done: whether this is the call's last piece.
         invalid: in the last piece of a call that cannot be carried out.
+        gap: then, whitespace in front of the call that is no part of the content before it.
     """
 
     index: int
@@ -64,6 +65,7 @@ class CallPiece:
     arguments: str
     done: bool
     invalid: InvalidCall | None = None
+    gap: str = ""
 
 
 Piece = TextPiece | CallPiece
@@ -253,7 +255,8 @@ class CallScanner:
         if call is not None:
             invalid = call if isinstance(call, InvalidCall) else None
             name = call.name if first else None
-            pieces.append(CallPiece(index, name, fragment, done=True, invalid=invalid))
+            gap = self._gap if invalid is not None else ""
+            pieces.append(CallPiece(index, name, fragment, done=True, invalid=invalid, gap=gap))
             self.calls.append(call)
             self._reader = None
         elif reader.name is not None and (first or fragment):

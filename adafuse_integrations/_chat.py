@@ -57,7 +57,8 @@ class ChatFields(EnsembleFields):
     schema_in_prompt: bool = Field(
         default=True,
         description="Whether members are told the JSON schema, at the end of the system message. "
-        "The answer is held to it either way; members write it better if they know it.",
+        "The answer is held to it either way; members write it better if they know it. Text that "
+        "is completed as it is written stays as it is.",
     )
     keep_incomplete: bool = Field(
         default=False,
@@ -126,12 +127,16 @@ class ChatFields(EnsembleFields):
         """The tools that members see, and may call."""
         return () if self._tool_choice == "none" else self._tools
 
+    def _told_schema(self) -> Mapping[str, Any] | None:
+        """The schema that members are told, if there is one and it is not left out."""
+        told = self.schema_in_prompt and (not self._shown() or self._tool_choice == "auto")
+        return self._decoding().json_schema if told else None
+
     def _asked(self, messages: Sequence[Message]) -> list[Message]:
         """The conversation as members are given it."""
-        schema, tools = self._decoding().json_schema, self._shown()
-        if schema is None or not self.schema_in_prompt or (tools and self._tool_choice != "auto"):
+        if (schema := self._told_schema()) is None:
             return list(messages)
-        return with_instruction(messages, schema, tools=bool(tools))
+        return with_instruction(messages, schema, tools=bool(self._shown()))
 
     def _chat_rounds(self, messages: Sequence[Message]) -> Generator[Round]:
         """Answer a conversation; closing it early lets go of every session."""

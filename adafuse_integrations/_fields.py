@@ -177,8 +177,8 @@ class EnsembleFields(DecodingFields):
     def _known_window(self) -> int | None:
         """The smallest context window, in tokens, or None if nobody can say; loads nothing."""
         loaded = self.ensemble
-        if loaded is None:
-            loaded = share(self._specs(), self.device, self.dtype).loaded
+        if loaded is None and self._shared is not None:
+            loaded = self._shared.loaded
         if loaded is not None:
             return smallest_window(self._chosen(loaded.members))
         return configured_window(self._chosen(self._specs()))
@@ -246,8 +246,9 @@ class CompletionFields(EnsembleFields):
             raise ConfigError(f"prompt_format must be {known}, not {self.prompt_format!r}")
 
     def _rounds(self, prompt: str | Sequence[Message], **options: Any) -> Generator[Round]:
-        prompt_format = self.prompt_format if isinstance(prompt, str) else None
-        return super()._rounds(prompt, prompt_format=prompt_format, **options)
+        if isinstance(prompt, str):
+            options = {"prompt_format": self.prompt_format, **options}
+        return super()._rounds(prompt, **options)
 
     def _identity(self) -> dict[str, Any]:
         return {**super()._identity(), "prompt_format": self.prompt_format}

@@ -30,6 +30,7 @@ class CallPart:
         name: of the tool, in the call's first part; None if it cannot be told.
         arguments: the next fragment of the arguments' JSON text.
         invalid: in the last part of a call that cannot be carried out.
+        gap: then, whitespace that sets the call apart from the text before it.
     """
 
     index: int
@@ -37,6 +38,7 @@ class CallPart:
     name: str | None
     arguments: str
     invalid: InvalidCall | None
+    gap: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class AnswerParts:
         while len(self._ids) <= piece.index:
             self._ids.append(f"call_{uuid.uuid4().hex}")
         id_ = self._ids[piece.index]
-        return CallPart(piece.index, id_, piece.name, piece.arguments, piece.invalid)
+        return CallPart(piece.index, id_, piece.name, piece.arguments, piece.invalid, piece.gap)
 
     @property
     def invalid(self) -> dict[str, InvalidCall]:

@@ -14,7 +14,7 @@ from adafuse.errors import ConfigError
 from adafuse.prompts import Message
 from adafuse_integrations._settings import read_schema
 
-__all__ = ["ANY_OBJECT", "read_response_format", "with_instruction"]
+__all__ = ["ANY_OBJECT", "instruction", "read_response_format", "with_instruction"]
 
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 """The schema of what other interfaces call JSON mode."""
@@ -55,7 +55,7 @@ def with_instruction(
         schema: what the answer must match.
         tools: whether the answer may call tools instead.
     """
-    said = _instruction(schema, tools)
+    said = instruction(schema, tools=tools)
     first = messages[0] if messages else None
     if first is None or first["role"] != "system":
         return [{"role": "system", "content": said}, *messages]
@@ -63,7 +63,8 @@ def with_instruction(
     return [{**first, "content": both}, *messages[1:]]
 
 
-def _instruction(schema: Mapping[str, Any], tools: bool) -> str:
+def instruction(schema: Mapping[str, Any], *, tools: bool) -> str:
+    """What members are told of a schema."""
     begin = "When you do not call a tool, answer" if tools else "Answer"
     if dict(schema) == ANY_OBJECT:
         return f"{begin} with a JSON object and nothing else."

@@ -18,7 +18,7 @@ from llama_index.core.chat_engine import (
     ContextChatEngine,
     SimpleChatEngine,
 )
-from llama_index.core.memory import Memory
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.query_engine import RouterQueryEngine, SubQuestionQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
 from llama_index.core.selectors import LLMSingleSelector, PydanticSingleSelector
@@ -26,7 +26,7 @@ from llama_index.core.tools import QueryEngineTool
 from pydantic import BaseModel, Field
 
 from adafuse_integrations.llama_index import AdaFuseLLM, react_grammar
-from llama_index_script import Person, is_async, is_stream, listening, multiply, now, tools
+from llama_index_script import Person, listening, multiply, now, tools
 from llama_index_suite import LlamaIndexSuite
 from scripted import run
 
@@ -144,17 +144,17 @@ class EngineSuite(LlamaIndexSuite):
     @pytest.mark.parametrize("kind", ["simple", "context", "condense_plus_context"])
     def test_chat_engines(self, llm: AdaFuseLLM, form: str, kind: str) -> None:
         engine = self.chat_engine(llm, kind)
-        texts = [_chatted(engine, form, said) for said in (QUESTION, "And on Saturdays?")]
+        texts = _chatted(engine, form, QUESTION, "And on Saturdays?")
         assert all(text.strip() for text in texts)
         roles = [str(one.role.value) for one in engine.chat_history]
         assert roles == ["user", "assistant"] * 2
         # LlamaIndex strips what it remembers of streams.
         told = [str(one.content) for one in engine.chat_history[1::2]]
         assert [one.strip() for one in told] == [text.strip() for text in texts]
-        assert _chatted(self.chat_engine(llm, kind), "plain", QUESTION) == texts[0]
+        assert _chatted(self.chat_engine(llm, kind), "plain", QUESTION) == texts[:1]
 
     def chat_engine(self, llm: AdaFuseLLM, kind: str) -> Any:
-        memory = Memory.from_defaults(session_id=kind, token_limit=4000)
+        memory = ChatMemoryBuffer.from_defaults(token_limit=4000)
         if kind == "simple":
             return SimpleChatEngine.from_defaults(llm=llm, memory=memory, system_prompt="Be brief.")
         classes = {
@@ -216,18 +216,23 @@ class EngineSuite(LlamaIndexSuite):
         assert str(output).strip()
 
 
-def _chatted(engine: Any, form: str, said: str) -> str:
-    async def main() -> str:
+def _chatted(engine: Any, form: str, *said: str) -> list[str]:
+    """The answers of a chat engine."""
+    if form == "plain":
+        return [str(engine.chat(one)) for one in said]
+    if form == "stream":
+        return ["".join(engine.stream_chat(one).response_gen) for one in said]
+
+    async def answer(one: str) -> str:
         if form == "async":
-            return str(await engine.achat(said))
-        words = await engine.astream_chat(said)
+            return str(await engine.achat(one))
+        words = await engine.astream_chat(one)
         return "".join([word async for word in words.async_response_gen()])
 
-    if is_async(form):
-        return run(main(), seconds=600)
-    if is_stream(form):
-        return "".join(engine.stream_chat(said).response_gen)
-    return str(engine.chat(said))
+    async def main() -> list[str]:  # its memory is bound to one event loop
+        return [await answer(one) for one in said]
+
+    return run(main(), seconds=600)
 
 
 def _agent(agent: Any, said: str, **kwargs: Any) -> tuple[list[Any], Any]:

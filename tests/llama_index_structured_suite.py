@@ -85,7 +85,8 @@ class StructuredSuite(LlamaIndexSuite):
         with listening() as events:
             objects = self.predict(llm, form)
         told = [name for name in events.names if "Structured" in name]
-        between = ["LLMStructuredPredictInProgressEvent"] * (len(objects) - 1)
+        count = len(objects) if is_stream(form) else 0
+        between = ["LLMStructuredPredictInProgressEvent"] * count
         start, end = "LLMStructuredPredictStartEvent", "LLMStructuredPredictEndEvent"
         assert told == [start, *between, end]
         assert events.seen[events.names.index(end)].output == objects[-1]

@@ -20,8 +20,10 @@ def core_tools(tools: Iterable[Any]) -> list[Mapping[str, Any]]:
     """Tools in OpenAI's format; those that have it already as they are.
 
     Raises:
-        PromptError: one is of neither kind, or has no name.
+        PromptError: they are no list, or one is of neither kind, or has no name.
     """
+    if isinstance(tools, str | Mapping) or not isinstance(tools, Iterable):
+        raise PromptError(f"tools must be a list of tools, not {type(tools).__name__}")
     return [_core_tool(index, tool) for index, tool in enumerate(tools)]
 
 

@@ -1,13 +1,16 @@
-"""LlamaIndex's decorators that tell callbacks and instrumentation of a call.
+"""Telling callbacks and instrumentation of a call, by LlamaIndex's decorators.
 
-What they would take for an event is checked first: theirs would fail on it, in words of their own.
+Two things are added to them. What they would make an event of is checked first: theirs would fail
+on it, in words of their own. And a stream that they wrap is closed with the wrapper: theirs leaves
+that to the garbage collector, and a handler that keeps the exception keeps the stream open.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, closing
 from typing import Any, TypeVar, cast
 
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
@@ -26,7 +29,7 @@ def tells_of_chat(method: F) -> F:
     Raises:
         PromptError: there, if messages are none.
     """
-    return _checked(llm_chat_callback(), method, "messages", refuse_others)
+    return _telling(llm_chat_callback(), method, "messages", refuse_others)
 
 
 def tells_of_completion(method: F) -> F:
@@ -35,7 +38,7 @@ def tells_of_completion(method: F) -> F:
     Raises:
         ConfigError: there, if the prompt is no string.
     """
-    return _checked(llm_completion_callback(), method, "prompt", _refuse_no_string)
+    return _telling(llm_completion_callback(), method, "prompt", _refuse_no_string)
 
 
 def _refuse_no_string(prompt: object) -> None:
@@ -43,28 +46,53 @@ def _refuse_no_string(prompt: object) -> None:
         raise ConfigError(f"the prompt must be a string, not {type(prompt).__name__}")
 
 
-def _checked(
-    decorate: Callable[[F], F], method: F, name: str, check: Callable[[object], None]
+def _telling(
+    decorate: Callable[[Callable[..., Any]], Callable[..., Any]],
+    method: F,
+    name: str,
+    check: Callable[[object], None],
 ) -> F:
-    """A decorated method whose first argument, of that name, is checked before it is told of."""
-    signature = inspect.signature(method)
-    telling = decorate(method)
+    """A method that tells of its calls; its first argument has this name, and is checked."""
 
     def check_first(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if args or name in kwargs:  # else Python says what is missing
             check(args[0] if args else kwargs[name])
 
+    @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         check_first(args, kwargs)
-        return telling(self, *args, **kwargs)
+        made: list[Any] = []
 
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            made.append(method(*args, **kwargs))
+            return made[0]
+
+        told = decorate(noted)(self, *args, **kwargs)
+        return _closing(told, made[0]) if isinstance(told, Generator) else told
+
+    @functools.wraps(method)
     async def acall(self: Any, *args: Any, **kwargs: Any) -> Any:
         check_first(args, kwargs)
-        return await telling(self, *args, **kwargs)
+        made: list[Any] = []
 
-    made: Any = acall if inspect.iscoroutinefunction(method) else call
-    functools.update_wrapper(made, method, updated=())
-    # LlamaIndex marks what it has decorated with a `__wrapped__` that is no function.
-    del made.__wrapped__
-    made.__signature__ = signature
-    return cast("F", made)
+        async def noted(*args: Any, **kwargs: Any) -> Any:
+            made.append(await method(*args, **kwargs))
+            return made[0]
+
+        told = await decorate(noted)(self, *args, **kwargs)
+        return _aclosing(told, made[0]) if isinstance(told, AsyncGenerator) else told
+
+    return cast("F", acall if inspect.iscoroutinefunction(method) else call)
+
+
+def _closing(told: Generator[Any], made: Generator[Any]) -> Generator[Any]:
+    with closing(made), closing(told):
+        yield from told
+
+
+async def _aclosing(
+    told: AsyncGenerator[Any, None], made: AsyncGenerator[Any, None]
+) -> AsyncGenerator[Any, None]:
+    async with aclosing(made), aclosing(told):
+        async for one in told:
+            yield one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import closing
+from contextlib import aclosing, closing
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -18,7 +18,8 @@ from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from llama_index.core.tools.types import BaseTool
 
 from adafuse.checks import refuse_unknown
-from adafuse.errors import NoToolCallError
+from adafuse.errors import ConfigError, NoToolCallError
+from adafuse_integrations._threads import ThreadedIterator
 from adafuse_integrations.llama_index.calling import core_tools, selections
 from adafuse_integrations.llama_index.events import tells_of_chat, tells_of_completion
 from adafuse_integrations.llama_index.model import Making
@@ -79,7 +80,7 @@ class AdaFuseLLM(StructuredAnswers):
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
         """As `complete`, without blocking the event loop; cancelling it stops the decoder."""
-        last = await self._last(self._completing(prompt, formatted, kwargs))
+        last = await _alast(self._completing(prompt, formatted, kwargs))
         return completion_response(last, streamed=False)
 
     @tells_of_completion
@@ -89,20 +90,12 @@ class AdaFuseLLM(StructuredAnswers):
         """As `complete`, with a response per word; closing it early is safe."""
         return _completions(self._completing(prompt, formatted, kwargs))
 
+    @tells_of_completion
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> AsyncGenerator[CompletionResponse]:
         """As `stream_complete`; closing or cancelling it stops the decoder and waits for it."""
-        call = self._for_stream()
-        told = await call._astream_complete(prompt, formatted, **kwargs)
-        return call._decoders.closing(told)
-
-    @tells_of_completion
-    async def _astream_complete(
-        self, prompt: str, formatted: bool = False, **kwargs: Any
-    ) -> AsyncGenerator[CompletionResponse]:
-        words = self._decoders.decode(self._completing(prompt, formatted, kwargs))
-        return (completion_response(one, streamed=True) async for one in words)
+        return _acompletions(self._completing(prompt, formatted, kwargs))
 
     # --- Chats ---
 
@@ -119,7 +112,7 @@ class AdaFuseLLM(StructuredAnswers):
     @tells_of_chat
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """As `chat`, without blocking the event loop; cancelling it stops the decoder."""
-        return chat_response(await self._last(self._chatting(messages, kwargs)), streamed=False)
+        return chat_response(await _alast(self._chatting(messages, kwargs)), streamed=False)
 
     @tells_of_chat
     def stream_chat(
@@ -128,20 +121,12 @@ class AdaFuseLLM(StructuredAnswers):
         """As `chat`, with a response per word; closing it early is safe."""
         return _chats(self._chatting(messages, kwargs))
 
+    @tells_of_chat
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> AsyncGenerator[ChatResponse]:
         """As `stream_chat`; closing or cancelling it stops the decoder and waits for it."""
-        call = self._for_stream()
-        told = await call._astream_chat(messages, **kwargs)
-        return call._decoders.closing(told)
-
-    @tells_of_chat
-    async def _astream_chat(
-        self, messages: Sequence[ChatMessage], **kwargs: Any
-    ) -> AsyncGenerator[ChatResponse]:
-        words = self._decoders.decode(self._chatting(messages, kwargs))
-        return (chat_response(one, streamed=True) async for one in words)
+        return _achats(self._chatting(messages, kwargs))
 
     # --- Tools: `chat_with_tools` and its kin are LlamaIndex's ---
 
@@ -168,7 +153,7 @@ class AdaFuseLLM(StructuredAnswers):
             kwargs: settings of this call.
 
         Raises:
-            ConfigError: tools cannot be enforced, or `messages_to_prompt` renders messages.
+            ConfigError: arguments contradict each other, or there are messages among them.
             PromptError: a tool cannot be read.
         """
         messages = list(chat_history or [])
@@ -176,14 +161,16 @@ class AdaFuseLLM(StructuredAnswers):
             if isinstance(user_msg, str):
                 user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
             messages.append(user_msg)
+        if "messages" in kwargs:
+            raise ConfigError("give the conversation as chat_history, not as messages")
+        if tool_required and kwargs.get("tool_choice") in ("auto", "none", False):
+            raise ConfigError(f"tool_required=True, but tool_choice={kwargs['tool_choice']!r}")
         if kwargs.get("tool_choice") is None:
             kwargs["tool_choice"] = "any" if tool_required else "auto"
-        return {
-            "messages": messages,
-            "tools": core_tools(tools),
-            "parallel_tool_calls": allow_parallel_tool_calls,
-            **kwargs,
-        }
+        if shown := core_tools(tools):
+            kwargs["tools"] = shown
+            kwargs.setdefault("parallel_tool_calls", allow_parallel_tool_calls)
+        return {"messages": messages, **kwargs}
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
@@ -209,15 +196,34 @@ def _last(make: Making) -> Snapshot:
         return deque(decoded, maxlen=1).pop()
 
 
+async def _alast(make: Making) -> Snapshot:
+    async with aclosing(ThreadedIterator(make)) as decoded:
+        async for one in decoded:
+            last = one
+    return last  # every answer has an end
+
+
 def _completions(make: Making) -> Generator[CompletionResponse]:
     with closing(make()) as decoded:
         for one in decoded:
             yield completion_response(one, streamed=True)
 
 
+async def _acompletions(make: Making) -> AsyncGenerator[CompletionResponse]:
+    async with aclosing(ThreadedIterator(make)) as decoded:
+        async for one in decoded:
+            yield completion_response(one, streamed=True)
+
+
 def _chats(make: Making) -> Generator[ChatResponse]:
     with closing(make()) as decoded:
         for one in decoded:
+            yield chat_response(one, streamed=True)
+
+
+async def _achats(make: Making) -> AsyncGenerator[ChatResponse]:
+    async with aclosing(ThreadedIterator(make)) as decoded:
+        async for one in decoded:
             yield chat_response(one, streamed=True)
 
 

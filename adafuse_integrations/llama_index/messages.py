@@ -115,6 +115,8 @@ def _read_blocks(
 def _legacy_calls(where: str, told: Mapping[str, Any]) -> list[_Call]:
     """Calls as integrations kept them before there were blocks for them."""
     calls = told.get("tool_calls") or ()
+    if isinstance(calls, str | Mapping) or not isinstance(calls, Sequence):
+        raise PromptError(f"{where} must have a list of tool_calls in its additional_kwargs")
     if function := told.get("function_call"):
         calls = [*calls, {"function": function}]
     return [_legacy_call(where, call) for call in calls]

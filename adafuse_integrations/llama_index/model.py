@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt as default_messages
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import default_completion_to_prompt
-from pydantic import PrivateAttr, field_serializer
+from pydantic import field_serializer, model_validator
 
 from adafuse.config import MemberSpec
 from adafuse.errors import ConfigError
@@ -26,15 +26,17 @@ from adafuse_integrations._chat import ChatFields
 from adafuse_integrations._fields import CompletionFields
 from adafuse_integrations._identity import loadable
 from adafuse_integrations._parts import read_parts
-from adafuse_integrations._threads import Decoders
+from adafuse_integrations._structured import instruction
 from adafuse_integrations._windows import smallest_window
 from adafuse_integrations.llama_index.calling import core_tools
 from adafuse_integrations.llama_index.messages import core_messages
+from adafuse_integrations.llama_index.metadata import EnsembleMetadata
 from adafuse_integrations.llama_index.responses import Snapshot, snapshots
 
 __all__ = ["EnsembleLLM", "Making"]
 
 _UNLIMITED = 2**31 - 1  # LlamaIndex wants a number
+_OF_CHATS = {"tools", "tool_choice", "parallel_tool_calls", "strict", "answer_after_tools"}
 _PROCESS_WIDE = {"callback_manager", "rate_limiter"}  # not part of what a model object is
 
 Making = Callable[[], Generator[Snapshot]]
@@ -57,8 +59,6 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
 
     _per_call: ClassVar[tuple[str, ...]] = (*ChatFields._per_call, "prompt_format")
 
-    _decoders: Decoders = PrivateAttr(default_factory=Decoders)  # of this call
-
     # --- What it says of itself ---
 
     @classmethod
@@ -72,31 +72,36 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What members can do together; loads them if nothing else says how long prompts may be.
+        """What members can do together.
 
         `context_window` is the smallest window of those that answer, in that member's tokens, with
-        nothing taken off; `num_output` is `max_tokens`. Strings are rendered for a chat unless
-        `prompt_format` is "raw" or `completion_to_prompt` is set. Tools need a grammar (the extra
-        "constrained"), and messages that members render themselves.
+        nothing taken off; reading it loads the members if nothing else says how long prompts may
+        be. `num_output` is `max_tokens`. Strings are rendered for a chat unless `prompt_format` is
+        "raw" or `completion_to_prompt` is set. Tools need a grammar (the extra "constrained"), and
+        messages that members render themselves.
         """
         window = self._known_window()
         if window is None:
-            window = smallest_window(self._answering())
-        return self._described(_UNLIMITED if window is None else window)
+            return EnsembleMetadata.of(self._look_up_window, **self._described())
+        return LLMMetadata(context_window=window, **self._described())
 
-    def _described(self, window: int) -> LLMMetadata:
-        return LLMMetadata(
-            context_window=window,
-            num_output=self.max_tokens,
-            is_chat_model=not self._completes_text,
-            is_function_calling_model=self._takes_tools,
-            model_name=self._model_name,
-        )
+    def _look_up_window(self) -> int:
+        window = smallest_window(self._answering())
+        return _UNLIMITED if window is None else window
+
+    def _described(self) -> dict[str, Any]:
+        """The metadata, all but the window."""
+        return {
+            "num_output": self.max_tokens,
+            "is_chat_model": not self._completes_text,
+            "is_function_calling_model": self._takes_tools,
+            "model_name": self._model_name,
+        }
 
     def to_payload(self) -> dict[str, Any]:
         """What events carry: the metadata, with no window where asking would load members."""
+        described = LLMMetadata(**self._described()).model_dump()
         window = self._known_window()
-        described = self._described(window or 0).model_dump()
         return {"class_name": self.class_name(), **described, "context_window": window}
 
     def tokenize(self, text: str) -> list[int]:
@@ -110,6 +115,14 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         """
         return [0] * self._most_tokens(text)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_dumped(cls, given: Any) -> Any:
+        """Take what `to_dict` and `model_dump` write."""
+        if isinstance(given, Mapping) and given.get("class_name") == cls.class_name():
+            return {key: one for key, one in given.items() if key != "class_name"}
+        return given
+
     @field_serializer("models", when_used="unless-none")
     def _write_models(self, models: Sequence[MemberSpec]) -> list[Any]:
         return loadable(models)
@@ -122,7 +135,8 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         """
         if self.ensemble is not None:
             raise ConfigError("an ensemble that is already built cannot be pickled; give models")
-        state: dict[str, Any] = super().__getstate__()
+        # Of a copy: the base class takes out of the object itself what it cannot pickle.
+        state: dict[str, Any] = super(EnsembleLLM, self.model_copy()).__getstate__()
         if lost := self.__dict__.keys() - state["__dict__"].keys() - _PROCESS_WIDE:
             names = ", ".join(sorted(lost))
             raise ConfigError(f"{names} cannot be pickled; use functions of a module")
@@ -155,15 +169,15 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
 
     def _ask_messages(self, messages: Sequence[ChatMessage]) -> _Asked:
         told = self._with_system(messages)
-        asked = core_messages(told)
         if not self._renders_messages:
-            return asked
+            return core_messages(told)
         if self._tools:
             raise ConfigError("messages_to_prompt has no place for tools; leave it to the members")
-        instructed = self._asked(asked)
-        if instructed != asked:  # in the first message, or in one before it
-            first = ChatMessage(role=MessageRole.SYSTEM, content=instructed[0]["content"])
-            told = [first, *told[len(asked) - len(instructed) + 1 :]]
+        core = core_messages(told)
+        asked = self._asked(core)
+        if asked != core:  # a system message that tells of the schema comes first
+            rest = told[1:] if core[0]["role"] == "system" else told
+            told = [ChatMessage(role=MessageRole.SYSTEM, content=asked[0]["content"]), *rest]
         assert self.messages_to_prompt is not None  # has a default
         return _Text(self.messages_to_prompt(told), "raw")
 
@@ -172,19 +186,36 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
             return _Text(prompt, "raw")
         if self._completes_text:
             assert self.completion_to_prompt is not None  # has a default
-            return _Text(self._extend_prompt(self.completion_to_prompt(prompt)), "raw")
-        told = self.json_schema is not None and self.schema_in_prompt
-        if self.system_prompt or self._renders_messages or told or self.prompt_format == "chat":
+            schema = None if self.prompt_format == "raw" else self._told_schema()
+            return _Text(self._extended(self.completion_to_prompt(prompt), schema), "raw")
+        if (
+            self.system_prompt
+            or self._renders_messages
+            or self._told_schema() is not None
+            or self.prompt_format == "chat"
+        ):
             return self._ask_messages([ChatMessage(role=MessageRole.USER, content=prompt)])
         return _Text(prompt, self.prompt_format)
+
+    def _extended(self, prompt: str, schema: Mapping[str, Any] | None) -> str:
+        """Text behind the system prompt, and behind a schema that members are told of."""
+        extended = self._extend_prompt(prompt)
+        if schema is None or not self.schema_in_prompt:
+            return extended
+        return f"{instruction(schema, tools=False)}\n\n{extended}"
 
     # --- One answer ---
 
     def _completing(self, prompt: str, formatted: bool, given: Mapping[str, Any]) -> Making:
         """Check a completion; errors as for `_with`."""
-        if refused := given.keys() & {"tools", "tool_choice", "parallel_tool_calls"}:
+        if refused := given.keys() & _OF_CHATS:
             raise ConfigError(f"{', '.join(sorted(refused))}: a completion has no place for calls")
         call = self._with(given)
+        rendered = formatted or call.completion_to_prompt is not default_completion_to_prompt
+        if rendered and given.get("prompt_format", "raw") != "raw":
+            raise ConfigError("prompt_format is for strings that are not rendered already")
+        if given.get("schema_in_prompt") and (formatted or call.prompt_format == "raw"):
+            raise ConfigError("schema_in_prompt: text that is completed as it is says it itself")
         return partial(call._snapshots, call._ask_text(prompt, formatted=formatted))
 
     def _chatting(self, messages: Sequence[ChatMessage], given: Mapping[str, Any]) -> Making:
@@ -193,6 +224,12 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
             raise ConfigError("prompt_format is for strings; messages are always a chat")
         if given.get("tools"):
             given = {**given, "tools": core_tools(given["tools"])}
+        else:
+            for name in ("parallel_tool_calls", "strict", "answer_after_tools"):
+                if given.get(name):
+                    raise ConfigError(f"{name} needs tools")
+        if given.get("strict") is False:
+            raise ConfigError("strict=False: calls are always held to the schemas of their tools")
         call = self._with(given)
         asked = call._ask_messages(messages)
         if isinstance(asked, list):
@@ -202,9 +239,7 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
     def _snapshots(self, asked: _Asked) -> Generator[Snapshot]:
         parts = self._answer_parts()
         if isinstance(asked, _Text):
-            # Not of CompletionFields: the format is the prompt's.
-            ask = super(CompletionFields, self)._rounds
-            rounds = ask(asked.text, prompt_format=asked.prompt_format)
+            rounds = self._rounds(asked.text, prompt_format=asked.prompt_format)
         else:
             rounds = self._chat_rounds(asked)
         with closing(rounds):
@@ -216,19 +251,6 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
                 top_logprobs=self.top_logprobs,
             )
             yield from snapshots(answer, parts, self._model_name)
-
-    async def _last(self, make: Making) -> Snapshot:
-        """The whole answer, without blocking the event loop; cancelling stops the decoder."""
-        async with aclosing(Decoders().decode(make)) as decoded:
-            async for one in decoded:
-                last = one
-        return last  # every answer has an end
-
-    def _for_stream(self) -> Self:
-        """A copy whose decoders are those of one call."""
-        call = self.model_copy()
-        call._decoders = Decoders()
-        return call
 
 
 def _is_system(message: ChatMessage, prompt: str) -> bool:

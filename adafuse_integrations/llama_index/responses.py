@@ -70,7 +70,7 @@ def snapshots(
             delta = part.text
             if part.call is not None and (refused := calls.feed(part.call)):
                 # Text, so that nobody carries out a call that was cut or is broken.
-                delta = f"\n{refused}" if text else refused
+                delta = part.call.gap + refused
             text += delta
             yield Snapshot(text, delta, calls.blocks(), raw, {"round": dict(part.source)})
             continue

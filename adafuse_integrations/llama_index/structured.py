@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import aclosing, closing
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
     LLMStructuredPredictInProgressEvent,
@@ -24,16 +25,33 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from adafuse.errors import ConfigError
+from adafuse_integrations._settings import read_schema
 from adafuse_integrations.llama_index.model import EnsembleLLM
 
 __all__ = ["StructuredAnswers"]
 
 dispatcher = get_dispatcher(__name__)
 M = TypeVar("M", bound=BaseModel)
+N = TypeVar("N", bound=BaseModel)
 Settings = Mapping[str, Any] | None
-_Asking = tuple[list[ChatMessage], dict[str, Any]]
-# How a call is asked for; an answer that must be of a schema needs none.
-_OF_CALLS = {"tool_required", "tool_choice", "allow_parallel_tool_calls"}
+# How LlamaIndex's programs ask for a call. An answer that must be of a schema is one anyway; what
+# it cannot be is refused.
+_OF_CALLS: dict[str, tuple[Any, ...]] = {
+    "tool_required": (None, True),
+    "tool_choice": (None, True, "any", "required"),
+    "allow_parallel_tool_calls": (None, False),
+    "parallel_tool_calls": (None, False),
+    "strict": (None, True),
+}
+_DECIDED = {"json_schema", "response_format", "keep_incomplete", "tools"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a structured method asks of `chat`, or of `complete` if the prompt is text."""
+
+    prompt: str | list[ChatMessage]
+    settings: dict[str, Any]
 
 
 class StructuredAnswers(EnsembleLLM):
@@ -47,23 +65,72 @@ class StructuredAnswers(EnsembleLLM):
     def _by_grammar(self) -> bool:
         return self.pydantic_program_mode == PydanticProgramMode.DEFAULT
 
-    def _asking(
+    def _request(
         self,
         output_cls: type[BaseModel],
         prompt: BasePromptTemplate,
         llm_kwargs: Settings,
         prompt_args: Mapping[str, Any],
-    ) -> _Asking:
-        """The messages and settings of the call, once its start is told."""
+    ) -> _Request:
+        """What is asked, once its start is told."""
         event = LLMStructuredPredictStartEvent(
             output_cls=output_cls, template=prompt, template_args=dict(prompt_args)
         )
         dispatcher.event(event)
-        given = {key: one for key, one in (llm_kwargs or {}).items() if key not in _OF_CALLS}
-        if taken := given.keys() & {"json_schema", "response_format", "keep_incomplete", "tools"}:
+        given = _plain(llm_kwargs)
+        for name, allowed in _OF_CALLS.items():
+            if (value := given.pop(name, None)) not in allowed:
+                raise ConfigError(f"{name}={value!r}: a structured answer is one object")
+        if taken := given.keys() & _DECIDED:
             raise ConfigError(f"structured answers decide {', '.join(sorted(taken))} themselves")
-        settings = {**given, "json_schema": output_cls, "keep_incomplete": False}
-        return prompt.format_messages(llm=self, **prompt_args), settings
+        schema = read_schema(output_cls)
+        settings = {**given, "json_schema": schema, "keep_incomplete": False}
+        if not self._completes_text:
+            return _Request(prompt.format_messages(llm=self, **prompt_args), settings)
+        text = prompt.format(
+            llm=self,
+            messages_to_prompt=self.messages_to_prompt,
+            completion_to_prompt=self.completion_to_prompt,
+            **prompt_args,
+        )
+        return _Request(self._extended(text, schema), settings)
+
+    def _answer(self, asked: _Request) -> str:
+        if isinstance(asked.prompt, str):
+            return str(self.complete(asked.prompt, formatted=True, **asked.settings).text)
+        return self.chat(asked.prompt, **asked.settings).message.content or ""
+
+    async def _aanswer(self, asked: _Request) -> str:
+        if isinstance(asked.prompt, str):
+            completed = await self.acomplete(asked.prompt, formatted=True, **asked.settings)
+            return str(completed.text)
+        return (await self.achat(asked.prompt, **asked.settings)).message.content or ""
+
+    def _texts(self, asked: _Request) -> Generator[str]:
+        """The answer as far as it goes, word by word."""
+        if isinstance(asked.prompt, str):
+            with closing(
+                self.stream_complete(asked.prompt, formatted=True, **asked.settings)
+            ) as completions:
+                yield from (one.text for one in completions)
+            return
+        with closing(self.stream_chat(asked.prompt, **asked.settings)) as chats:
+            yield from (one.message.content or "" for one in chats)
+
+    async def _atexts(self, asked: _Request) -> AsyncGenerator[str]:
+        """Likewise."""
+        if isinstance(asked.prompt, str):
+            completions = await self.astream_complete(
+                asked.prompt, formatted=True, **asked.settings
+            )
+            async with aclosing(completions):
+                async for completion in completions:
+                    yield completion.text
+            return
+        chats = await self.astream_chat(asked.prompt, **asked.settings)
+        async with aclosing(chats):
+            async for chat in chats:
+                yield chat.message.content or ""
 
     def structured_predict(
         self,
@@ -91,8 +158,8 @@ class StructuredAnswers(EnsembleLLM):
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
             return one
-        messages, settings = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
-        return _read(output_cls, self.chat(messages, **settings).message.content)
+        asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
+        return _read(output_cls, self._answer(asked))
 
     async def astructured_predict(
         self,
@@ -107,9 +174,8 @@ class StructuredAnswers(EnsembleLLM):
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
             return one
-        messages, settings = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
-        response = await self.achat(messages, **settings)
-        return _read(output_cls, response.message.content)
+        asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
+        return _read(output_cls, await self._aanswer(asked))
 
     def stream_structured_predict(
         self,
@@ -126,8 +192,8 @@ class StructuredAnswers(EnsembleLLM):
             return super().stream_structured_predict(
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
-        messages, settings = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
-        return _objects(self.stream_chat(messages, **settings), output_cls)
+        asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
+        return _objects(self._texts(asked), output_cls)
 
     async def astream_structured_predict(
         self,
@@ -141,8 +207,8 @@ class StructuredAnswers(EnsembleLLM):
             return await super().astream_structured_predict(
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
-        messages, settings = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
-        return _aobjects(await self.astream_chat(messages, **settings), output_cls)
+        asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
+        return _aobjects(self._atexts(asked), output_cls)
 
     def _structured_stream_call(
         self,
@@ -175,25 +241,24 @@ def _plain(settings: Settings) -> dict[str, Any]:
     return dict(settings or {})
 
 
-def _objects(
-    responses: Generator[ChatResponse], output_cls: type[M]
-) -> Generator[M | FlexibleModel]:
+def _objects(texts: Generator[str], output_cls: type[M]) -> Generator[M | FlexibleModel]:
     growing = _Growing(output_cls)
-    with closing(responses):
-        for response in responses:
-            yield from growing.feed(response)
-    yield growing.whole()
+    with closing(texts):
+        for text in texts:
+            yield from growing.feed(text)
+    yield from growing.finish()
 
 
 async def _aobjects(
-    responses: AsyncGenerator[ChatResponse], output_cls: type[M]
+    texts: AsyncGenerator[str], output_cls: type[M]
 ) -> AsyncGenerator[M | FlexibleModel]:
     growing = _Growing(output_cls)
-    async with aclosing(responses):
-        async for response in responses:
-            for one in growing.feed(response):
+    async with aclosing(texts):
+        async for text in texts:
+            for one in growing.feed(text):
                 yield one
-    yield growing.whole()
+    for one in growing.finish():
+        yield one
 
 
 class _Growing(Generic[M]):
@@ -204,31 +269,37 @@ class _Growing(Generic[M]):
         self._partial_cls = create_flexible_model(output_cls)
         self._text = ""
         self._value: Any = None
+        self._last: M | FlexibleModel | None = None
 
-    def feed(self, response: ChatResponse) -> Iterator[M | FlexibleModel]:
+    def feed(self, text: str) -> Iterator[M | FlexibleModel]:
         """Yield the object as far as it goes, if more of it can be read."""
-        self._text = response.message.content or ""
+        self._text = text
         try:
-            value = from_json(self._text, allow_partial="trailing-strings")
+            value = from_json(text, allow_partial="trailing-strings")
         except ValueError:
             return  # nothing of it yet
         if value == self._value or not isinstance(value, dict):
             return
         self._value = value
-        one: M | FlexibleModel
         try:
-            one = self._output_cls.model_validate(value)
+            self._last = self._output_cls.model_validate(value)
         except ValidationError:
-            one = self._partial_cls(**value)
+            self._last = self._partial_cls(**value)
+        yield self._told(self._last)
+
+    def finish(self) -> Iterator[M]:
+        """Yield the object, now that its JSON is whole, unless it came last already."""
+        whole = self._output_cls.model_validate_json(self._text)
+        if whole != self._last:
+            yield self._told(whole)
+        dispatcher.event(LLMStructuredPredictEndEvent(output=whole))
+
+    def _told(self, one: N) -> N:
         dispatcher.event(LLMStructuredPredictInProgressEvent(output=one))
-        yield one
-
-    def whole(self) -> M:
-        """The object, now that its JSON is whole."""
-        return _read(self._output_cls, self._text)
+        return one
 
 
-def _read(output_cls: type[M], text: str | None) -> M:
-    one = output_cls.model_validate_json(text or "")
+def _read(output_cls: type[M], text: str) -> M:
+    one = output_cls.model_validate_json(text)
     dispatcher.event(LLMStructuredPredictEndEvent(output=one))
     return one

@@ -1,0 +1,49 @@
+"""What LlamaIndex is told of an ensemble, without loading members before somebody needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llama_index.core.base.llms.types import LLMMetadata
+from pydantic import PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+
+__all__ = ["EnsembleMetadata"]
+
+_WINDOW = "context_window"
+
+
+class EnsembleMetadata(LLMMetadata):
+    """Metadata whose context window is looked up when it is first read.
+
+    LlamaIndex reads metadata in coroutines too, mostly to learn whether a model chats, and members
+    that were loaded there would block the event loop.
+    """
+
+    _look_up: Callable[[], int] = PrivateAttr()
+
+    @classmethod
+    def of(cls, look_up: Callable[[], int], **told: Any) -> EnsembleMetadata:
+        """Metadata with all but the window, which `look_up` returns, in tokens."""
+        one = cls(**told)
+        one._look_up = look_up
+        del one.__dict__[_WINDOW]  # so that it is missed when it is read
+        return one
+
+    def __getattr__(self, name: str) -> Any:
+        """Look the window up; everything else as pydantic does it."""
+        if name != _WINDOW:
+            parent: Any = super()
+            return parent.__getattr__(name)
+        window = self.__dict__[_WINDOW] = self._look_up()
+        return window
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        assert self.context_window >= 0  # looked up
+        written: dict[str, Any] = write(self)
+        return written
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as plain metadata."""
+        return LLMMetadata.model_validate, (self.model_dump(),)
