@@ -94,7 +94,8 @@ def loadable(specs: Sequence[MemberSpec]) -> list[Any]:
         plain = MemberSpec(spec.model)
         given = {f.name: getattr(spec, f.name) for f in fields(spec)}
         set_ = {key: one for key, one in given.items() if one != getattr(plain, key)}
-        options = {key: _writable(one) for key, one in set_.items()}
+        writable = {key: _writable(one) for key, one in set_.items()}
+        options = {key: one for key, one in writable.items() if one != {}}
         described.append({"model": spec.model, **options} if options else spec.model)
     return described
 

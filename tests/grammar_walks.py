@@ -10,7 +10,7 @@ from adafuse import DecodingConfig
 from adafuse.constraints import read_constraint
 from adafuse.grammars import Matcher, byte_table
 
-__all__ = ["is_taken", "start", "takes", "texts"]
+__all__ = ["is_taken", "start", "takes", "texts", "walk"]
 
 
 def start(schema: Any, tokens: int = 256) -> Matcher:
@@ -34,11 +34,11 @@ def is_taken(matcher: Matcher, text: str) -> bool:
 def texts(schema: Any, count: int, seed: int = 0) -> list[str]:
     """Random whole answers; those that run on for 4000 bytes are left out."""
     matcher, rng = start(schema), random.Random(seed)
-    found = (_walk(matcher.copy(), rng, first=not at) for at in range(count))
+    found = (walk(matcher.copy(), rng, first=not at) for at in range(count))
     return [text for text in found if text is not None]
 
 
-def _walk(matcher: Matcher, rng: random.Random, *, first: bool) -> str | None:
+def walk(matcher: Matcher, rng: random.Random, *, first: bool) -> str | None:
     """A text by random bytes, which after some of them prefers bytes that end something."""
     text = b""
     soft = 0 if first else rng.choice((10, 40, 150))

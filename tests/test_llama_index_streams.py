@@ -251,7 +251,7 @@ def test_an_answer_ends_with_a_response_without_words() -> None:
     assert (one.text, one.delta) == ("", "")
     assert one.raw is not None
     assert one.raw["finish_reason"] == "stop"
-    assert llm.chat(SAID).message.content == ""
+    assert not llm.chat(SAID).message.content
 
 
 def test_words_are_those_of_the_decoder() -> None:

@@ -42,6 +42,8 @@ def tells_of_completion(method: F) -> F:
 
 
 def _refuse_no_string(prompt: object) -> None:
+    if prompt is None:
+        raise ConfigError("no prompt is given")
     if not isinstance(prompt, str):
         raise ConfigError(f"the prompt must be a string, not {type(prompt).__name__}")
 
@@ -55,8 +57,7 @@ def _telling(
     """A method that tells of its calls; its first argument has this name, and is checked."""
 
     def check_first(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if args or name in kwargs:  # else Python says what is missing
-            check(args[0] if args else kwargs[name])
+        check(args[0] if args else kwargs.get(name))
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -82,7 +83,10 @@ def _telling(
         told = await decorate(noted)(self, *args, **kwargs)
         return _aclosing(told, made[0]) if isinstance(told, AsyncGenerator) else told
 
-    return cast("F", acall if inspect.iscoroutinefunction(method) else call)
+    made: Any = acall if inspect.iscoroutinefunction(method) else call
+    # What LlamaIndex puts around it goes by the signature, and would fail where nothing is given.
+    del made.__wrapped__
+    return cast("F", made)
 
 
 def _closing(told: Generator[Any], made: Generator[Any]) -> Generator[Any]:

@@ -16,8 +16,9 @@ _WINDOW = "context_window"
 class EnsembleMetadata(LLMMetadata):
     """Metadata whose context window is looked up when it is first read.
 
-    LlamaIndex reads metadata in coroutines too, mostly to learn whether a model chats, and members
-    that were loaded there would block the event loop.
+    LlamaIndex reads metadata in coroutines too, to learn whether a model chats and to tell of a
+    call, and members that were loaded there would block the event loop. Written down before that,
+    the window is None.
     """
 
     _look_up: Callable[[], int] = PrivateAttr()
@@ -40,10 +41,14 @@ class EnsembleMetadata(LLMMetadata):
 
     @model_serializer(mode="wrap")
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        assert self.context_window >= 0  # looked up
-        written: dict[str, Any] = write(self)
-        return written
+        return {_WINDOW: None, **write(self)}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled and copied as plain metadata."""
-        return LLMMetadata.model_validate, (self.model_dump(),)
+        """Pickled and copied as plain metadata, with the window."""
+        told = {name: getattr(self, name) for name in LLMMetadata.model_fields}
+        return LLMMetadata.model_validate, (told,)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        """Likewise."""
+        build, arguments = self.__reduce__()
+        return build(*arguments)

@@ -98,12 +98,6 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
             "model_name": self._model_name,
         }
 
-    def to_payload(self) -> dict[str, Any]:
-        """What events carry: the metadata, with no window where asking would load members."""
-        described = LLMMetadata(**self._described()).model_dump()
-        window = self._known_window()
-        return {"class_name": self.class_name(), **described, "context_window": window}
-
     def tokenize(self, text: str) -> list[int]:
         """As many zeros as `text` has tokens for the member that needs most; loads the members.
 

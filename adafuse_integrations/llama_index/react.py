@@ -13,7 +13,8 @@ from adafuse_integrations.llama_index.calling import core_tools
 
 __all__ = ["react_grammar"]
 
-_LINE = r"/[^\s][^\n]{2,199}/"
+_ANSWER = r"/\S[^\n]{2,199}/"
+_THOUGHT = r"/[^\s:][^\n:]{2,199}/"  # a colon could make "Answer:" of it
 
 
 def react_grammar(
@@ -26,7 +27,7 @@ def react_grammar(
         Action Input: {"a": 6, "b": 7}
 
     Small models seldom keep to that form by themselves. Thoughts and answers are one line each, of
-    3 to 200 characters.
+    3 to 200 characters; thoughts have no colon.
 
     Args:
         tools: those of the agent; their arguments match their schemas.
@@ -46,9 +47,10 @@ def react_grammar(
     if not steps:
         raise ConfigError("a ReAct step must be allowed to call a tool or to answer")
     rules = [
-        rf'start: "Thought: " LINE "\n" ({" | ".join(steps)})',
-        'answer: "Answer: " LINE',
-        f"LINE: {_LINE}",
+        rf'start: "Thought: " THOUGHT "\n" ({" | ".join(steps)})',
+        'answer: "Answer: " ANSWER',
+        f"THOUGHT: {_THOUGHT}",
+        f"ANSWER: {_ANSWER}",
     ]
     for index, tool in enumerate(shown):
         told = tool["function"]

@@ -138,7 +138,7 @@ def completion_response(one: Snapshot, *, streamed: bool) -> CompletionResponse:
 
 def chat_response(one: Snapshot, *, streamed: bool) -> ChatResponse:
     """An assistant's message; calls are blocks of it, and in OpenAI's form beside them."""
-    texts = [TextBlock(text=one.text)] if one.text or not one.calls else []
+    texts = [TextBlock(text=one.text)] if one.text else []
     beside = {"tool_calls": [_openai_call(call) for call in one.calls]} if one.calls else {}
     message = ChatMessage(
         role=MessageRole.ASSISTANT, blocks=[*texts, *one.calls], additional_kwargs=beside
