@@ -35,8 +35,8 @@ examples: models ## Run the other examples: an agent, extraction, a conversation
 test: models ## Run the tests, real models included.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
 
-suites: models ## Run LangChain's standard suite on the real models: up to an hour.
-	$(BIN)/python -m pytest -m long -rxX
+suites: models ## Run the standard suites of LangChain and LlamaIndex on the real models: an hour.
+	$(BIN)/python -m pytest --numprocesses 2 -m long -rxX
 
 check: $(INSTALLED) ## Lint, formatting and types.
 	$(BIN)/ruff check .

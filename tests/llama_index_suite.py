@@ -49,15 +49,17 @@ class LlamaIndexSuite:
         ensemble: two members or more.
         override: names of some of them, joined by "+".
         prompt: to be answered; the answer must have words.
+        max_tokens: of an answer in free text.
     """
 
     ensemble: Ensemble
     override: str
     prompt = "What is the capital of France? Tell me about it."
+    max_tokens = 24
 
     @pytest.fixture
     def llm(self) -> AdaFuseLLM:
-        return AdaFuseLLM(ensemble=self.ensemble, max_tokens=24)
+        return AdaFuseLLM(ensemble=self.ensemble, max_tokens=self.max_tokens)
 
     @pytest.fixture(params=FORMS)
     def form(self, request: pytest.FixtureRequest) -> str:
@@ -142,7 +144,7 @@ class AnswerSuite(LlamaIndexSuite):
         stop = whole.split()[-1]
         expected = whole[: whole.index(stop)]
         assert self.text(llm, method, form, stop=[stop]) == expected
-        of_object = AdaFuseLLM(ensemble=self.ensemble, max_tokens=24, stop=[stop])
+        of_object = AdaFuseLLM(ensemble=self.ensemble, max_tokens=self.max_tokens, stop=[stop])
         assert self.text(of_object, method, form) == expected
 
     def test_max_tokens(self, llm: AdaFuseLLM, method: str, form: str) -> None:
@@ -343,8 +345,8 @@ class AnswerSuite(LlamaIndexSuite):
         metadata = llm.metadata
         assert metadata.is_chat_model
         assert metadata.is_function_calling_model
-        assert metadata.num_output == 24
-        assert metadata.context_window > 24
+        assert metadata.num_output == self.max_tokens
+        assert metadata.context_window > self.max_tokens
         before = Settings._llm
         try:
             Settings.llm = llm

@@ -6,7 +6,6 @@ A test may fail here because the models are weak; it passes with the script in
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import pytest
@@ -14,12 +13,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 
-from adafuse import Ensemble, MemberSpec
-from adafuse.loading import load_members
-from adafuse.models import prepare_all
+from adafuse import Ensemble
 from adafuse_integrations.langchain import ChatAdaFuse
 from langchain_suite import ChatSuite
 from llm_suite import CompletionSuite
+from real_pair import real_pair
 
 pytestmark = [
     pytest.mark.real,
@@ -29,13 +27,6 @@ pytestmark = [
 
 
 COMPETENCE = "the models' own competence, with transcripts in docs/measurements.md"
-
-
-@functools.cache
-def real_pair() -> Ensemble:
-    folders = prepare_all()
-    specs = [MemberSpec(str(folder), name=name) for name, folder in folders.items()]
-    return Ensemble(load_members(specs))
 
 
 class TestRealChat(ChatSuite):

@@ -1,17 +1,30 @@
-"""The form of a ReAct step as a grammar, so that an agent can read whatever is written."""
+"""ReAct steps in a form that can be read: a grammar for them, and an agent that is held to it.
+
+LlamaIndex's `ReActAgent` reads steps from free text. Models this project is for seldom keep to its
+form by themselves, and small ones neither begin nor stop calling tools.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
+from llama_index.core.agent.react.types import ObservationReasoningStep
+from llama_index.core.agent.workflow import ReActAgent
+from llama_index.core.agent.workflow.agent_context import AgentContext
+from llama_index.core.agent.workflow.workflow_events import AgentOutput
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.memory import BaseMemory
+from llama_index.core.tools import AsyncBaseTool
 from llama_index.core.tools.types import BaseTool
+from pydantic import Field
 
 from adafuse.errors import ConfigError
 from adafuse.tools import read_tools
 from adafuse_integrations.llama_index.calling import core_tools
+from adafuse_integrations.llama_index.llm import AdaFuseLLM
 
-__all__ = ["react_grammar"]
+__all__ = ["GrammarReActAgent", "react_grammar"]
 
 _ANSWER = r"/\S[^\n]{2,199}/"
 _THOUGHT = r"/[^\s:][^\n:]{2,199}/"  # a colon could make "Answer:" of it
@@ -26,8 +39,7 @@ def react_grammar(
         Action: multiply                           Answer: It is 42.
         Action Input: {"a": 6, "b": 7}
 
-    Small models seldom keep to that form by themselves. Thoughts and answers are one line each, of
-    3 to 200 characters; thoughts have no colon.
+    Thoughts and answers are one line each, of 3 to 200 characters; thoughts have no colon.
 
     Args:
         tools: those of the agent; their arguments match their schemas.
@@ -58,3 +70,37 @@ def react_grammar(
         rules.append(f"act_{index}: {begin} input_{index}")
         rules.append(f"input_{index}: {arguments_rule(told, max_tokens)}")
     return "\n".join(rules) + "\n"
+
+
+class GrammarReActAgent(ReActAgent):
+    """LlamaIndex's `ReActAgent`, whose steps an `AdaFuseLLM` writes under `react_grammar`."""
+
+    call_first: bool = Field(
+        default=False, description="Whether it calls a tool before it answers."
+    )
+    answer_after_tools: bool = Field(
+        default=False, description="Whether it answers once a tool has given a result."
+    )
+
+    async def take_step(
+        self,
+        ctx: AgentContext,
+        llm_input: list[ChatMessage],
+        tools: Sequence[AsyncBaseTool],
+        memory: BaseMemory,
+    ) -> AgentOutput:
+        """Take a step in a form that can be read.
+
+        Raises:
+            ConfigError: the model is no AdaFuseLLM, or the arguments of a tool cannot be enforced.
+        """
+        if not isinstance(self.llm, AdaFuseLLM):
+            raise ConfigError(f"the llm must be an AdaFuseLLM, not {type(self.llm).__name__}")
+        steps = await ctx.store.get(self.reasoning_key, default=[])
+        observed = any(isinstance(step, ObservationReasoningStep) for step in steps)
+        act = bool(tools) and not (observed and self.answer_after_tools)
+        answer = observed or not (act and self.call_first)
+        grammar = react_grammar(tools, act=act, answer=answer, max_tokens=self.llm.max_tokens)
+        held = self.llm.model_copy(update={"grammar": grammar})
+        taking = self.model_copy(update={"llm": held})
+        return await super(GrammarReActAgent, taking).take_step(ctx, llm_input, tools, memory)

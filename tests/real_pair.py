@@ -1,0 +1,19 @@
+"""The two demo models as an ensemble, loaded once in a process."""
+
+from __future__ import annotations
+
+import functools
+
+from adafuse import Ensemble, MemberSpec
+from adafuse.loading import load_members
+from adafuse.models import prepare_all
+
+__all__ = ["real_pair"]
+
+
+@functools.cache
+def real_pair() -> Ensemble:
+    """SmolLM2 135M Instruct and Gemma 3 270M."""
+    folders = prepare_all()
+    specs = [MemberSpec(str(folder), name=name) for name, folder in folders.items()]
+    return Ensemble(load_members(specs))
