@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install models demo examples test suites check gpu bench clean
+.PHONY: help install models demo examples environments test suites check gpu bench clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /  \1: /p' $(MAKEFILE_LIST)
@@ -27,10 +27,17 @@ models: $(INSTALLED) ## Prepare the demo models in the cache.
 demo: models ## Answer three questions from documents, with two models writing together.
 	$(BIN)/python examples/rag_chain.py
 
-examples: models ## Run the other examples: an agent, extraction, a conversation.
+examples: models ## Run the other examples: agents, extraction, conversations, a query engine.
 	$(BIN)/python examples/agent.py
 	$(BIN)/python examples/extraction.py
 	$(BIN)/python examples/terminal.py < /dev/null
+	$(BIN)/python examples/llama_index_query.py
+	$(BIN)/python examples/llama_index_chat.py
+	$(BIN)/python examples/llama_index_agent.py
+
+# Not part of `test`: it installs torch twice.
+environments: ## Try each framework in a clean environment without the other.
+	./tests/clean_environments.sh $(PYTHON)
 
 test: models ## Run the tests, real models included.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"

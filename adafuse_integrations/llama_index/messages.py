@@ -106,7 +106,7 @@ def _read_blocks(
             thoughts.append(block.content or "")
         elif not isinstance(block, CachePoint):
             raise PromptError(
-                f"{where} ({message.role.value}) has a {type(block).__name__}; "
+                f"{where} ({message.role.value}) has a block of type {type(block).__name__}; "
                 "members read text only"
             )
     return texts, thoughts, calls
