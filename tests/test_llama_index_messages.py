@@ -70,7 +70,9 @@ def test_blocks() -> None:
 )
 def test_what_users_cannot_say_is_refused_by_name(block: Any) -> None:
     said = ChatMessage(role="user", blocks=[TextBlock(text="x"), block])
-    with pytest.raises(PromptError, match=rf"message 1 \(user\) has a block of type {type(block).__name__}"):
+    with pytest.raises(
+        PromptError, match=rf"message 1 \(user\) has a block of type {type(block).__name__}"
+    ):
         core_messages([ChatMessage(role="user", content="x"), said])
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import pytest
 
 from adafuse import Ensemble
+from llama_index_answer_suite import AnswerSuite
 from llama_index_engine_suite import EngineSuite
+from llama_index_event_suite import EventSuite
 from llama_index_structured_suite import StructuredSuite
-from llama_index_suite import AnswerSuite
 from llama_index_tool_suite import ToolSuite
 from real_pair import real_pair
 
@@ -32,6 +33,10 @@ class _Real:
 
 
 class TestRealAnswers(_Real, AnswerSuite):  # type: ignore[misc]
+    pass
+
+
+class TestRealEvents(_Real, EventSuite):  # type: ignore[misc]
     pass
 
 

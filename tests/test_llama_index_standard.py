@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from adafuse import Ensemble
+from llama_index_answer_suite import AnswerSuite
 from llama_index_engine_suite import EngineSuite
+from llama_index_event_suite import EventSuite
 from llama_index_script import scripted_pair
 from llama_index_structured_suite import StructuredSuite
-from llama_index_suite import AnswerSuite
 from llama_index_tool_suite import ToolSuite
 
 
@@ -16,6 +17,10 @@ class _Scripted:
 
 
 class TestAnswers(_Scripted, AnswerSuite):
+    pass
+
+
+class TestEvents(_Scripted, EventSuite):
     pass
 
 

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.instrumentation.events.llm import (
-    LLMStructuredPredictEndEvent,
-    LLMStructuredPredictInProgressEvent,
     LLMStructuredPredictStartEvent,
 )
 from llama_index.core.program.utils import (
     FlexibleModel,
-    create_flexible_model,
     get_program_for_llm,
 )
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
-from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel
 
 from adafuse.errors import ConfigError
 from adafuse_integrations._settings import read_schema
 from adafuse_integrations.llama_index.model import EnsembleLLM
+from adafuse_integrations.llama_index.objects import agrowing, growing, whole
 
 __all__ = ["StructuredAnswers"]
 
@@ -159,7 +156,7 @@ class StructuredAnswers(EnsembleLLM):
             )
             return one
         asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return _read(output_cls, self._answer(asked))
+        return whole(output_cls, self._answer(asked))
 
     async def astructured_predict(
         self,
@@ -175,7 +172,7 @@ class StructuredAnswers(EnsembleLLM):
             )
             return one
         asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return _read(output_cls, await self._aanswer(asked))
+        return whole(output_cls, await self._aanswer(asked))
 
     def stream_structured_predict(
         self,
@@ -193,7 +190,7 @@ class StructuredAnswers(EnsembleLLM):
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
         asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return _objects(self._texts(asked), output_cls)
+        return growing(self._texts(asked), output_cls)
 
     async def astream_structured_predict(
         self,
@@ -208,7 +205,7 @@ class StructuredAnswers(EnsembleLLM):
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
         asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return _aobjects(self._atexts(asked), output_cls)
+        return agrowing(self._atexts(asked), output_cls)
 
     def _structured_stream_call(
         self,
@@ -239,67 +236,3 @@ class StructuredAnswers(EnsembleLLM):
 
 def _plain(settings: Settings) -> dict[str, Any]:
     return dict(settings or {})
-
-
-def _objects(texts: Generator[str], output_cls: type[M]) -> Generator[M | FlexibleModel]:
-    growing = _Growing(output_cls)
-    with closing(texts):
-        for text in texts:
-            yield from growing.feed(text)
-    yield from growing.finish()
-
-
-async def _aobjects(
-    texts: AsyncGenerator[str], output_cls: type[M]
-) -> AsyncGenerator[M | FlexibleModel]:
-    growing = _Growing(output_cls)
-    async with aclosing(texts):
-        async for text in texts:
-            for one in growing.feed(text):
-                yield one
-    for one in growing.finish():
-        yield one
-
-
-class _Growing(Generic[M]):
-    """An object that is read while its JSON is written; tells instrumentation of it."""
-
-    def __init__(self, output_cls: type[M]) -> None:
-        self._output_cls = output_cls
-        self._partial_cls = create_flexible_model(output_cls)
-        self._text = ""
-        self._value: Any = None
-        self._last: M | FlexibleModel | None = None
-
-    def feed(self, text: str) -> Iterator[M | FlexibleModel]:
-        """Yield the object as far as it goes, if more of it can be read."""
-        self._text = text
-        try:
-            value = from_json(text, allow_partial="trailing-strings")
-        except ValueError:
-            return  # nothing of it yet
-        if value == self._value or not isinstance(value, dict):
-            return
-        self._value = value
-        try:
-            self._last = self._output_cls.model_validate(value)
-        except ValidationError:
-            self._last = self._partial_cls(**value)
-        yield self._told(self._last)
-
-    def finish(self) -> Iterator[M]:
-        """Yield the object, now that its JSON is whole, unless it came last already."""
-        whole = self._output_cls.model_validate_json(self._text)
-        if whole != self._last:
-            yield self._told(whole)
-        dispatcher.event(LLMStructuredPredictEndEvent(output=whole))
-
-    def _told(self, one: N) -> N:
-        dispatcher.event(LLMStructuredPredictInProgressEvent(output=one))
-        return one
-
-
-def _read(output_cls: type[M], text: str) -> M:
-    one = output_cls.model_validate_json(text)
-    dispatcher.event(LLMStructuredPredictEndEvent(output=one))
-    return one
