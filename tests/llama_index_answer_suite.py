@@ -89,7 +89,7 @@ class AnswerSuite(MethodSuite):
         stop = whole.split()[-1]
         expected = whole[: whole.index(stop)]
         assert self.text(llm, method, form, stop=[stop]) == expected
-        of_object = AdaFuseLLM(ensemble=self.ensemble, max_tokens=self.max_tokens, stop=[stop])
+        of_object = self.model(stop=[stop])
         assert self.text(of_object, method, form) == expected
 
     def test_max_tokens(self, llm: AdaFuseLLM, method: str, form: str) -> None:
@@ -129,11 +129,12 @@ class AnswerSuite(MethodSuite):
         assert self.text(llm, method, form, response_format=told, **asked) == text
 
     def test_other_forms(self, llm: AdaFuseLLM, method: str, form: str) -> None:
-        date = self.text(llm, method, form, regex="[0-9]{4}-[0-9]{2}-[0-9]{2}")
+        given: dict[str, Any] = {"max_tokens": 24}
+        date = self.text(llm, method, form, regex="[0-9]{4}-[0-9]{2}-[0-9]{2}", **given)
         assert re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", date)
-        assert self.text(llm, method, form, choices=["yes", "no"]) in ("yes", "no")
+        assert self.text(llm, method, form, choices=["yes", "no"], **given) in ("yes", "no")
         grammar = 'start: "ab" ("c" | "d")'
-        assert self.text(llm, method, form, grammar=grammar) in ("abc", "abd")
+        assert self.text(llm, method, form, grammar=grammar, **given) in ("abc", "abd")
         with pytest.raises(ConfigError):
             self.text(llm, method, form, json_schema={"not": {"type": "string"}})
 
@@ -152,7 +153,7 @@ class AnswerSuite(MethodSuite):
         assert self.text(llm, method, form, prompt) == expected
 
     def test_a_system_prompt_is_read_once(self, llm: AdaFuseLLM, method: str, form: str) -> None:
-        told = AdaFuseLLM(ensemble=self.ensemble, max_tokens=8, system_prompt="Be very brief.")
+        told = self.model(max_tokens=8, system_prompt="Be very brief.")
         system = ChatMessage(role="system", content="Be very brief.")
         expected = llm.chat([system, *said(self.prompt)], max_tokens=8)
         last = self.ask(told, method, form)[-1]

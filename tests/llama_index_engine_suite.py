@@ -65,7 +65,7 @@ class EngineSuite(LlamaIndexSuite):
 
     @pytest.fixture
     def llm(self) -> AdaFuseLLM:
-        return AdaFuseLLM(ensemble=self.ensemble, max_tokens=12)
+        return self.model(max_tokens=12)
 
     def index(self, *texts: str) -> VectorStoreIndex:
         documents = [Document(text=text) for text in texts or TEXTS]
@@ -90,7 +90,7 @@ class EngineSuite(LlamaIndexSuite):
         assert any("InProgress" in name for name in events.names)
 
     def test_an_object_from_documents(self) -> None:
-        llm = AdaFuseLLM(ensemble=self.ensemble, max_tokens=64)
+        llm = self.model(max_tokens=64)
         for mode in ("compact", "refine", "tree_summarize"):
             engine = self.index(TEXTS[0]).as_query_engine(
                 llm=llm, response_mode=mode, output_cls=Person
@@ -99,7 +99,7 @@ class EngineSuite(LlamaIndexSuite):
 
     @pytest.mark.parametrize("use_async", [False, True])
     def test_sub_questions(self, llm: AdaFuseLLM, use_async: bool) -> None:
-        asking = AdaFuseLLM(ensemble=self.ensemble, max_tokens=96, json_schema=SubQuestions)
+        asking = self.model(max_tokens=96, json_schema=SubQuestions)
         engine = SubQuestionQueryEngine.from_defaults(
             query_engine_tools=self.engine_tools(llm),
             llm=llm,
@@ -126,12 +126,10 @@ class EngineSuite(LlamaIndexSuite):
     def selector(self, kind: str) -> Any:
         """A selector among two; each is held to what it can choose."""
         if kind == "pydantic":
-            llm = AdaFuseLLM(ensemble=self.ensemble, max_tokens=96)
+            llm = self.model(max_tokens=96)
             return PydanticSingleSelector.from_defaults(llm=llm)  # type: ignore[arg-type]
         form = r'\[\{"choice": [12], "reason": "[a-z ]{1,40}"\}\]'
-        return LLMSingleSelector.from_defaults(
-            llm=AdaFuseLLM(ensemble=self.ensemble, max_tokens=96, regex=form)
-        )
+        return LLMSingleSelector.from_defaults(llm=self.model(max_tokens=96, regex=form))
 
     def engine_tools(self, llm: AdaFuseLLM) -> list[QueryEngineTool]:
         made = []
@@ -161,14 +159,14 @@ class EngineSuite(LlamaIndexSuite):
             "context": ContextChatEngine,
             "condense_plus_context": CondensePlusContextChatEngine,
         }
-        retriever = self.index().as_retriever(similarity_top_k=1)
+        retriever = self.index(TEXTS[0]).as_retriever(similarity_top_k=1)
         return classes[kind].from_defaults(retriever=retriever, llm=llm, memory=memory)
 
     @pytest.mark.parametrize("streaming", [True, False])
     def test_a_function_agent(self, streaming: bool) -> None:
         agent = FunctionAgent(
             tools=tools(multiply, now),
-            llm=AdaFuseLLM(ensemble=self.ensemble, max_tokens=96, answer_after_tools=True),
+            llm=self.model(max_tokens=96, answer_after_tools=True),
             system_prompt="Use a tool, then answer.",
             initial_tool_choice="any",
             allow_parallel_tool_calls=False,
@@ -185,7 +183,7 @@ class EngineSuite(LlamaIndexSuite):
     def test_a_react_agent(self, streaming: bool) -> None:
         agent = ReActAgent(
             tools=(shown := tools(multiply)),
-            llm=AdaFuseLLM(ensemble=self.ensemble, max_tokens=160, grammar=react_grammar(shown)),
+            llm=self.model(max_tokens=160, grammar=react_grammar(shown)),
             early_stopping_method="generate",
             streaming=streaming,
         )
@@ -196,7 +194,7 @@ class EngineSuite(LlamaIndexSuite):
                 assert not one.tool_output.is_error
 
     def test_agents_hand_over(self) -> None:
-        llm = AdaFuseLLM(ensemble=self.ensemble, max_tokens=96, answer_after_tools=True)
+        llm = self.model(max_tokens=96, answer_after_tools=True)
         common = {"llm": llm, "allow_parallel_tool_calls": False}
         talking = FunctionAgent(
             name="talking",

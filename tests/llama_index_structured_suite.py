@@ -33,7 +33,7 @@ class StructuredSuite(LlamaIndexSuite):
 
     @pytest.fixture
     def llm(self) -> AdaFuseLLM:
-        return AdaFuseLLM(ensemble=self.ensemble, max_tokens=128)
+        return self.model(max_tokens=128)
 
     def predict(
         self, llm: AdaFuseLLM, form: str, output_cls: type[BaseModel] = Person, **kwargs: Any

@@ -14,6 +14,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
 from adafuse import Ensemble
+from adafuse.prompts import PromptFormat
 from adafuse_integrations.llama_index import AdaFuseLLM
 from llama_index_script import FORMS, ask, text_of
 
@@ -28,16 +29,23 @@ class LlamaIndexSuite:
         override: names of some of them, joined by "+".
         prompt: to be answered; the answer must have words.
         max_tokens: of an answer in free text.
+        prompt_format: how strings are read.
     """
 
     ensemble: Ensemble
     override: str
     prompt = "What is the capital of France? Tell me about it."
     max_tokens = 24
+    prompt_format: PromptFormat = "auto"
 
     @pytest.fixture
     def llm(self) -> AdaFuseLLM:
-        return AdaFuseLLM(ensemble=self.ensemble, max_tokens=self.max_tokens)
+        return self.model()
+
+    def model(self, **fields: Any) -> AdaFuseLLM:
+        """A model of the ensemble."""
+        settings = {"max_tokens": self.max_tokens, "prompt_format": self.prompt_format, **fields}
+        return AdaFuseLLM(ensemble=self.ensemble, **settings)
 
     @pytest.fixture(params=FORMS)
     def form(self, request: pytest.FixtureRequest) -> str:

@@ -27,7 +27,7 @@ class ToolSuite(LlamaIndexSuite):
 
     @pytest.fixture
     def llm(self) -> AdaFuseLLM:
-        return AdaFuseLLM(ensemble=self.ensemble, max_tokens=96)
+        return self.model(max_tokens=96)
 
     def ask(
         self, llm: AdaFuseLLM, form: str, *, given: Any = None, asked: str = ASKED, **kwargs: Any

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from adafuse import Ensemble
+from adafuse.prompts import PromptFormat
 from llama_index_answer_suite import AnswerSuite
 from llama_index_engine_suite import EngineSuite
 from llama_index_event_suite import EventSuite
@@ -26,6 +27,7 @@ pytestmark = [
 class _Real:
     override = "smollm2"
     max_tokens = 8
+    prompt_format: PromptFormat = "chat"  # one member is a base model
 
     @property
     def ensemble(self) -> Ensemble:
