@@ -260,3 +260,22 @@ def test_a_tool_without_parameters_gets_none() -> None:
     llm, _ = llm_of('<tool_call>\n{"name": "now", "arguments": {"zone": "utc"}}\n</tool_call>')
     (call,) = llm.bind_tools([now], tool_choice="any").invoke("x").tool_calls
     assert call["args"] == {}
+
+
+def test_an_answer_to_a_result_calls_no_tool_again_where_that_is_asked_for() -> None:
+    def respond(prompt: Prompt) -> str:
+        return call_text("add", ADD) if prompt.tools else "3"
+
+    asked = [
+        HumanMessage("add"),
+        AIMessage("", tool_calls=[{"name": "add", "args": ADD, "id": "c"}]),
+        ToolMessage("3", tool_call_id="c"),
+    ]
+    settled = ChatAdaFuse(ensemble=watched(respond=respond)[0], answer_after_tools=True)
+    bound = settled.bind_tools([add])
+    assert bound.invoke(asked).content == "3"
+    assert "".join(chunk.text for chunk in bound.stream(asked)) == "3"
+    assert run(bound.ainvoke(asked)).content == "3"
+    assert bound.invoke(asked[:1]).tool_calls
+    assert settled.bind_tools([add], tool_choice="any").invoke(asked).tool_calls
+    assert settled.bind_tools([add]).invoke(asked, answer_after_tools=False).tool_calls
