@@ -9,6 +9,8 @@ import pytest
 import torch
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
+from llama_index.core import Document, SummaryIndex
+from llama_index.core.agent.workflow import FunctionAgent
 
 import oracle
 from adafuse import ContextWindowError, Ensemble, MemberSpec
@@ -16,7 +18,9 @@ from adafuse.loading import load_members
 from adafuse.local import LocalMember
 from adafuse.models import prepare_all
 from adafuse.prompts import read_prompt
+from adafuse_integrations import llama_index
 from adafuse_integrations.langchain import AdaFuseLLM
+from llama_index_script import multiply, tools
 from parity import compare
 
 pytestmark = pytest.mark.real
@@ -105,3 +109,26 @@ def test_python_code_keeps_its_newlines_and_indentation_through_a_chain(pair: En
     assert "\n    return" in text
     code = text.split("```python\n")[-1].split("```")[0]
     assert ast.parse(code)
+
+
+def test_a_query_engine_of_llama_index_streams_what_it_answers(pair: Ensemble) -> None:
+    llm = llama_index.AdaFuseLLM(ensemble=pair, max_tokens=12)
+    index = SummaryIndex.from_documents([Document(text="The library opens at nine.")])
+    answer = str(index.as_query_engine(llm=llm).query("When does the library open?"))
+    words = index.as_query_engine(llm=llm, streaming=True).query("When does the library open?")
+    told = list(words.response_gen)
+    assert "".join(told) == answer
+    assert len(told) > 2
+
+
+async def test_a_function_agent_of_llama_index_ends_its_loop(pair: Ensemble) -> None:
+    agent = FunctionAgent(
+        tools=tools(multiply),
+        llm=llama_index.AdaFuseLLM(ensemble=pair, max_tokens=32, answer_after_tools=True),
+        initial_tool_choice="any",
+        allow_parallel_tool_calls=False,
+    )
+    output = await agent.run("What is 127 times 34?")
+    (called,) = output.tool_calls
+    assert called.tool_output.raw_output == called.tool_kwargs["a"] * called.tool_kwargs["b"]
+    assert str(output).strip()
