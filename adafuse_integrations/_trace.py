@@ -5,6 +5,7 @@ Knows no framework. Token ids are left out: they mean nothing without the member
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -59,9 +60,14 @@ def _candidate_info(one: Candidate) -> dict[str, Any]:
         "ends": one.ends,
         "words": list(one.words),
         "drafters": list(one.drafters),
-        "scores": dict(one.scores),
-        "score": one.score,
+        "scores": {name: _written(score) for name, score in one.scores.items()},
+        "score": None if one.score is None else _written(one.score),
     }
+
+
+def _written(score: float) -> float | str:
+    """A score as JSON can hold it, which has no infinity; `float` reads it."""
+    return score if math.isfinite(score) else str(score)
 
 
 def usage_info(usage: Mapping[str, MemberUsage]) -> dict[str, dict[str, Any]]:
@@ -125,8 +131,16 @@ def _read_round(info: Mapping[str, Any]) -> Round:
 
 
 def _read_candidate(info: Mapping[str, Any]) -> Candidate:
-    words, drafters = tuple(info["words"]), tuple(info["drafters"])
-    return Candidate(**{**info, "words": words, "drafters": drafters})
+    score = info["score"]
+    return Candidate(
+        **{
+            **info,
+            "words": tuple(info["words"]),
+            "drafters": tuple(info["drafters"]),
+            "scores": {name: float(one) for name, one in info["scores"].items()},
+            "score": None if score is None else float(score),
+        }
+    )
 
 
 def _read_usage(info: Mapping[str, Any]) -> MemberUsage:

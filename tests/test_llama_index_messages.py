@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -169,3 +170,16 @@ def test_an_answer_goes_back_in_as_a_message() -> None:
     (one,) = core_messages([ChatMessage.model_validate(message.model_dump())])
     assert one["content"] == "Sure."
     assert one["tool_calls"][0]["function"] == {"name": "look_up", "arguments": {"word": "x"}}
+
+
+def test_a_trace_is_json_where_a_score_is_infinite() -> None:
+    members = [
+        ScriptedMember("one two", "a", confident=False),
+        ScriptedMember("one three", "b", confident=False, nll=math.inf),
+    ]
+    response = AdaFuseLLM(ensemble=Ensemble(members)).complete("x")
+    told = json.loads(json.dumps(response.additional_kwargs, allow_nan=False))
+    scores = [one.scores["b"] for one in read_answer(told).rounds[1].candidates]
+    assert scores == [math.inf] * 2
+    back = type(response).model_validate_json(response.model_dump_json())
+    assert read_answer(back.additional_kwargs) == read_answer(response.additional_kwargs)
