@@ -203,3 +203,11 @@ def test_what_programs_of_llama_index_pass_is_taken() -> None:
         "tool_choice": "required",
         "allow_parallel_tool_calls": False,
     }
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_agent_without_tools_just_answers(form: str) -> None:
+    llm, watch = model()
+    ask(llm, "chat_with_tools", form, tools=[], user_msg="hello", allow_parallel_tool_calls=True)
+    assert not watch.prompts[0].tools
+    assert watch.prompts[0].constraint is None
