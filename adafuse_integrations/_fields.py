@@ -177,8 +177,8 @@ class EnsembleFields(DecodingFields):
     def _known_window(self) -> int | None:
         """The smallest context window, in tokens, or None if nobody can say; loads nothing."""
         loaded = self.ensemble
-        if loaded is None and self._shared is not None:
-            loaded = self._shared.loaded
+        if loaded is None:  # asked for while the object is being built, too
+            loaded = (self._shared or share(self._specs(), self.device, self.dtype)).loaded
         if loaded is not None:
             return smallest_window(self._chosen(loaded.members))
         return configured_window(self._chosen(self._specs()))

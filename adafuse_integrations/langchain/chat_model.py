@@ -114,8 +114,9 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, given: Mapping[str, Any]
     ) -> tuple[Self, list[dict[str, Any]]]:
         """This model for one call, and what it is asked."""
+        call = self._for_call(stop, given)
         asked = core_messages(messages)
-        return self._for_call(stop, given)._answering_to(asked), asked
+        return call._answering_to(asked), asked
 
     def _chunks(
         self, messages: Sequence[Message], parts: AnswerParts, *, blocks: bool = False
