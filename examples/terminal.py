@@ -32,7 +32,8 @@ class ShowWords(BaseCallbackHandler):
         self.printer = printer
 
     def on_llm_new_token(self, token: str | list[Any], *, chunk: Any = None, **kwargs: Any) -> None:
-        self.printer.write(str(token), chunk.round["member"] if chunk else "")
+        told = chunk.round if chunk is not None else None  # the last chunk has no word
+        self.printer.write(str(token), told["member"] if told else "")
 
 
 def questions() -> list[str] | None:
