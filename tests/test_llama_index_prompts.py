@@ -211,3 +211,12 @@ def test_an_agent_without_tools_just_answers(form: str) -> None:
     ask(llm, "chat_with_tools", form, tools=[], user_msg="hello", allow_parallel_tool_calls=True)
     assert not watch.prompts[0].tools
     assert watch.prompts[0].constraint is None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_structured_answer_to_text_tells_the_schema_or_not(form: str) -> None:
+    llm, watch = model(completion_to_prompt=angled)
+    for told in (True, False):
+        given = {"schema_in_prompt": told}
+        ask(llm, "structured_predict", form, Person, P, given, q="hello")
+    assert ['"age"' in str(prompt.text) for prompt in watch.prompts] == [True, False]

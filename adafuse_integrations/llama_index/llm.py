@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, closing
-from typing import Any
+from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -31,6 +31,8 @@ from adafuse_integrations.llama_index.responses import (
 from adafuse_integrations.llama_index.structured import StructuredAnswers
 
 __all__ = ["AdaFuseLLM"]
+
+R = TypeVar("R")
 
 
 class AdaFuseLLM(StructuredAnswers):
@@ -88,14 +90,14 @@ class AdaFuseLLM(StructuredAnswers):
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> Generator[CompletionResponse]:
         """As `complete`, with a response per word; closing it early is safe."""
-        return _completions(self._completing(prompt, formatted, kwargs))
+        return _responses(self._completing(prompt, formatted, kwargs), completion_response)
 
     @tells_of_completion
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> AsyncGenerator[CompletionResponse]:
         """As `stream_complete`; closing or cancelling it stops the decoder and waits for it."""
-        return _acompletions(self._completing(prompt, formatted, kwargs))
+        return _aresponses(self._completing(prompt, formatted, kwargs), completion_response)
 
     # --- Chats ---
 
@@ -119,14 +121,14 @@ class AdaFuseLLM(StructuredAnswers):
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> Generator[ChatResponse]:
         """As `chat`, with a response per word; closing it early is safe."""
-        return _chats(self._chatting(messages, kwargs))
+        return _responses(self._chatting(messages, kwargs), chat_response)
 
     @tells_of_chat
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> AsyncGenerator[ChatResponse]:
         """As `stream_chat`; closing or cancelling it stops the decoder and waits for it."""
-        return _achats(self._chatting(messages, kwargs))
+        return _aresponses(self._chatting(messages, kwargs), chat_response)
 
     # --- Tools: `chat_with_tools` and its kin are LlamaIndex's ---
 
@@ -203,28 +205,18 @@ async def _alast(make: Making) -> Snapshot:
     return last  # every answer has an end
 
 
-def _completions(make: Making) -> Generator[CompletionResponse]:
+def _responses(make: Making, respond: Callable[..., R]) -> Generator[R]:
+    """A response for each snapshot; closing this lets go of the decoder."""
     with closing(make()) as decoded:
         for one in decoded:
-            yield completion_response(one, streamed=True)
+            yield respond(one, streamed=True)
 
 
-async def _acompletions(make: Making) -> AsyncGenerator[CompletionResponse]:
+async def _aresponses(make: Making, respond: Callable[..., R]) -> AsyncGenerator[R]:
+    """Likewise; the decoder runs in a thread of its own."""
     async with aclosing(ThreadedIterator(make)) as decoded:
         async for one in decoded:
-            yield completion_response(one, streamed=True)
-
-
-def _chats(make: Making) -> Generator[ChatResponse]:
-    with closing(make()) as decoded:
-        for one in decoded:
-            yield chat_response(one, streamed=True)
-
-
-async def _achats(make: Making) -> AsyncGenerator[ChatResponse]:
-    async with aclosing(ThreadedIterator(make)) as decoded:
-        async for one in decoded:
-            yield chat_response(one, streamed=True)
+            yield respond(one, streamed=True)
 
 
 RECOGNIZED_LLMS[AdaFuseLLM.class_name()] = AdaFuseLLM  # for LlamaIndex's `load_llm`

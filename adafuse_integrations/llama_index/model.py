@@ -194,7 +194,7 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
     def _extended(self, prompt: str, schema: Mapping[str, Any] | None) -> str:
         """Text behind the system prompt, and behind a schema that members are told of."""
         extended = self._extend_prompt(prompt)
-        if schema is None or not self.schema_in_prompt:
+        if schema is None:
             return extended
         return f"{instruction(schema, tools=False)}\n\n{extended}"
 

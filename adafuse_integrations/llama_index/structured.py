@@ -8,13 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage
-from llama_index.core.instrumentation.events.llm import (
-    LLMStructuredPredictStartEvent,
-)
-from llama_index.core.program.utils import (
-    FlexibleModel,
-    get_program_for_llm,
-)
+from llama_index.core.instrumentation.events.llm import LLMStructuredPredictStartEvent
+from llama_index.core.program.utils import FlexibleModel, get_program_for_llm
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
@@ -29,7 +24,6 @@ __all__ = ["StructuredAnswers"]
 
 dispatcher = get_dispatcher(__name__)
 M = TypeVar("M", bound=BaseModel)
-N = TypeVar("N", bound=BaseModel)
 Settings = Mapping[str, Any] | None
 # How LlamaIndex's programs ask for a call. An answer that must be of a schema is one anyway; what
 # it cannot be is refused.
@@ -90,7 +84,8 @@ class StructuredAnswers(EnsembleLLM):
             completion_to_prompt=self.completion_to_prompt,
             **prompt_args,
         )
-        return _Request(self._extended(text, schema), settings)
+        told = settings.pop("schema_in_prompt", self.schema_in_prompt)
+        return _Request(self._extended(text, schema if told else None), settings)
 
     def _answer(self, asked: _Request) -> str:
         if isinstance(asked.prompt, str):
