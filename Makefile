@@ -53,8 +53,11 @@ check: $(INSTALLED) ## Lint, formatting and types.
 gpu: models ## Run the tests that need an accelerator; what is skipped is named.
 	$(BIN)/python -m pytest -m gpu -rs
 
-bench: models ## Run the benchmarks.
-	$(BIN)/python -m benchmarks
+# `make bench SAVE=--save` makes the run the one that later ones are compared with.
+bench: models ## Measure speed: a table, a plot, and how it compares. Under 20 minutes on two cores.
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+		--constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks speed $(SAVE)
 
 clean: ## Remove what the targets above made, but not the prepared models.
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
-from adafuse.turns import Turns
+from adafuse.forwards import forwards_of
+from adafuse.slots import SlotCache
 
-__all__ = ["FULL", "SLIDING", "Backbone", "Layout"]
+__all__ = ["FULL", "SLIDING", "Backbone", "Layout", "Request"]
+
+_WIDTH = 16
+"""Tokens that a forward may read for about the price of two."""
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -68,6 +72,26 @@ class Layout:
         return cls(tuple(kinds), window if SLIDING in kinds else None)
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Tokens of one sequence to be read.
+
+    Attributes:
+        tokens: their ids, n of them.
+        positions: of each.
+        seen: by layer type which slots of the sequence each token may see, shape (n, slots); None:
+            a plain causal mask is right.
+        cache: what was read before; the tokens' states are added to it.
+        keep: how many of the last tokens' logits are wanted.
+    """
+
+    tokens: Sequence[int]
+    positions: Sequence[int]
+    seen: Mapping[str, torch.Tensor] | None
+    cache: SlotCache
+    keep: int
+
+
 class Backbone:
     """A model that reads token trees; members with the same checkpoint share one.
 
@@ -91,8 +115,11 @@ class Backbone:
             )
         self._additive = attention == "eager"
         self.model = model
-        self._turns = Turns()  # sessions in several threads go on forward by forward
+        self._forwards = forwards_of(model.device)
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.parameters = float(model.num_parameters())
+        self.place = str(model.device)
+        self.packs = False
         self.vocabulary: int = text.vocab_size
         self._longest: int | None = getattr(text, "max_position_embeddings", None)
         self._switch = _rope_switch(text)
@@ -114,34 +141,36 @@ class Backbone:
             return self._longest
         return self._switch
 
-    @torch.inference_mode()
-    def forward(
-        self,
-        tokens: Sequence[int],
-        positions: Sequence[int],
-        seen: Mapping[str, torch.Tensor] | None,
-        cache: DynamicCache,
-        *,
-        last: bool,
-    ) -> torch.Tensor:
-        """One forward; returns logits, shape (n, V), or (1, V) of the last token only.
+    def read(self, request: Request) -> tuple[torch.Tensor, float]:
+        """Read tokens; return logits of the last ones, shape (keep, V), and the forward's seconds.
 
-        `seen` says by layer type which slots each token may see, shape (n, slots); None: a plain
-        causal mask is right, and the model makes its own.
+        Forwards that several threads ask for at once are one forward where the model allows it.
         """
+        return self._forwards.read(self, request)
+
+    def spare_width(self) -> int:
+        """How many tokens one sequence may read in a forward that it needs anyway."""
+        return max(_WIDTH // self._forwards.callers, 1)
+
+    def forward_packed(self, requests: Sequence[Request]) -> list[torch.Tensor]:
+        """One forward of several sequences; returns logits of each as `forward` does."""
+        raise NotImplementedError
+
+    @torch.inference_mode()
+    def forward(self, request: Request) -> torch.Tensor:
+        """One forward of one sequence; returns logits of its last tokens, shape (keep, V)."""
         device = self.model.device
-        given = {"logits_to_keep": 1} if last and self._keeps else {}
-        with self._turns:
-            output = self.model(
-                input_ids=torch.tensor([list(tokens)], device=device),
-                position_ids=torch.tensor([list(positions)], device=device),
-                attention_mask=self._mask(seen),
-                past_key_values=cache,
-                use_cache=True,
-                **given,
-            )
-        logits: torch.Tensor = output.logits[0]
-        return logits[-1:] if last else logits
+        given = {"logits_to_keep": request.keep} if self._keeps else {}
+        output = self.model(
+            input_ids=torch.tensor([list(request.tokens)], device=device),
+            position_ids=torch.tensor([list(request.positions)], device=device),
+            attention_mask=self._mask(request.seen),
+            past_key_values=request.cache,
+            use_cache=True,
+            **given,
+        )
+        logits: torch.Tensor = output.logits[0, -request.keep :]
+        return logits
 
     def _mask(self, seen: Mapping[str, torch.Tensor] | None) -> Any:
         """Masks (1, 1, n, slots): bool for sdpa, additive for eager; a dict if layers differ."""

@@ -7,21 +7,21 @@ they were read:
     holds   prefix       | nodes of this round
 
 A 4-D mask lets a node see the prefix, its ancestors and itself; its position is its depth. So all
-branches go through the model together, and on commit the winner's keys and values are kept where
-the others' are dropped. This module knows ids and tensors, not texts, words or scores.
+branches go through the model together, and on commit the winner's keys and values are kept, and
+those of nodes that were read below it, where the others' are dropped. This module knows ids and
+tensors, not texts, words or scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
-from adafuse.backbone import SLIDING, Backbone
+from adafuse.backbone import SLIDING, Backbone, Request
 from adafuse.distributions import Outlook
+from adafuse.slots import SlotCache
 
 __all__ = ["Node", "TokenTree"]
 
@@ -65,6 +65,14 @@ class Node:
             node = node.parent
         return nodes[::-1]
 
+    def below(self) -> Iterator[Node]:
+        """Nodes that are read below this one, each after its parent."""
+        waiting = [self]
+        while waiting:
+            children = [child for child in waiting.pop().children.values() if child.row is not None]
+            yield from children
+            waiting += children
+
 
 class TokenTree:
     """One sequence in a model's cache, with a tree of drafts at its end.
@@ -74,47 +82,72 @@ class TokenTree:
         length: tokens of the prefix in the cache.
         forward_passes: forwards so far.
         tokens_processed: tokens those forwards read.
+        forward_seconds: wall time of those forwards, waiting for a turn on the device not counted.
     """
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
-        self._cache = DynamicCache()  # without a config: sliding layers would drop old states
+        self._cache = SlotCache()
         self._used = 0  # slots in the cache
         self._unread: list[int] = []  # prefix tokens that are not in the cache yet
         self.root = Node(-1, None, 0)
         self.length = 0
         self.forward_passes = 0
         self.tokens_processed = 0
+        self.forward_seconds = 0.0
 
     def append(self, tokens: Sequence[int]) -> None:
-        """Add tokens to the prefix; `read_prefix` reads them."""
+        """Add tokens to the prefix; the next forward reads them."""
         self._unread.extend(tokens)
-        self.root.row = self.root.next = None
+        self.root = Node(-1, None, 0)
 
-    def read_prefix(self) -> None:
-        """Run the prefix's unread tokens through the model: one forward. Sets the root's `row`."""
-        tokens, self._unread = self._unread, []
-        positions = range(self.length, self.length + len(tokens))
-        self.root.row = self._forward(tokens, positions, None, last=True)[-1]
-        self.length = self._used = self.length + len(tokens)
+    @property
+    def waiting(self) -> int:
+        """How many tokens of the prefix are not read yet."""
+        return len(self._unread)
 
-    def read(self, nodes: Sequence[Node]) -> None:
-        """Run nodes through the model, each after its parent: one forward. Sets their `row`."""
+    def resume(self, cache: SlotCache, length: int) -> None:
+        """Begin with a cache that holds the first `length` of the tokens appended so far."""
+        assert self._used == 0
+        self._cache = cache
+        self._unread = self._unread[length:]
+        self.length = self._used = length
+
+    def read(self, nodes: Sequence[Node]) -> list[Node]:
+        """Run nodes through the model, each after its parent, in one forward. Sets their `row`.
+
+        Prefix tokens that are not read yet go with them. Returns the nodes whose `row` is new: the
+        root too, if it was not read.
+        """
+        prefix, self._unread = self._unread, []
         start = self._used
-        for slot, node in enumerate(nodes, start):
+        self.length += len(prefix)  # these are in the cache from now on, if the forward succeeds
+        for slot, node in enumerate(nodes, start + len(prefix)):
             assert node.parent is not None
             node.slots = (*node.parent.slots, slot)
-        positions = [self.length + node.depth - 1 for node in nodes]
-        tokens = [node.token for node in nodes]
-        rows = self._forward(tokens, positions, self._seen(nodes, positions), last=False)
-        self._used = start + len(nodes)
-        for node, row in zip(nodes, rows, strict=True):
+        tokens = [*prefix, *(node.token for node in nodes)]
+        positions = [
+            *range(start, start + len(prefix)),
+            *(self.length + node.depth - 1 for node in nodes),
+        ]
+        new = [self.root, *nodes] if prefix else list(nodes)
+        seen = self._seen(len(prefix), nodes, positions)
+        rows, seconds = self._backbone.read(
+            Request(tokens, positions, seen, self._cache, len(new))
+        )  # (len(new), V)
+        self.forward_passes += 1
+        self.tokens_processed += len(tokens)
+        self.forward_seconds += seconds
+        self._used = start + len(tokens)
+        for node, row in zip(new, rows, strict=True):
             node.row = row
+        return new
 
     def commit(self, tokens: Sequence[int]) -> None:
         """Make `tokens` part of the prefix and drop every other draft.
 
-        Keys and values of those already read are kept; the rest is left to `read_prefix`.
+        Keys and values of those already read are kept, and of nodes read behind the last of them;
+        tokens that are not read are left to the next forward.
         """
         node = self.root
         read = 0
@@ -123,50 +156,49 @@ class TokenTree:
             if following is None or following.row is None:
                 break
             node, read = following, read + 1
-        self._keep(node.slots)
-        self.root = Node(-1, None, 0, row=node.row, next=node.next)
+        below = list(node.below()) if read == len(tokens) else []
+        slots = [*node.slots, *(one.slots[-1] for one in below)]
+        if slots != list(range(self.length, self._used)):
+            self._cache.keep(self.length, slots)
+        places = {slot: self.length + at for at, slot in enumerate(slots)}
+        self.length += read
+        self._used = self.length + len(below)
+        for one in below:
+            one.slots = tuple(places[slot] for slot in one.slots[read:])
+            one.depth -= read
+        for one in (node, *below):  # guesses that were never read are forgotten
+            one.children = {t: c for t, c in one.children.items() if c.row is not None}
+        node.token, node.parent, node.depth, node.slots, node.logprob = -1, None, 0, (), None
+        self.root = node
         if read < len(tokens):
             self.append(tokens[read:])
 
-    def close(self) -> None:
-        """Let go of the cache; the tree is of no use after."""
-        self._cache = DynamicCache()
+    def close(self) -> SlotCache:
+        """Let go of the cache; the tree is of no use after. Returns it, holding the prefix."""
+        cache, self._cache = self._cache, SlotCache()
+        if self._used > self.length:
+            cache.keep(self.length, [])
         self.root = Node(-1, None, 0)
-
-    def _keep(self, slots: Sequence[int]) -> None:
-        """Keep the prefix and these slots of each layer; keys and values are (1, H, S, D)."""
-        kept = self.length + len(slots)
-        if kept < self._used:
-            in_place = list(slots) == list(range(self.length, kept))
-            for layer in self._cache.layers:
-                if (
-                    not isinstance(layer, DynamicLayer)
-                    or layer.keys is None
-                    or layer.values is None
-                ):
-                    continue  # a layer that shares another's keys and values holds none
-                if in_place:
-                    layer.keys, layer.values = layer.keys[:, :, :kept], layer.values[:, :, :kept]
-                else:
-                    index = torch.tensor(slots, device=layer.keys.device)
-                    layer.keys = self._select(layer.keys, index)
-                    layer.values = self._select(layer.values, index)
-        self.length = self._used = kept
-
-    def _select(self, states: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-        """The prefix and the given slots of (1, H, S, D)."""
-        return torch.cat([states[:, :, : self.length], states.index_select(2, slots)], dim=2)
+        return cache
 
     def _seen(
-        self, nodes: Sequence[Node], positions: Sequence[int]
+        self, prefix: int, nodes: Sequence[Node], positions: Sequence[int]
     ) -> dict[str, torch.Tensor] | None:
-        """Which slots each node may see, by layer type, shape (n, slots); None: all before it."""
-        total = self._used + len(nodes)
-        if len(nodes) == 1 and len(nodes[0].slots) == total - self.length:
+        """Which slots each token may see, by layer type, shape (n, slots); None: all before it.
+
+        The first `prefix` tokens belong to the prefix, which ends at `length`.
+        """
+        total = self.length + max((slot + 1 - self.length for n in nodes for slot in n.slots), default=0)
+        if not nodes:
+            return None
+        if not prefix and len(nodes) == 1 and len(nodes[0].slots) == total - self.length:
             return None  # a single line of tokens: every slot is the prefix or an ancestor
-        lineage = torch.zeros(len(nodes), total, dtype=torch.bool)
-        lineage[:, : self.length] = True
-        for row, node in enumerate(nodes):
+        lineage = torch.zeros(len(positions), total, dtype=torch.bool)
+        start = self.length - prefix
+        if prefix:
+            lineage[:prefix, : self.length] = torch.ones(prefix, self.length).tril(start).bool()
+        lineage[prefix:, : self.length] = True
+        for row, node in enumerate(nodes, prefix):
             lineage[row, list(node.slots)] = True
         layout = self._backbone.layout
         if layout.window is None:
@@ -177,20 +209,8 @@ class TokenTree:
     def _within(
         self, nodes: Sequence[Node], positions: Sequence[int], total: int, window: int
     ) -> torch.Tensor:
-        """Which slots are within the window of each node, by position; shape (n, slots)."""
+        """Which slots are within the window of each token, by position; shape (n, slots)."""
         places = torch.arange(total)
         for node in nodes:  # slots of the tree are not in order of position
             places[list(node.slots)] = torch.arange(self.length, self.length + node.depth)
         return places[None, :] > torch.tensor(positions)[:, None] - window
-
-    def _forward(
-        self,
-        tokens: Sequence[int],
-        positions: Sequence[int],
-        seen: dict[str, torch.Tensor] | None,
-        *,
-        last: bool,
-    ) -> torch.Tensor:
-        self.forward_passes += 1
-        self.tokens_processed += len(tokens)
-        return self._backbone.forward(tokens, positions, seen, self._cache, last=last)

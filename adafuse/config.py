@@ -58,6 +58,8 @@ class DecodingConfig:
         stop: strings that end the answer and are left out of it.
         max_new_tokens: the answer ends when the first member has committed this many tokens.
         repetition_penalty: as in transformers, over prompt, answer and drafted tokens; 1 is off.
+        speculation: read ahead, share forwards with other answers, and reuse what earlier prompts
+            had in common; the answer is the same without (False), and takes longer.
         json_schema: the answer is JSON that this schema accepts; a mapping or a Pydantic model.
         regex: the whole answer matches it.
         choices: the answer is one of these strings.
@@ -79,6 +81,7 @@ class DecodingConfig:
     stop: tuple[str, ...] = ()
     max_new_tokens: int = 256
     repetition_penalty: float = 1.0
+    speculation: bool = True
     json_schema: Mapping[str, Any] | None = None
     regex: str | None = None
     choices: tuple[str, ...] | None = None
@@ -92,6 +95,8 @@ class DecodingConfig:
         check_float("repetition_penalty", self.repetition_penalty, 0)
         if self.repetition_penalty == 0:
             raise ConfigError("repetition_penalty must be above 0 (1 switches it off)")
+        if not isinstance(self.speculation, bool):
+            raise ConfigError(f"speculation must be True or False, not {show(self.speculation)}")
         if self.seed is not None:
             if isinstance(self.seed, bool) or not hasattr(self.seed, "__index__"):
                 raise ConfigError(f"seed must be a whole number or None, not {show(self.seed)}")

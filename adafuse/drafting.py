@@ -106,6 +106,18 @@ class Drafter:
         proposals = [one.proposal() for one in paths]
         return [one for one in proposals if one.ends or one.text], margins, confident
 
+    def go_on(self, node: Node, depth: int) -> Node:
+        """Read the most probable tokens after a node, up to a depth or an end token."""
+        while node.depth < depth:
+            path = _Path(node)
+            token, _ = self._greedy(path)
+            if token in self._end_ids:
+                break
+            node = node.child(token)
+        if node.parent is not None:
+            self._read([node])
+        return node
+
     def _decide(self, path: _Path, room: int, margins: list[float]) -> bool:
         """Take greedy tokens up to the first with a body, while each margin is large enough."""
         while not path.done and not path.word.decided:

@@ -31,12 +31,17 @@ class MemberUsage:
         prompt_tokens: tokens of its prompt.
         committed_tokens: tokens of its answer; an end token is not counted.
         forward_passes: forwards of the model, prefill included.
-        tokens_processed: tokens through the model: prompt and tree nodes, each once.
+        tokens_processed: tokens through the model: prompt and tree nodes, each once, and what was
+            read ahead.
         seconds: wall time by phase: "prefill", "draft", "score", "commit".
         token_ids: the committed ids, in order.
         losses: texts of the answer or prompt that its tokenizer cannot hold exactly.
         replaced_characters: U+FFFD that it drafted as bytes that are no UTF-8.
         rounds_left_out: rounds in which its logits or scores were not finite.
+        forward_seconds: wall time inside forwards of its model; of a forward that several answers
+            shared, this one's part.
+        reused_tokens: tokens of its prompt that an earlier prompt began with too, and that were
+            therefore not read again; not among `tokens_processed`.
     """
 
     prompt_tokens: int
@@ -48,6 +53,8 @@ class MemberUsage:
     losses: tuple[Loss, ...] = ()
     replaced_characters: int = 0
     rounds_left_out: int = 0
+    forward_seconds: float = 0.0
+    reused_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

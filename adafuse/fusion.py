@@ -21,6 +21,7 @@ from adafuse.guard import Guard, is_whole
 from adafuse.member import Drafts, Member, Session
 from adafuse.prompts import Prompt
 from adafuse.stops import StopScanner
+from adafuse.team import Team
 
 __all__ = ["fuse", "member_weights"]
 
@@ -100,6 +101,7 @@ class _Fusion:
         self._config = config
         self._rng = random.Random(config.seed)
         self._strip_blank = any(session.templated for session in sessions.values())
+        self._team = Team(sessions, config.speculation)
         self._guard: Guard | None = None
         if constraint is not None:
             self._guard = Guard(constraint, list(sessions.values()), self._limits)
@@ -112,8 +114,7 @@ class _Fusion:
 
     def rounds(self) -> Generator[Round]:
         """Yield rounds, each once none of its text can be part of a stop string."""
-        for session in self._sessions.values():
-            session.prefill()
+        self._team.prefill()
         held: list[Round] = []
         released = 0  # characters of the answer text already yielded
         index = 0
@@ -145,7 +146,7 @@ class _Fusion:
             outcome = _Outcome((forced,), 0, forced=True)
         else:
             strip = self._strip_blank and index == 1 and self._prose
-            drafted = {name: s.draft(strip_blank=strip) for name, s in self._sessions.items()}
+            drafted = self._team.draft(strip)
             outcome = self._decide(index, drafted)
         text, ends = "", False
         words: tuple[str, ...] = ()
@@ -154,6 +155,7 @@ class _Fusion:
         if outcome.winner >= 0:
             chosen = outcome.candidates[outcome.winner]
             text, finish = self._commit(chosen)
+            self._team.settle(outcome.candidates, outcome.winner)
             words = cut_words(chosen.words, len(text))
             ends = finish == "stop"
         return Round(
@@ -188,10 +190,8 @@ class _Fusion:
             return _Outcome(tuple(pooled), len(pooled) - 1, tuple(bad))
         spans = [(one.text, one.ends) for one in pooled]
         scores: dict[str, list[float | None]] = {}
-        for name, session in self._sessions.items():
-            if name in bad:
-                continue
-            given = session.score(spans)
+        asked = [name for name in self._sessions if name not in bad]
+        for name, given in self._team.score(asked, spans).items():
             if any(score is not None and math.isnan(score) for score in given):
                 bad.append(name)
             else:

@@ -14,9 +14,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from adafuse.backbone import Backbone
 from adafuse.config import DecodingConfig
 from adafuse.drafting import Drafter
+from adafuse.cache import Node
 from adafuse.errors import ContextWindowError
 from adafuse.events import Loss, MemberUsage
 from adafuse.grammars import TokenTable
+from adafuse.guesses import Guesses
 from adafuse.masks import TokenMasks, token_table
 from adafuse.member import Draft, Drafts
 from adafuse.probe import prepare
@@ -125,14 +127,28 @@ class LocalSession:
         self._rendered = rendered
         self._masks = masks
         ends = sorted(member.end_ids)
-        self._reader = Reader(member.backbone, rendered.ids, ends, config, masks)
+        self._config = config
+        self._guesses: Guesses | None = None
+        if config.speculation:
+            self._guesses = Guesses(
+                rendered.ids,
+                member.end_ids,
+                member.codec.starts_with_whitespace,
+                config,
+                member.backbone.spare_width,
+                lambda: masks is None or masks.free,
+            )
+        self._reader = Reader(member.backbone, rendered.ids, ends, config, masks, self._guesses)
         reader = self._reader
         self._drafter = Drafter(member.codec, member.end_ids, config, reader.read, reader.certain)
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
+        self._first: Node | None = None  # the end of this round's most probable draft
+        self._forwards_to_draft = 0
         self._stripped = False  # whether this round's texts leave out a leading blank
         self._blank = ""  # what this member's own most probable first draft began with (chat)
         self._losses: list[Loss] = list(rendered.losses)
         self._replaced = 0
+        self._reused = 0
         self._left_out = 0
         self._seconds = {"prefill": 0.0, "draft": 0.0, "score": 0.0, "commit": 0.0}
         self.templated = rendered.templated
@@ -158,7 +174,48 @@ class LocalSession:
             losses=tuple(self._losses),
             replaced_characters=self._replaced,
             rounds_left_out=self._left_out,
+            forward_seconds=self._reader.tree.forward_seconds,
+            reused_tokens=self._reused,
         )
+
+    @property
+    def committed_tokens(self) -> int:
+        """How many tokens it has committed."""
+        return len(self._reader.committed)
+
+    @property
+    def price(self) -> float:
+        """The parameters of its model."""
+        return self._member.backbone.parameters
+
+    @property
+    def place(self) -> str:
+        """The device of its model."""
+        return self._member.backbone.place
+
+    def likely(self) -> list[str]:
+        """See `adafuse.member.Speculative`."""
+        known = self._reader.tree.root.next
+        if known is None or self._guesses is None:
+            return []
+        texts = [self._codec.text([t]) for t in known.top[: self._config.branches] if t >= 0]
+        return [text for text in texts if text]
+
+    def hint(self, texts: Sequence[str]) -> None:
+        """See `adafuse.member.Speculative`."""
+        if self._guesses is not None:
+            room = self.room
+            self._guesses.hint(self._codec.encode(self._blank + text)[:room] for text in texts)
+
+    def look_ahead(self, tokens: int) -> str:
+        """See `adafuse.member.Speculative`."""
+        if self._first is None or not self._forwards_to_draft:
+            return ""
+        with self._timed("draft"), suppress(NotFiniteError):
+            room = min(self.room, self._first.depth + tokens)
+            self._first = self._drafter.go_on(self._first, room)
+        text = self._codec.text(node.token for node in self._first.path())
+        return text.lstrip(" ") if self._stripped else text
 
     def prefill(self) -> None:
         """Read the prompt: one forward."""
@@ -171,6 +228,8 @@ class LocalSession:
             self._drafted = {}
             self._blank = ""
             self._stripped = strip_blank
+            self._first = None
+            begun = self._reader.tree.forward_passes
             try:
                 root = self._reader.read_prefix()
                 room = min(self.room, _LONGEST_SPAN)
@@ -178,6 +237,8 @@ class LocalSession:
             except NotFiniteError:
                 self._left_out += 1
                 return Drafts((), (), confident=False, finite=False)
+            self._forwards_to_draft = self._reader.tree.forward_passes - begun
+            self._first = proposals[0].node if proposals and not proposals[0].ends else None
             drafts = []
             if strip_blank and proposals and proposals[0].text.startswith(" "):
                 self._blank = " "

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from adafuse.config import DecodingConfig
 from adafuse.events import MemberUsage
 from adafuse.prompts import Prompt
 
-__all__ = ["Draft", "Drafts", "Member", "Session"]
+__all__ = ["Draft", "Drafts", "Member", "Session", "Speculative"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,34 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Let go of the cache. Closing twice is allowed."""
+
+
+@runtime_checkable
+class Speculative(Protocol):
+    """What a session may offer besides, so that fewer forwards are needed.
+
+    Nothing of it changes what the session drafts or scores.
+    """
+
+    @property
+    def price(self) -> float:
+        """What a forward costs it, in any unit that members share; the cheapest drafts first."""
+
+    @property
+    def place(self) -> str:
+        """Where it runs; sessions in different places work at the same time."""
+
+    def likely(self) -> list[str]:
+        """Texts of the tokens that it is likely to draft first, if that is known already."""
+
+    def hint(self, texts: Sequence[str]) -> None:
+        """Texts after the answer text that it will have to score, or may agree with."""
+
+    def look_ahead(self, tokens: int) -> str:
+        """Go on from its most probable draft, some tokens beyond; return the whole text.
+
+        "" if it had drafted without a forward: then it has looked far enough ahead.
+        """
 
 
 class Member(Protocol):

@@ -59,7 +59,7 @@ def _tree_error(backbone: Backbone) -> float:
     prefix, *branches = [[(7 * i + j) % size for i in range(1, 4)] for j in (3, 5, 11)]
     tree = TokenTree(backbone)
     tree.append(prefix)
-    tree.read_prefix()
+    tree.read([])
     nodes: list[Node] = []
     for branch in branches:
         node = tree.root
@@ -71,7 +71,7 @@ def _tree_error(backbone: Backbone) -> float:
     for branch, node in zip(branches, nodes[2::3], strict=True):
         plain = TokenTree(backbone)
         plain.append(prefix + branch)
-        plain.read_prefix()
+        plain.read([])
         assert plain.root.row is not None
         assert node.row is not None
         expected = plain.root.row.float()

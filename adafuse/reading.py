@@ -1,6 +1,7 @@
 """Reading a prefix and its drafts: forwards of the token tree, and what the host learns of them.
 
-Knows tokens and probabilities, not texts: `drafting` and `scoring` say which tokens.
+Knows tokens and probabilities, not texts: `drafting` and `scoring` say which tokens, and `guesses`
+which others may be needed soon.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from adafuse.backbone import Backbone
 from adafuse.cache import Node, TokenTree
 from adafuse.config import DecodingConfig
 from adafuse.distributions import Outlook, Penalty, outlooks
+from adafuse.guesses import Guesses
 from adafuse.masks import END, TokenMasks
 
 __all__ = ["NotFiniteError", "Reader", "logprob_of", "outlook_of"]
+
+
+_FEW = 16  # tokens; with a longer prefix to read nothing is guessed
 
 
 class NotFiniteError(Exception):
@@ -32,6 +37,7 @@ class Reader:
         end_ids: ids that end an answer.
         config: for `branches` and `repetition_penalty`.
         masks: what a grammar allows, if there is one.
+        guesses: what else to read where a forward is needed anyway; None: nothing.
 
     Attributes:
         tree: the nodes and the cache.
@@ -45,8 +51,10 @@ class Reader:
         end_ids: Sequence[int],
         config: DecodingConfig,
         masks: TokenMasks | None = None,
+        guesses: Guesses | None = None,
     ) -> None:
         self.tree = TokenTree(backbone)
+        self._guesses = guesses
         self.tree.append(prompt)
         self.committed: list[int] = []
         self._prompt = prompt
@@ -63,8 +71,7 @@ class Reader:
         """
         root = self.tree.root
         if root.row is None:
-            self.tree.read_prefix()
-            self._learn([root], [])
+            self.read_and_learn([], [])
         if not outlook_of(root).finite:
             raise NotFiniteError
         return root
@@ -85,10 +92,13 @@ class Reader:
     def read_and_learn(self, unread: Sequence[Node], unknown: Sequence[Node]) -> None:
         """Read nodes in one forward, and learn the probabilities of `unknown` ones with it.
 
-        The parents of `unknown` nodes are read, before or now. NaN is passed on as it is.
+        What is guessed to be needed soon is read with them. The parents of `unknown` nodes are
+        read, before or now. NaN is passed on as it is.
         """
-        self.tree.read(unread)
-        self._learn(unread, unknown)
+        guessed: list[Node] = []
+        if self._guesses is not None and self.tree.waiting <= _FEW:
+            guessed = self._guesses.beside(self.tree.root, unread)
+        self._learn(self.tree.read([*unread, *guessed]), unknown)
 
     def certain(self, node: Node) -> int | None:
         """The one token that a grammar allows after a node; it needs no reading to be known.
@@ -120,6 +130,8 @@ class Reader:
         self.tree.commit(ids)
         self.committed.extend(ids)
         self._allowed.clear()
+        if self._guesses is not None:
+            self._guesses.commit(ids)
 
     def _learn(self, nodes: Sequence[Node], unknown: Sequence[Node]) -> None:
         """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer."""
@@ -138,6 +150,8 @@ class Reader:
         )
         for node, outlook in zip(nodes, found, strict=True):
             node.next = outlook if outlook.top or not outlook.finite else _only_end(outlook)
+            if self._guesses is not None:
+                self._guesses.learn(node)
         for node, logit in zip(unknown, logits, strict=True):
             node.logprob = logit - outlook_of(_parent(node)).log_normalizer
 

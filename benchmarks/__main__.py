@@ -1,35 +1,32 @@
-"""Run measurements: `python -m benchmarks [exactness] [cost] [schemas]`; all if none is named."""
+"""Run a measurement: `python -m benchmarks speed`, `exactness` or `schemas`; each has `--help`."""
 
 import json
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from adafuse.errors import AdaFuseError
-from benchmarks import cost, exactness, schemas
+from benchmarks import exactness, schemas
+from benchmarks.speed import command
 
-MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "cost": cost.run,
-    "exactness": exactness.run,
-    "schemas": schemas.run,
-}
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure on the demo models.")
+app.command("speed")(command.main)
+app.command("schemas")(schemas.main)
 
 
-def main(
-    names: Annotated[list[str] | None, typer.Argument(help="cost, exactness, schemas")] = None,
+@app.command("exactness")
+def compare(
+    prompts: Annotated[int, typer.Option(help="Compared with greedy `generate`.")] = 20,
+    tokens: Annotated[int, typer.Option(help="Of those answers.")] = 64,
+    oracle_prompts: Annotated[int, typer.Option(help="Compared with the plain oracle.")] = 10,
 ) -> None:
-    """Measure on the two demo models, and print what was found as JSON."""
-    wanted = names or list(MEASUREMENTS)
-    if unknown := set(wanted) - set(MEASUREMENTS):
-        raise typer.BadParameter(f"unknown: {', '.join(sorted(unknown))}")
-    try:
-        found = {name: MEASUREMENTS[name]() for name in wanted}
-    except (AdaFuseError, FileNotFoundError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-    typer.echo(json.dumps(found, indent=2))
+    """Compare answers with greedy `generate` and with the oracle, and print counts as JSON."""
+    typer.echo(json.dumps(exactness.run(prompts, tokens, oracle_prompts), indent=2))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        app()
+    except (AdaFuseError, FileNotFoundError) as error:
+        typer.echo(str(error), err=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,1 @@
+"""How fast an ensemble answers, beside its own members: `python -m benchmarks speed --help`."""
