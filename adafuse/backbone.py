@@ -6,6 +6,7 @@ Knows attention layouts, masks and devices; it holds no sequence and no tree.
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
 from adafuse.forwards import forwards_of
+from adafuse.packing import PackedCache, packed_attention, packed_mask
+from adafuse.prompt_cache import PromptCache
 from adafuse.slots import SlotCache
 
 __all__ = ["FULL", "SLIDING", "Backbone", "Layout", "Request"]
@@ -119,7 +122,9 @@ class Backbone:
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.parameters = float(model.num_parameters())
         self.place = str(model.device)
-        self.packs = False
+        self.packs = False  # until a trial shows that it does
+        self.prompts = PromptCache()
+        self._text = text
         self.vocabulary: int = text.vocab_size
         self._longest: int | None = getattr(text, "max_position_embeddings", None)
         self._switch = _rope_switch(text)
@@ -153,8 +158,35 @@ class Backbone:
         return max(_WIDTH // self._forwards.callers, 1)
 
     def forward_packed(self, requests: Sequence[Request]) -> list[torch.Tensor]:
-        """One forward of several sequences; returns logits of each as `forward` does."""
-        raise NotImplementedError
+        """One forward of several sequences; returns logits of each as `forward` does.
+
+        Only for what `packs`; each request has a mask.
+        """
+        device = self.model.device
+        sizes = [len(one.tokens) for one in requests]
+        cache = PackedCache([one.cache for one in requests], sizes)
+        masks = {
+            kind: packed_mask([_plain_mask(one, kind) for one in requests], device)
+            for kind in self.layout.types
+        }
+        ends = list(itertools.accumulate(sizes))
+        wanted = [
+            at for one, end in zip(requests, ends, strict=True) for at in range(end - one.keep, end)
+        ]
+        given = {"logits_to_keep": torch.tensor(wanted, device=device)} if self._keeps else {}
+        with torch.inference_mode(), packed_attention(self._text, cache):
+            output = self.model(
+                input_ids=torch.tensor([[t for r in requests for t in r.tokens]], device=device),
+                position_ids=torch.tensor(
+                    [[p for r in requests for p in r.positions]], device=device
+                ),
+                attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
+                past_key_values=cache,
+                use_cache=True,
+                **given,
+            )
+            logits = output.logits[0] if self._keeps else output.logits[0, wanted]
+            return list(logits.split([one.keep for one in requests]))
 
     @torch.inference_mode()
     def forward(self, request: Request) -> torch.Tensor:
@@ -184,6 +216,16 @@ class Backbone:
                 mask.masked_fill_(~allowed, torch.finfo(mask.dtype).min)
             masks[kind] = mask[None, None].to(self.model.device)
         return masks if len(masks) > 1 else next(iter(masks.values()))
+
+
+def _plain_mask(request: Request, kind: str) -> torch.Tensor:
+    """A request's mask, (n, slots); that of a single line of tokens is all True.
+
+    Longer readings without a mask are not packed, nor those whose window would hide slots.
+    """
+    if request.seen is not None:
+        return request.seen[kind]
+    return torch.ones(len(request.tokens), request.cache.get_seq_length() + 1, dtype=torch.bool)
 
 
 def _rope_switch(text: PreTrainedConfig) -> int | None:

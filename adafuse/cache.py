@@ -119,9 +119,25 @@ class TokenTree:
         Prefix tokens that are not read yet go with them. Returns the nodes whose `row` is new: the
         root too, if it was not read.
         """
+        new = [*([self.root] if self._unread else []), *nodes]
+        request = self.request(nodes)
+        rows, seconds = self._backbone.read(request)  # (len(new), V)
+        self.forward_passes += 1
+        self.tokens_processed += len(request.tokens)
+        self.forward_seconds += seconds
+        self._used += len(request.tokens)
+        for node, row in zip(new, rows, strict=True):
+            node.row = row
+        return new
+
+    def request(self, nodes: Sequence[Node]) -> Request:
+        """The forward that reads the prefix's unread tokens and these nodes.
+
+        From now on they count as being in the cache.
+        """
         prefix, self._unread = self._unread, []
         start = self._used
-        self.length += len(prefix)  # these are in the cache from now on, if the forward succeeds
+        self.length += len(prefix)
         for slot, node in enumerate(nodes, start + len(prefix)):
             assert node.parent is not None
             node.slots = (*node.parent.slots, slot)
@@ -130,18 +146,8 @@ class TokenTree:
             *range(start, start + len(prefix)),
             *(self.length + node.depth - 1 for node in nodes),
         ]
-        new = [self.root, *nodes] if prefix else list(nodes)
         seen = self._seen(len(prefix), nodes, positions)
-        rows, seconds = self._backbone.read(
-            Request(tokens, positions, seen, self._cache, len(new))
-        )  # (len(new), V)
-        self.forward_passes += 1
-        self.tokens_processed += len(tokens)
-        self.forward_seconds += seconds
-        self._used = start + len(tokens)
-        for node, row in zip(new, rows, strict=True):
-            node.row = row
-        return new
+        return Request(tokens, positions, seen, self._cache, len(nodes) + bool(prefix))
 
     def commit(self, tokens: Sequence[int]) -> None:
         """Make `tokens` part of the prefix and drop every other draft.
@@ -188,11 +194,15 @@ class TokenTree:
 
         The first `prefix` tokens belong to the prefix, which ends at `length`.
         """
-        total = self.length + max((slot + 1 - self.length for n in nodes for slot in n.slots), default=0)
-        if not nodes:
-            return None
-        if not prefix and len(nodes) == 1 and len(nodes[0].slots) == total - self.length:
-            return None  # a single line of tokens: every slot is the prefix or an ancestor
+        total = max((node.slots[-1] + 1 for node in nodes), default=self.length)
+        window = self._backbone.layout.window
+        windowed = window is not None and total > window
+        if not nodes and prefix > 1:
+            return None  # the model makes its own
+        if len(positions) == 1 and not windowed:
+            line = nodes[0].slots if nodes else ()
+            if self.length + len(line) == total:
+                return None  # a single token that sees every slot
         lineage = torch.zeros(len(positions), total, dtype=torch.bool)
         start = self.length - prefix
         if prefix:

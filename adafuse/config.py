@@ -152,6 +152,8 @@ class MemberSpec:
             ("default", and "tool_use" where there are tools); "" leaves it out.
         chat_template_kwargs: passed to the template (for example {"enable_thinking": False}).
         attn_implementation: "sdpa" or "eager"; others cannot take a tree mask.
+        prompt_cache_mb: MiB of keys and values of earlier prompts and answers to keep, so that a
+            prompt that begins like one of them is read only from where they part; 0 keeps none.
         trust_remote_code: off by default: code from a checkpoint is not run.
 
     Raises:
@@ -171,6 +173,7 @@ class MemberSpec:
     chat_template: str | dict[str, str] | None = None
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
     attn_implementation: str = "sdpa"
+    prompt_cache_mb: int = 256
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
@@ -189,6 +192,9 @@ class MemberSpec:
             raise ConfigError("a member's model must not be empty")
         refuse_reserved(self.model, self.chat_template_kwargs)
         check_float("a member's weight", self.weight, 0)
+        object.__setattr__(
+            self, "prompt_cache_mb", whole("a member's prompt_cache_mb", self.prompt_cache_mb, 0)
+        )
         if self.device is not None and self.device_map is not None:
             raise ConfigError(f"member {self.model!r}: give device or device_map, not both")
         if self.attn_implementation not in ("sdpa", "eager"):

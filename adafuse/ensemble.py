@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from numbers import Real
 from typing import Any
 
+from adafuse.checks import whole
 from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
-from adafuse.errors import ConfigError
+from adafuse.errors import ConfigError, PromptError
 from adafuse.events import Answer, Round
 from adafuse.fusion import fuse, member_weights
 from adafuse.member import Member
 from adafuse.prompts import Message, PromptFormat, read_prompt
 
 __all__ = ["Ensemble"]
+
+MAX_CONCURRENCY = 8
+"""How many answers of a batch are decoded at the same time, unless the caller says otherwise."""
 
 
 class Ensemble:
@@ -147,6 +152,56 @@ class Ensemble:
             **overrides,
         )
         return Answer.fold(rounds)
+
+    def generate_batch(
+        self,
+        prompts: Sequence[str | Sequence[Message]],
+        *,
+        prompt_format: PromptFormat | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool = False,
+        max_concurrency: int = MAX_CONCURRENCY,
+        **overrides: Any,
+    ) -> list[Answer]:
+        """Answer several prompts together; each answer is what `generate` gives for it alone.
+
+        Their members share forwards: a row that ends makes room for the next one.
+
+        Args:
+            prompts: texts or lists of messages, in any number.
+            max_concurrency: how many are decoded at the same time.
+
+        Returns:
+            The answers, in the order of the prompts. Other arguments as for `stream`.
+
+        Raises:
+            As `generate`; what is wrong with any prompt or setting is raised before any forward,
+            but for what only a member can tell. The first error of a row is raised once the rows
+            that are being decoded have ended; the others are not begun.
+        """
+        together = whole("max_concurrency", max_concurrency, 1)
+        if isinstance(prompts, str):
+            raise PromptError("generate_batch takes a list of prompts; a string is one: generate")
+        streams = [
+            self.stream(
+                prompt,
+                prompt_format=prompt_format,
+                tools=tools,
+                tool_choice=tool_choice,
+                parallel_tool_calls=parallel_tool_calls,
+                **overrides,
+            )
+            for prompt in prompts
+        ]
+        with ThreadPoolExecutor(min(together, max(len(streams), 1))) as pool:
+            rows = [pool.submit(Answer.fold, stream) for stream in streams]
+            try:
+                return [row.result() for row in rows]
+            except BaseException:
+                for row in rows:
+                    row.cancel()
+                raise
 
 
 def _members(given: object) -> tuple[Member, ...]:

@@ -74,7 +74,7 @@ class Forwards:
             while not ticket.done:
                 with self._state:
                     self._state.wait_for(lambda: ticket.done or not self._busy)
-                    if ticket.done:
+                    if self._ended(ticket):
                         break
                     self._busy = True
                     try:
@@ -97,6 +97,10 @@ class Forwards:
         assert ticket.rows is not None
         return ticket.rows, ticket.seconds
 
+    @staticmethod
+    def _ended(ticket: _Ticket) -> bool:
+        return ticket.done  # by another thread, while this one waited
+
     def _free(self) -> None:
         self._busy = False
         self._state.notify_all()
@@ -114,10 +118,8 @@ class Forwards:
         late = next((one for one in self._waiting if one.overtaken >= _OVERTAKEN), None)
         batch = queues[late.backbone] if late else max(queues.values(), key=len)
         first = late or batch[0]
-        if not first.backbone.packs or len(first.request.tokens) > _LONG:
-            batch = [first]
-        else:
-            batch = [one for one in batch if len(one.request.tokens) <= _LONG][:_MOST]
+        together = [one for one in batch if _packs(one)]
+        batch = together[:_MOST] if _packs(first) else [first]
         for ticket in batch:
             self._waiting.remove(ticket)
         for ticket in self._waiting:
@@ -144,6 +146,13 @@ class Forwards:
             for ticket in batch:
                 ticket.seconds = seconds / len(batch)
                 ticket.done = True
+
+
+def _packs(ticket: _Ticket) -> bool:
+    """Whether a request may share a forward: a short one, of which each token's mask is known."""
+    request = ticket.request
+    known = request.seen is not None or len(request.tokens) == 1
+    return ticket.backbone.packs and known and len(request.tokens) <= _LONG
 
 
 _devices: weakref.WeakValueDictionary[str, Forwards] = weakref.WeakValueDictionary()

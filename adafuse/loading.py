@@ -147,6 +147,7 @@ def _member(plan: _Plan) -> LocalMember:
         weight=plan.spec.weight,
         chat_template=plan.spec.chat_template,
         chat_template_kwargs=plan.spec.chat_template_kwargs,
+        prompt_cache_mb=plan.spec.prompt_cache_mb,
     )
 
 

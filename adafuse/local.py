@@ -12,9 +12,9 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from adafuse.backbone import Backbone
+from adafuse.cache import Node
 from adafuse.config import DecodingConfig
 from adafuse.drafting import Drafter
-from adafuse.cache import Node
 from adafuse.errors import ContextWindowError
 from adafuse.events import Loss, MemberUsage
 from adafuse.grammars import TokenTable
@@ -47,6 +47,8 @@ class LocalMember:
         chat_template: in place of the tokenizer's own, or several by name ("default", "tool_use");
             "" leaves it out.
         chat_template_kwargs: passed to the template.
+        prompt_cache_mb: MiB of keys and values to keep of earlier answers; members that share a
+            backbone share the largest; 0: this member neither keeps nor uses any.
 
     Raises:
         UnsupportedModelError, UnsupportedTokenizerError: see `adafuse.errors`.
@@ -62,10 +64,14 @@ class LocalMember:
         weight: float = 1.0,
         chat_template: Template | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
+        prompt_cache_mb: int = 256,
     ) -> None:
         self.name = name
         self.weight = weight
         self.backbone = model if isinstance(model, Backbone) else prepare(model, name)
+        self.remembers = prompt_cache_mb > 0
+        prompts = self.backbone.prompts
+        prompts.budget = max(prompts.budget, prompt_cache_mb * 2**20)
         self.tokenizer = tokenizer
         self.codec = TokenCodec(tokenizer, name)
         rows = self.backbone.vocabulary
@@ -149,6 +155,10 @@ class LocalSession:
         self._losses: list[Loss] = list(rendered.losses)
         self._replaced = 0
         self._reused = 0
+        self._prompts = member.backbone.prompts
+        self._window = member.backbone.window_of(len(rendered.ids))
+        self._remembers = member.remembers and config.speculation
+        self._closed = False
         self._left_out = 0
         self._seconds = {"prefill": 0.0, "draft": 0.0, "score": 0.0, "commit": 0.0}
         self.templated = rendered.templated
@@ -219,7 +229,11 @@ class LocalSession:
 
     def prefill(self) -> None:
         """Read the prompt: one forward."""
+        prompt, tree = self._rendered.ids, self._reader.tree
         with self._timed("prefill"), suppress(NotFiniteError):  # drafting will meet it again
+            if self._remembers and (found := self._prompts.find(prompt, self._window)):
+                tree.resume(*found)
+                self._reused = found[1]
             self._reader.read_prefix()
 
     def draft(self, *, strip_blank: bool) -> Drafts:
@@ -304,8 +318,13 @@ class LocalSession:
             self._drafted, self._blank, self._stripped = {}, "", False  # of this round alone
 
     def close(self) -> None:
-        """Let go of the cache."""
-        self._reader.tree.close()
+        """Let go of the cache: prompts that begin like this one may go on from it."""
+        tree = self._reader.tree
+        cache, length = tree.close(), tree.length
+        if self._remembers and not self._left_out and not self._closed:
+            held = [*self._rendered.ids, *self._reader.committed][:length]
+            self._prompts.keep(held, self._window, cache)
+        self._closed = True
 
     def _ids(self, text: str, ends: bool) -> tuple[int, ...]:
         """The ids this member drafted for a candidate, else the encoding of its text."""

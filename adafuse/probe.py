@@ -50,7 +50,35 @@ def prepare(model: PreTrainedModel, name: str) -> Backbone:
             f"member {name!r}: {type(model).__name__} reads a token tree otherwise than its "
             "branches one by one; its positions or masks are of its own making"
         )
+    backbone.packs = _packs(backbone, tolerance)
     return backbone
+
+
+def _packs(backbone: Backbone, tolerance: float) -> bool:
+    """Whether sequences that share a forward get the logits that each gets alone."""
+    size = backbone.vocabulary
+    trees, alone = [], []
+    for start in (2, 9):
+        pair = []
+        for _ in range(2):
+            tree = TokenTree(backbone)
+            tree.append([(5 * i + start) % size for i in range(start)])
+            tree.read([])
+            nodes = [tree.root.child(start % size), tree.root.child((start + 1) % size)]
+            nodes.append(nodes[0].child((start + 2) % size))
+            pair.append((tree, nodes))
+        trees.append(pair[0])
+        pair[1][0].read(pair[1][1])
+        alone += pair[1][1]
+    try:
+        found = backbone.forward_packed([tree.request(nodes) for tree, nodes in trees])
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # its attention asks for more than packing knows: it reads one by one
+        return False
+    rows = torch.cat(found).float()
+    expected = torch.stack([node.row for node in alone if node.row is not None]).float()
+    return bool((rows - expected).abs().mean() <= tolerance * expected.std())
 
 
 def _tree_error(backbone: Backbone) -> float:

@@ -98,7 +98,9 @@ class Reader:
         guessed: list[Node] = []
         if self._guesses is not None and self.tree.waiting <= _FEW:
             guessed = self._guesses.beside(self.tree.root, unread)
-        self._learn(self.tree.read([*unread, *guessed]), unknown)
+        read = self.tree.read([*unread, *guessed])
+        # Of guesses too: where one is to be scored later it is read, and no forward follows.
+        self._learn(read, list(dict.fromkeys([*unknown, *guessed])))
 
     def certain(self, node: Node) -> int | None:
         """The one token that a grammar allows after a node; it needs no reading to be known.

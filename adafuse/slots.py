@@ -19,7 +19,7 @@ __all__ = ["SlotCache"]
 _STEP = 256  # slots that a buffer grows by
 
 
-class _Slots(DynamicLayer):
+class _Slots(DynamicLayer):  # type: ignore[no-untyped-call]
     """One layer; `keys` and `values` are views (1, H, S, D) of buffers with more slots."""
 
     def update(
@@ -105,10 +105,11 @@ class SlotCache(DynamicCache):
     def copy(self, count: int) -> SlotCache:
         """A cache of its own with the first `count` slots."""
         made = SlotCache()
-        for at, layer in enumerate(self.layers):
-            made.layers.append(_Slots())
+        for layer in self.layers:
+            copied = _Slots()  # type: ignore[no-untyped-call]
             if isinstance(layer, _Slots) and layer.is_initialized:
-                made.layers[at].take(layer, count)  # type: ignore[attr-defined]
+                copied.take(layer, count)
+            made.layers.append(copied)
         return made
 
     @property
