@@ -37,6 +37,7 @@ class Guesses:
         spaced: whether a token's text begins with whitespace.
         config: τ and B.
         width: how many tokens a forward may have before it costs more; asked at each.
+        room: how many more tokens the context window can hold.
         free: whether anything may follow; under a grammar only what it allows is worth a guess.
     """
 
@@ -48,12 +49,14 @@ class Guesses:
         config: DecodingConfig,
         width: Callable[[], int],
         free: Callable[[], bool],
+        room: Callable[[], int],
     ) -> None:
         self._end_ids = end_ids
         self._spaced = spaced
         self._config = config
         self._width = width
         self._free = free
+        self._room = room
         self._last: tuple[int, ...] = tuple(prompt[-2:])
         self._quoted: dict[tuple[int, ...], int] = {}  # the token after two, in prompt and answer
         self._greedy: dict[tuple[int, ...], int] = {}  # the most probable one after one or two
@@ -86,7 +89,7 @@ class Guesses:
         width = self._width() - len(unread)
         if width <= 0:
             return []
-        chosen = _Chosen(root, unread)
+        chosen = _Chosen(root, unread, self._room())
         for ids in self._hints:
             chosen.add(root, ids, _HINTED)
         if self._free():
@@ -162,14 +165,15 @@ class Guesses:
 class _Chosen:
     """Nodes that one forward will read, beside those it has to."""
 
-    def __init__(self, root: Node, unread: Sequence[Node]) -> None:
+    def __init__(self, root: Node, unread: Sequence[Node], room: int) -> None:
+        self._room = room
         self.nodes: list[Node] = []
         self._known = {id(node) for node in (root, *unread)}
 
     def add(self, node: Node, ids: Iterable[int], limit: int) -> None:
         """Add nodes for ids after a node, while there is room."""
         for token in ids:
-            if node.row is None and id(node) not in self._known:
+            if node.depth >= self._room or (node.row is None and id(node) not in self._known):
                 return
             node = node.child(token)
             if node.row is None and id(node) not in self._known:

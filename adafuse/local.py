@@ -142,7 +142,8 @@ class LocalSession:
                 member.codec.starts_with_whitespace,
                 config,
                 member.backbone.spare_width,
-                lambda: masks is None or masks.free,
+                free=lambda: masks is None or masks.free,
+                room=lambda: self.room,
             )
         self._reader = Reader(member.backbone, rendered.ids, ends, config, masks, self._guesses)
         reader = self._reader

@@ -46,7 +46,7 @@ class Watch:
         self._phase = ""
         self._drafts: dict[Drafter, list[list[Node]]] = {}
         for kind, name in [
-            *((TokenTree, name) for name in ("append", "read", "read_prefix", "commit")),
+            *((TokenTree, name) for name in ("append", "read", "commit")),
             (Drafter, "draft"),
             (LocalSession, "score"),
         ]:
@@ -64,20 +64,19 @@ class Watch:
         if self._phase != "commit":
             self.held.setdefault(tree, []).extend(tokens)
 
-    def _tokentree_read_prefix(self, tree: TokenTree, original: Any) -> None:
-        before = tree.tokens_processed
-        original(tree)
-        self.prefixes.setdefault(tree, []).append(tree.tokens_processed - before)
-
-    def _tokentree_read(self, tree: TokenTree, original: Any, nodes: list[Node]) -> None:
+    def _tokentree_read(self, tree: TokenTree, original: Any, nodes: list[Node]) -> Any:
         assert all(node.row is None for node in nodes), "a node is read twice"
         assert len(set(map(id, nodes))) == len(nodes), "a node is read twice in one forward"
-        original(tree, nodes)
-        self.read.setdefault(tree, []).append(list(nodes))
-        if self._phase == "draft":
+        if tree.waiting:
+            self.prefixes.setdefault(tree, []).append(tree.waiting)
+        new = original(tree, nodes)
+        if nodes:
+            self.read.setdefault(tree, []).append(list(nodes))
+        if nodes and self._phase == "draft":
             self.drafting[-1].append(list(nodes))
         if self._phase == "score":
             self.scoring[-1][0].extend(nodes)
+        return new
 
     def _tokentree_commit(self, tree: TokenTree, original: Any, tokens: Any) -> None:
         node, before, read = tree.root, tree.length, 0
@@ -141,7 +140,9 @@ def test_prompt_and_committed_tokens_are_fed_once(
     members = [own(name) for name in names]
     watch = Watch(monkeypatch)
     fed = [Fed(one, number, watch) for number, one in enumerate(members)]
-    answer = Ensemble(members).generate(PROMPT, prompt_format=form, max_new_tokens=24)
+    answer = Ensemble(members).generate(
+        PROMPT, prompt_format=form, max_new_tokens=24, speculation=False
+    )
     for one, record in zip(members, fed, strict=True):
         usage = answer.usage[one.name]
         prompt = one.render(read_prompt(PROMPT, form)).ids
@@ -159,7 +160,7 @@ def test_tokens_processed_are_the_prompt_and_tree_nodes_each_once(
     members = [own(name) for name in names]
     watch = Watch(monkeypatch)
     answer = Ensemble(members).generate(
-        PROMPT, max_new_tokens=24, temperature=temperature, seed=1, branches=4
+        PROMPT, speculation=False, max_new_tokens=24, temperature=temperature, seed=1, branches=4
     )
     for tree, usage in zip(watch.held, answer.usage.values(), strict=True):
         prompt, *waiting = watch.prefixes[tree]
@@ -178,7 +179,7 @@ def test_a_drafted_candidate_is_not_run_again_to_score_it(
 ) -> None:
     members = [own(name) for name in names]
     watch = Watch(monkeypatch)
-    Ensemble(members).generate(PROMPT, max_new_tokens=24)
+    Ensemble(members).generate(PROMPT, max_new_tokens=24, speculation=False)
     assert any(read for read, _ in watch.scoring)
     for read, drafts in watch.scoring:
         inner = {id(node) for path in drafts for node in path[:-1]}
@@ -191,11 +192,12 @@ def test_all_branches_of_a_draft_go_through_the_model_together(
 ) -> None:
     members = [own(name) for name in names]
     watch = Watch(monkeypatch)
-    Ensemble(members).generate(PROMPT, max_new_tokens=24, branches=4)
+    Ensemble(members).generate(PROMPT, max_new_tokens=24, branches=4, speculation=False)
     for forwards in watch.drafting:
-        depths = [{node.depth for node in nodes} for nodes in forwards]
-        assert all(len(depth) == 1 for depth in depths)
-        assert len(set(map(min, depths))) == len(depths)  # each forward goes one token deeper
+        for nodes in forwards:  # each forward reads one token of each branch
+            assert not {id(node.parent) for node in nodes} & set(map(id, nodes))
+        deepest = [max(node.depth for node in nodes) for nodes in forwards]
+        assert len(set(deepest)) == len(deepest)  # and goes one token deeper
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3", "mistral"])
@@ -217,8 +219,9 @@ def test_the_cache_after_a_commit_is_that_of_a_plain_forward(
             model(input_ids=ids, past_key_values=plain, use_cache=True)
         layers: list[Any] = tree._cache.layers
         for ours, theirs in zip(layers, plain.layers, strict=True):
-            torch.testing.assert_close(ours.keys, theirs.keys, atol=1e-4, rtol=0)
-            torch.testing.assert_close(ours.values, theirs.values, atol=1e-4, rtol=0)
+            held = ours.keys[:, :, : tree.length], ours.values[:, :, : tree.length]
+            torch.testing.assert_close(held[0], theirs.keys, atol=1e-4, rtol=0)
+            torch.testing.assert_close(held[1], theirs.values, atol=1e-4, rtol=0)
 
     watch.after_commit = compare
     Ensemble([first, own("qwen2")]).generate(LINES[0], max_new_tokens=20)

@@ -1,0 +1,205 @@
+"""Reading ahead, sharing forwards and reusing prompts change the cost of an answer, nothing else.
+
+`test_parity` holds the fast path against the oracle; here it is compared with the plain path.
+"""
+
+import itertools
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from adafuse import Answer, Ensemble, MemberSpec
+from adafuse.errors import ConfigError, PromptError
+from adafuse.local import LocalMember
+from adafuse.prompt_cache import PromptCache
+from adafuse.team import Team
+from adafuse.testing import ScriptedMember
+from families import FAMILIES, family
+from parity import NEAR
+
+PROMPTS = (
+    "Hello world, this is",
+    "def add(a, b):\n    return",
+    "日本語のテキスト",
+    "| a | b |\n|--",
+)
+MIXES = 300
+
+
+def members(number: int, cache: int = 0) -> list[LocalMember]:
+    rng = random.Random(number)
+    names = [rng.choice(list(FAMILIES)) for _ in range(rng.randint(1, 4))]
+    if rng.random() < 0.3:
+        names = names[:1] * 2  # two that may agree
+    seeds = [rng.randint(0, 1) for _ in names]
+    return [
+        LocalMember(*family(name, seed), f"{name}-{at}", prompt_cache_mb=cache)
+        for at, (name, seed) in enumerate(zip(names, seeds, strict=True))
+    ]
+
+
+def settings(number: int) -> dict[str, Any]:
+    rng = random.Random(number)
+    found: dict[str, Any] = {
+        "margin_threshold": rng.choice((0.0, 0.3, 0.7, 0.7)),
+        "max_words": rng.randint(1, 4),
+        "branches": rng.choice((1, 2, 3, 3, 5)),
+        "max_new_tokens": rng.choice((7, 16, 24)),
+        "prompt_format": rng.choice(("raw", "chat")),
+    }
+    if rng.random() < 0.25:
+        found |= {"temperature": 3.0, "seed": 5}
+    if rng.random() < 0.25:
+        found["repetition_penalty"] = 1.3
+    return found
+
+
+def same(one: Answer, other: Answer) -> int:
+    """Assert that rounds are equal up to a near-tie; returns how many were compared."""
+    for at, (a, b) in enumerate(zip(one.rounds, other.rounds, strict=False)):
+        pairs = list(zip(a.candidates, b.candidates, strict=False))
+        scores = sorted(c.score for c in a.candidates if c.score is not None)
+        near = len(scores) > 1 and scores[1] - scores[0] < NEAR
+        if near and a.winner != b.winner:
+            return at
+        assert [(c.text, c.ends) for c in a.candidates] == [(c.text, c.ends) for c in b.candidates]
+        assert (a.text, a.words, a.winner, a.drafters) == (b.text, b.words, b.winner, b.drafters)
+        for c, d in pairs:
+            assert c.scores == pytest.approx(d.scores, abs=1e-4, rel=1e-5)
+    assert (one.text, one.finish_reason) == (other.text, other.finish_reason)
+    assert {n: u.token_ids for n, u in one.usage.items()} == {
+        n: u.token_ids for n, u in other.usage.items()
+    }
+    return len(one.rounds)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_answers_are_the_same_with_everything_on_and_everything_off(block: int) -> None:
+    compared = total = 0
+    for number in range(block, MIXES, 10):
+        ensemble = Ensemble(members(number, cache=8))
+        prompt, given = PROMPTS[number % len(PROMPTS)], settings(number)
+        plain = ensemble.generate(prompt, speculation=False, **given)
+        for _ in range(2):  # the second time from the prompt cache
+            answer = ensemble.generate(prompt, **given)
+            compared, total = compared + same(plain, answer), total + len(plain.rounds)
+    assert compared >= 0.95 * total
+
+
+def test_rows_of_a_batch_are_what_they_are_alone() -> None:
+    ensemble = Ensemble(members(7))
+    assert all(one.backbone.packs for one in ensemble.members if isinstance(one, LocalMember))
+    alone = [ensemble.generate(p, max_new_tokens=24) for p in PROMPTS]
+    for one, other in zip(alone, ensemble.generate_batch(PROMPTS, max_new_tokens=24), strict=True):
+        assert same(one, other)
+    assert ensemble.generate_batch([]) == []
+    with pytest.raises(PromptError, match="list of prompts"):
+        ensemble.generate_batch("one")
+    with pytest.raises(ConfigError, match="max_concurrency"):
+        ensemble.generate_batch(PROMPTS, max_concurrency=0)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3", "qwen2"])
+def test_each_family_shares_forwards(name: str) -> None:
+    """With so many callers some must meet; each one's seconds are its part of a forward."""
+    one = LocalMember(*family(name, 1), name, prompt_cache_mb=0)
+    assert one.backbone.packs
+    sizes: list[int] = []
+    packed = one.backbone.forward_packed
+
+    def noted(requests: Any) -> Any:
+        sizes.append(len(requests))
+        return packed(requests)
+
+    one.backbone.forward_packed = noted  # type: ignore[method-assign]
+    try:
+        ensemble = Ensemble([one])
+        alone = [ensemble.generate(p, max_new_tokens=24) for p in PROMPTS]
+        with ThreadPoolExecutor(4) as pool:
+            made = list(pool.map(lambda p: ensemble.generate(p, max_new_tokens=24), PROMPTS))
+    finally:
+        del one.backbone.forward_packed
+    assert max(sizes) > 1
+    for a, b in zip(alone, made, strict=True):
+        assert same(a, b)
+
+
+def test_two_that_agree_need_fewer_passes_than_tokens() -> None:
+    model = family("llama", 1)
+    pair = [LocalMember(*model, name, prompt_cache_mb=0) for name in ("a", "b")]
+    answer = Ensemble(pair).generate(PROMPTS[0], branches=1, max_new_tokens=48)
+    passes = sum(usage.forward_passes - 1 for usage in answer.usage.values())
+    assert passes <= 0.7 * sum(usage.committed_tokens for usage in answer.usage.values())
+
+
+def test_a_chat_reads_each_token_of_its_history_once() -> None:
+    """What is read of a prompt is what no earlier prompt or answer had in its place."""
+    one = LocalMember(*family("llama", 1), "llama", prompt_cache_mb=8)
+    one.backbone.prompts.clear()
+    ensemble = Ensemble([one])
+    history: list[Any] = []
+    seen: list[tuple[int, ...]] = []
+    for turn in range(10):
+        history.append({"role": "user", "content": f"Question {turn}, please."})
+        answer = ensemble.generate(history, max_new_tokens=8)
+        usage = answer.usage["llama"]
+        assert bool(usage.reused_tokens) == bool(turn)
+        seen.append((usage.prompt_tokens, usage.reused_tokens))
+        history.append({"role": "assistant", "content": answer.text})
+    for (before, _), (_, reused) in itertools.pairwise(seen):
+        assert reused >= before - 1  # the whole prompt of the turn before
+
+
+def test_a_prompt_cache_keeps_to_its_budget() -> None:
+    one = LocalMember(*family("gpt2", 1), "gpt2", prompt_cache_mb=1)
+    ensemble = Ensemble([one])
+    one.backbone.prompts.clear()
+    for number in range(40):
+        ensemble.generate(f"{number} times " * 8, max_new_tokens=4)
+        assert one.backbone.prompts.nbytes <= one.backbone.prompts.budget
+    off = LocalMember(*family("qwen2", 1), "off", prompt_cache_mb=0)
+    off.backbone.prompts.clear()
+    for _ in range(2):
+        answer = Ensemble([off]).generate("A prompt that is long enough", max_new_tokens=4)
+        assert answer.usage["off"].reused_tokens == 0
+    assert PromptCache(0).find([1, 2, 3] * 9, None) is None
+    with pytest.raises(ConfigError, match="prompt_cache_mb"):
+        MemberSpec("x", prompt_cache_mb=-1)
+
+
+def test_members_without_speculation_are_asked_as_before() -> None:
+    """What is no `Speculative` session is told nothing, and answers."""
+    ensemble = Ensemble([ScriptedMember("Two words", name="a"), ScriptedMember("Two", name="b")])
+    assert ensemble.generate("x").text == ensemble.generate("x", speculation=False).text
+
+
+def test_members_in_different_places_work_at_the_same_time() -> None:
+    import threading
+
+    barrier = threading.Barrier(2, timeout=20)
+
+    class Placed:
+        def __init__(self, place: str) -> None:
+            self.place, self.price = place, 1.0
+
+        def likely(self) -> list[str]:
+            return []
+
+        def hint(self, texts: Any) -> None:
+            pass
+
+        def look_ahead(self, tokens: int) -> str:
+            return ""
+
+        def prefill(self) -> None:
+            barrier.wait()
+
+    placed: Any = {"a": Placed("cuda:0"), "b": Placed("cuda:1")}
+    Team(placed, True).prefill()  # breaks the barrier unless both are under way
+
+
+def test_speculation_is_a_switch() -> None:
+    with pytest.raises(ConfigError, match="speculation"):
+        Ensemble(members(1)).generate("x", speculation="yes")
