@@ -11,6 +11,8 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -84,6 +86,13 @@ class Forwards:
                         raise
                 try:
                     self._run(batch)
+                except (
+                    BaseException
+                ):  # KeyboardInterrupt, say: others must not wait for this thread
+                    with self._state:
+                        left = [one for one in batch if not one.done and one is not ticket]
+                        self._waiting.extendleft(reversed(left))
+                    raise
                 finally:
                     with self._state:
                         self._free()
@@ -128,17 +137,13 @@ class Forwards:
 
     def _run(self, batch: list[_Ticket]) -> None:
         begun = time.perf_counter()
-        try:
-            backbone, requests = batch[0].backbone, [one.request for one in batch]
-            if len(batch) == 1:
-                found = [backbone.forward(requests[0])]
-            else:
-                found = backbone.forward_packed(requests)
-            for ticket, rows in zip(batch, found, strict=True):
-                ticket.rows = rows
-        except BaseException as error:
+        if len(batch) == 1 or not _together(batch):
             for ticket in batch:
-                ticket.error = error
+                try:
+                    with _undone(ticket.request):
+                        ticket.rows = ticket.backbone.forward(ticket.request)
+                except Exception as error:
+                    ticket.error = error
         seconds = time.perf_counter() - begun
         with self._state:
             self._last_seconds = seconds
@@ -146,6 +151,34 @@ class Forwards:
             for ticket in batch:
                 ticket.seconds = seconds / len(batch)
                 ticket.done = True
+
+
+def _together(batch: list[_Ticket]) -> bool:
+    """Run several requests in one forward; False, and as if never tried, where that fails.
+
+    Then each runs alone, so that what is wrong with one of them is its own error only.
+    """
+    requests = [ticket.request for ticket in batch]
+    try:
+        with _undone(*requests):
+            found = batch[0].backbone.forward_packed(requests)
+    except Exception:
+        return False
+    for ticket, rows in zip(batch, found, strict=True):
+        ticket.rows = rows
+    return True
+
+
+@contextmanager
+def _undone(*requests: Request) -> Iterator[None]:
+    """Where a forward fails, take back what it wrote to the caches."""
+    held = [request.cache.get_seq_length() for request in requests]
+    try:
+        yield
+    except BaseException:
+        for request, length in zip(requests, held, strict=True):
+            request.cache.keep(length, [])
+        raise
 
 
 def _packs(ticket: _Ticket) -> bool:

@@ -77,6 +77,11 @@ class DecodingFields(BaseModel):
         default=_DEFAULTS.repetition_penalty,
         description="As in transformers, over prompt, answer and drafted tokens; 1 is off.",
     )
+    speculation: bool = Field(
+        default=_DEFAULTS.speculation,
+        description="Read ahead, share forwards with other answers and reuse what prompts have in "
+        "common; without, the answer is the same and takes longer.",
+    )
     json_schema: Any = Field(
         default=None,
         description="The answer is JSON that this schema accepts: a mapping or a Pydantic class. "

@@ -76,12 +76,14 @@ def test_batch_keeps_order_configurations_and_exceptions_per_row(concurrency: in
 def test_batch_raises_the_first_error_and_answers_no_further_row() -> None:
     ensemble, watch = watched("a b", fails=lambda prompt: prompt == "bad")
     with pytest.raises(RuntimeError, match="script broke"):
-        AdaFuseLLM(ensemble=ensemble).batch(["fine", "bad", "after", "after"])
+        AdaFuseLLM(ensemble=ensemble).batch(
+            ["fine", "bad", "after", "after"], {"max_concurrency": 1}
+        )
     assert [prompt.text for prompt in watch.prompts] == ["fine", "bad"]
     assert watch.open == 0
 
 
-@pytest.mark.parametrize(("given", "most"), [(None, 1), (1, 1), (3, 3)])
+@pytest.mark.parametrize(("given", "most"), [(None, 8), (1, 1), (3, 3)])
 def test_batch_honours_max_concurrency(given: int | None, most: int) -> None:
     ensemble, watch = watched("a b c", seconds=0.01)
     config: Any = {"max_concurrency": given} if given else None

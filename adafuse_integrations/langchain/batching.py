@@ -1,7 +1,6 @@
-"""Several inputs, one after the other unless the configuration asks for more at once.
+"""Several inputs at once: rows that are decoded together share the forwards of their members.
 
-Members share the same processor, so rows at once only wait for each other. This module knows
-nothing of ensembles.
+This module knows nothing of ensembles.
 """
 
 from __future__ import annotations
@@ -17,22 +16,24 @@ __all__ = ["Configs", "ainvoke_rows", "invoke_rows", "queued"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+ROWS = 8
+"""Rows decoded at a time unless the configuration says otherwise."""
 Configs = RunnableConfig | Sequence[RunnableConfig] | None
 
 
 def queued(config: Configs, rows: int) -> list[RunnableConfig]:
-    """A configuration for each row; they say that one row runs at a time unless told otherwise.
+    """A configuration for each row; they say how many rows run at a time, unless told: eight.
 
     The first row's configuration decides for all of them, as in LangChain.
     """
     configs = get_config_list(config, rows)
     if configs and not configs[0].get("max_concurrency"):
-        configs[0] = {**configs[0], "max_concurrency": 1}
+        configs[0] = {**configs[0], "max_concurrency": ROWS}
     return configs
 
 
 def _concurrency(configs: Sequence[RunnableConfig]) -> int:
-    return (configs[0].get("max_concurrency") or 1) if configs else 1
+    return (configs[0].get("max_concurrency") or ROWS) if configs else 1
 
 
 def invoke_rows(
@@ -56,7 +57,7 @@ def invoke_rows(
                 raise
             return cast("Out", error)  # as LangChain types it
 
-    workers = _concurrency(configs)
+    workers = min(_concurrency(configs), max(len(inputs), 1))
     if workers == 1:
         return [row(one, own) for one, own in zip(inputs, configs, strict=True)]
     with ContextThreadPoolExecutor(max_workers=workers) as executor:

@@ -49,7 +49,7 @@ class ChatAdaFuse(ChatModel):
     a tool call comes as a chunk of that call); chunks add up to the message of `invoke`. Its
     `usage_metadata` sums the tokens of all members, with each member's in the details, and its
     `response_metadata` has the fusion trace, which `read_answer` reads. `batch` and `abatch` answer
-    one input after the other unless `max_concurrency` asks for more.
+    eight inputs at a time, which share forwards, unless `max_concurrency` says otherwise.
 
     Raises:
         pydantic.ValidationError: a field is unknown or out of range.

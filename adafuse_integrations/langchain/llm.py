@@ -44,8 +44,8 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
     be given per call, or with `bind`; a `stop` per call replaces the field, and a constraint
     (`json_schema`, `regex`, `choices`, `grammar`) the one that is set. Callbacks get one
     `on_llm_new_token` per word, whether the answer is streamed or not, and the words concatenate to
-    the answer exactly. `batch` and `abatch` answer one prompt after the other unless
-    `max_concurrency` asks for more: members share the same processor.
+    the answer exactly. `batch` and `abatch` answer eight prompts at a time, which share
+    forwards, unless `max_concurrency` says otherwise.
 
     Raises:
         pydantic.ValidationError: a field is unknown or out of range.

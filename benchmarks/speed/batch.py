@@ -25,19 +25,11 @@ def run(pair: Ensemble, count: Callable[[str], int], prompts: int, tokens: int) 
     start = time.perf_counter()
     single += (pair.generate(text, **settings) for text in track(texts[:half], "one by one"))
     middle = time.perf_counter()
-    together = _together(pair, texts, settings)
+    together = pair.generate_batch(texts, **settings)
     after = time.perf_counter()
     single += (pair.generate(text, **settings) for text in track(texts[half:], "one by one"))
     end = time.perf_counter()
     return figures(single, together, (middle - start) + (end - after), after - middle)
-
-
-def _together(pair: Ensemble, texts: list[str], settings: dict[str, Any]) -> list[Answer]:
-    """TODO: to be replaced by `pair.generate_batch` once ensembles have it."""
-    batch = getattr(pair, "generate_batch", None)
-    if batch is not None:
-        return list(batch(texts, **settings))
-    return [pair.generate(text, **settings) for text in texts]
 
 
 def figures(

@@ -4,10 +4,8 @@ All members keep nothing between answers unless a section measures just that: re
 served from what an earlier answer read.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -61,9 +59,9 @@ def round_weights(model: torch.nn.Module, bits: int = _BITS) -> None:
 
 
 def _load(folders: Mapping[str, Path], keep_prompts: bool) -> list[LocalMember]:
-    kept = {} if keep_prompts else _without_cache(MemberSpec)
+    kept = 256 if keep_prompts else 0
     return load_members(
-        [MemberSpec(str(path), name=name, **kept) for name, path in folders.items()]
+        [MemberSpec(str(path), name=name, prompt_cache_mb=kept) for name, path in folders.items()]
     )
 
 
@@ -72,9 +70,4 @@ def _rounded_copy(folder: Path, name: str) -> LocalMember:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     round_weights(model)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return LocalMember(model, tokenizer, name, **_without_cache(LocalMember))
-
-
-def _without_cache(made: Callable[..., Any]) -> dict[str, Any]:
-    """TODO: to be written out, `prompt_cache_mb=0`, once members have that setting."""
-    return {"prompt_cache_mb": 0} if "prompt_cache_mb" in inspect.signature(made).parameters else {}
+    return LocalMember(model, tokenizer, name, prompt_cache_mb=0)
