@@ -162,6 +162,10 @@ def _ask(
     repetition_penalty: Annotated[
         float, typer.Option(help="1 is off.", rich_help_panel=_DECODING)
     ] = _DEFAULTS.repetition_penalty,
+    speculation: Annotated[
+        bool,
+        typer.Option(help="Read ahead; the answer is the same.", rich_help_panel=_DECODING),
+    ] = _DEFAULTS.speculation,
     json_schema: Annotated[
         str | None,
         typer.Option(
@@ -199,6 +203,7 @@ def _ask(
         stop=tuple(stop or ()),
         max_new_tokens=max_new_tokens,
         repetition_penalty=repetition_penalty,
+        speculation=speculation,
         json_schema=_json(json_schema) if json_schema is not None else None,
         regex=regex,
         choices=tuple(choice) if choice else None,

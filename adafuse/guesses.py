@@ -37,7 +37,7 @@ class Guesses:
         spaced: whether a token's text begins with whitespace.
         config: τ and B.
         width: how many tokens a forward may have before it costs more; asked at each.
-        room: how many more tokens the context window can hold.
+        room: how many tokens of an answer the context window can hold.
         free: whether anything may follow; under a grammar only what it allows is worth a guess.
     """
 
@@ -49,7 +49,7 @@ class Guesses:
         config: DecodingConfig,
         width: Callable[[], int],
         free: Callable[[], bool],
-        room: Callable[[], int],
+        room: int,
     ) -> None:
         self._end_ids = end_ids
         self._spaced = spaced
@@ -79,6 +79,7 @@ class Guesses:
 
     def commit(self, ids: Sequence[int]) -> None:
         """Append ids to the answer."""
+        self._room -= len(ids)
         for token in ids:
             self._quoted[self._last] = token
             self._last = (*self._last[-1:], token)
@@ -89,7 +90,7 @@ class Guesses:
         width = self._width() - len(unread)
         if width <= 0:
             return []
-        chosen = _Chosen(root, unread, self._room())
+        chosen = _Chosen(root, unread, self._room)
         for ids in self._hints:
             chosen.add(root, ids, _HINTED)
         if self._free():
@@ -156,7 +157,8 @@ class Guesses:
     def _next(self, node: Node) -> tuple[int, ...]:
         """The tokens that drafting may take after a node that is read."""
         assert node.next is not None
-        within = node.parent is not None and not self._spaced(node.next.top[0])
+        first = node.next.top[0]
+        within = node.parent is not None and first >= 0 and not self._spaced(first)
         if within or node.next.margin >= self._config.margin_threshold:
             return node.next.top[:1]
         return node.next.top[: self._config.branches]

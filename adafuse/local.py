@@ -135,6 +135,7 @@ class LocalSession:
         ends = sorted(member.end_ids)
         self._config = config
         self._guesses: Guesses | None = None
+        window = member.backbone.window_of(len(rendered.ids)) or _NO_WINDOW
         if config.speculation:
             self._guesses = Guesses(
                 rendered.ids,
@@ -143,7 +144,7 @@ class LocalSession:
                 config,
                 member.backbone.spare_width,
                 free=lambda: masks is None or masks.free,
-                room=lambda: self.room,
+                room=window - len(rendered.ids),
             )
         self._reader = Reader(member.backbone, rendered.ids, ends, config, masks, self._guesses)
         reader = self._reader

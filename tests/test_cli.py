@@ -134,7 +134,7 @@ def test_every_setting_reaches_the_decoder(call: Call) -> None:
     result = ask("question", *PAIR, *arguments, *more, "--device", "cpu", "--dtype", "bfloat16")
     assert result.exit_code == 0
     free = dict.fromkeys(CONSTRAINTS)
-    expected = {**given, "stop": ("x", "\n\n"), "weights": (1.0, 2.5), **free}
+    expected = {**given, "speculation": True, "stop": ("x", "\n\n"), "weights": (1.0, 2.5), **free}
     assert call.options == {**expected, "device": "cpu", "dtype": "bfloat16"}
 
 

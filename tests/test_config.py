@@ -145,6 +145,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         "seed": None,
         "stop": (),
         "max_new_tokens": 256,
+        "speculation": True,
         "repetition_penalty": 1.0,
         "json_schema": None,
         "regex": None,

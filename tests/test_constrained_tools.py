@@ -129,8 +129,8 @@ def test_a_free_answer_may_call(seed: int) -> None:
 def test_a_free_answer_without_a_call_is_as_without_tools(name: str, tokens: int) -> None:
     """To its last token, also if it is cut there."""
     members = ensemble(name, "llama", seed=2, eos_bias=-9.0)
-    plain = members.generate(CHAT, max_new_tokens=tokens)
-    config = DecodingConfig(max_new_tokens=tokens)
+    config = DecodingConfig(max_new_tokens=tokens, speculation=False)
+    plain = members.generate(CHAT, max_new_tokens=tokens, speculation=False)
     constraint = read_constraint(config, read_tools(TOOLS), "auto")
     bound = fuse(members.members, replace(read_prompt(CHAT), constraint=constraint), config)
     answer = Answer.fold(bound)
