@@ -86,9 +86,7 @@ class Forwards:
                         raise
                 try:
                     self._run(batch)
-                except (
-                    BaseException
-                ):  # KeyboardInterrupt, say: others must not wait for this thread
+                except BaseException:  # KeyboardInterrupt, say: others must go on
                     with self._state:
                         left = [one for one in batch if not one.done and one is not ticket]
                         self._waiting.extendleft(reversed(left))

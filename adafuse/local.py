@@ -135,7 +135,7 @@ class LocalSession:
         ends = sorted(member.end_ids)
         self._config = config
         self._guesses: Guesses | None = None
-        window = member.backbone.window_of(len(rendered.ids)) or _NO_WINDOW
+        self._window = member.backbone.window_of(len(rendered.ids))
         if config.speculation:
             self._guesses = Guesses(
                 rendered.ids,
@@ -144,7 +144,7 @@ class LocalSession:
                 config,
                 member.backbone.spare_width,
                 free=lambda: masks is None or masks.free,
-                room=window - len(rendered.ids),
+                room=(self._window or _NO_WINDOW) - len(rendered.ids),
             )
         self._reader = Reader(member.backbone, rendered.ids, ends, config, masks, self._guesses)
         reader = self._reader
@@ -158,7 +158,6 @@ class LocalSession:
         self._replaced = 0
         self._reused = 0
         self._prompts = member.backbone.prompts
-        self._window = member.backbone.window_of(len(rendered.ids))
         self._remembers = member.remembers and config.speculation
         self._closed = False
         self._left_out = 0
@@ -169,9 +168,8 @@ class LocalSession:
     @property
     def room(self) -> int:
         """How many more tokens the context window can hold."""
-        prompt = len(self._rendered.ids)
-        window = self._member.backbone.window_of(prompt) or _NO_WINDOW
-        return window - prompt - len(self._reader.committed)
+        window = self._window or _NO_WINDOW
+        return window - len(self._rendered.ids) - len(self._reader.committed)
 
     @property
     def usage(self) -> MemberUsage:
@@ -189,11 +187,6 @@ class LocalSession:
             forward_seconds=self._reader.tree.forward_seconds,
             reused_tokens=self._reused,
         )
-
-    @property
-    def committed_tokens(self) -> int:
-        """How many tokens it has committed."""
-        return len(self._reader.committed)
 
     @property
     def price(self) -> float:
@@ -322,7 +315,8 @@ class LocalSession:
     def close(self) -> None:
         """Let go of the cache: prompts that begin like this one may go on from it."""
         tree = self._reader.tree
-        cache, length = tree.close(), tree.length
+        cache = tree.close()
+        length = min(tree.length, cache.get_seq_length())  # a forward that failed read nothing
         if self._remembers and not self._left_out and not self._closed:
             held = [*self._rendered.ids, *self._reader.committed][:length]
             self._prompts.keep(held, self._window, cache)

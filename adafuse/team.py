@@ -52,7 +52,6 @@ class Team:
         """Every member's drafts, by name in member order."""
         likely = {name: one.likely() for name, one in self._speculative()}
         told = {name: list(texts) for name, texts in likely.items()}  # what others should read
-        found: dict[str, Drafts] = {}
 
         def one(name: str) -> Drafts:
             session = self._sessions[name]

@@ -79,3 +79,24 @@ def test_an_interrupted_thread_leaves_others_their_turn(monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         ensemble.generate(PROMPTS[0], max_new_tokens=16)
     assert ensemble.generate(PROMPTS[1], max_new_tokens=16).text == alone
+
+
+@pytest.mark.parametrize("at", [1, 2, 4])
+def test_a_forward_that_failed_leaves_nothing_wrong_in_the_prompt_cache(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = LocalMember(*FAMILIES["llama"](1, eos_bias=-9.0), "llama", prompt_cache_mb=8)
+    ensemble = Ensemble([one])
+    plain = ensemble.generate(PROMPTS[0], max_new_tokens=16, speculation=False).text
+    forward, times = one.backbone.forward, []
+
+    def failing(request: Any) -> Any:
+        times.append(1)
+        if len(times) == at:
+            raise MemoryError
+        return forward(request)
+
+    monkeypatch.setattr(one.backbone, "forward", failing)
+    with pytest.raises(MemoryError):
+        ensemble.generate(PROMPTS[0], max_new_tokens=16)
+    assert ensemble.generate(PROMPTS[0], max_new_tokens=16).text == plain
