@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from adafuse.errors import UnsupportedModelError
 from adafuse.forwards import forwards_of
 from adafuse.packing import PackedCache, packed_attention, packed_mask
+from adafuse.products import Products
 from adafuse.prompt_cache import PromptCache
 from adafuse.slots import SlotCache
 
@@ -24,6 +25,9 @@ __all__ = ["FULL", "SLIDING", "Backbone", "Layout", "Request"]
 
 _WIDTH = 16
 """Tokens that a forward may read for about the price of two."""
+
+_SHARED_WIDTH = 48
+"""Tokens that a forward of several sequences may read before guesses cost more than they save."""
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -118,11 +122,12 @@ class Backbone:
             )
         self._additive = attention == "eager"
         self.model = model
-        self._forwards = forwards_of(model.device)
+        self.forwards = forwards_of(model.device)
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.parameters = float(model.num_parameters())
         self.place = str(model.device)
         self.packs = False  # until a trial shows that it does
+        self.products = Products(model)
         self.prompts = PromptCache()
         self._text = text
         self.vocabulary: int = text.vocab_size
@@ -146,16 +151,17 @@ class Backbone:
             return self._longest
         return self._switch
 
-    def read(self, request: Request) -> tuple[torch.Tensor, float]:
-        """Read tokens; return logits of the last ones, shape (keep, V), and the forward's seconds.
+    def read(self, request: Request, then: Callable[[torch.Tensor], None]) -> float:
+        """Read tokens; give `then` the logits of the last ones, shape (keep, V).
 
-        Forwards that several threads ask for at once are one forward where the model allows it.
+        Forwards that several threads ask for at once are one forward where the model allows it;
+        `then` runs in the forward's thread. Returns the forward's seconds.
         """
-        return self._forwards.read(self, request)
+        return self.forwards.read(self, request, then)
 
     def spare_width(self) -> int:
         """How many tokens one sequence may read in a forward that it needs anyway."""
-        return max(_WIDTH // self._forwards.callers, 1)
+        return max(min(_WIDTH, _SHARED_WIDTH // self.forwards.callers), 1)
 
     def forward_packed(self, requests: Sequence[Request]) -> list[torch.Tensor]:
         """One forward of several sequences; returns logits of each as `forward` does.
@@ -174,7 +180,7 @@ class Backbone:
             at for one, end in zip(requests, ends, strict=True) for at in range(end - one.keep, end)
         ]
         given = {"logits_to_keep": torch.tensor(wanted, device=device)} if self._keeps else {}
-        with torch.inference_mode(), packed_attention(self._text, cache):
+        with torch.inference_mode(), packed_attention(self._text, cache), self.products.used():
             output = self.model(
                 input_ids=torch.tensor([[t for r in requests for t in r.tokens]], device=device),
                 position_ids=torch.tensor(
@@ -191,16 +197,19 @@ class Backbone:
     @torch.inference_mode()
     def forward(self, request: Request) -> torch.Tensor:
         """One forward of one sequence; returns logits of its last tokens, shape (keep, V)."""
+        if self.packs and request.seen is not None:
+            return self.forward_packed([request])[0]
         device = self.model.device
         given = {"logits_to_keep": request.keep} if self._keeps else {}
-        output = self.model(
-            input_ids=torch.tensor([list(request.tokens)], device=device),
-            position_ids=torch.tensor([list(request.positions)], device=device),
-            attention_mask=self._mask(request.seen),
-            past_key_values=request.cache,
-            use_cache=True,
-            **given,
-        )
+        with self.products.used():
+            output = self.model(
+                input_ids=torch.tensor([list(request.tokens)], device=device),
+                position_ids=torch.tensor([list(request.positions)], device=device),
+                attention_mask=self._mask(request.seen),
+                past_key_values=request.cache,
+                use_cache=True,
+                **given,
+            )
         logits: torch.Tensor = output.logits[0, -request.keep :]
         return logits
 

@@ -14,7 +14,7 @@ tensors, not texts, words or scores.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -113,39 +113,40 @@ class TokenTree:
         self._unread = self._unread[length:]
         self.length = self._used = length
 
-    def read(self, nodes: Sequence[Node]) -> list[Node]:
+    def read(
+        self,
+        nodes: Sequence[Node],
+        learn: Callable[[list[Node], torch.Tensor], None] = lambda nodes, rows: None,
+    ) -> None:
         """Run nodes through the model, each after its parent, in one forward. Sets their `row`.
 
-        Prefix tokens that are not read yet go with them. Returns the nodes whose `row` is new: the
-        root too, if it was not read.
+        Prefix tokens that are not read yet go with them, and the root if it was not read. `learn`
+        is told which nodes are new and their rows, shape (n, V), in the forward's thread.
         """
         new = [*([self.root] if self._unread else []), *nodes]
+
+        def then(rows: torch.Tensor) -> None:
+            for node, row in zip(new, rows, strict=True):
+                node.row = row
+            learn(new, rows)
+
         request = self.request(nodes)
-        rows, seconds = self._backbone.read(request)  # (len(new), V)
+        self.forward_seconds += self._backbone.read(request, then)
         self.forward_passes += 1
         self.tokens_processed += len(request.tokens)
-        self.forward_seconds += seconds
+        self.length += len(self._unread)
+        self._unread = []
         self._used += len(request.tokens)
-        for node, row in zip(new, rows, strict=True):
-            node.row = row
-        return new
 
     def request(self, nodes: Sequence[Node]) -> Request:
-        """The forward that reads the prefix's unread tokens and these nodes.
-
-        From now on they count as being in the cache.
-        """
-        prefix, self._unread = self._unread, []
-        start = self._used
-        self.length += len(prefix)
+        """The forward that reads the prefix's unread tokens and these nodes."""
+        start, prefix = self._used, self._unread
+        length = self.length + len(prefix)
         for slot, node in enumerate(nodes, start + len(prefix)):
             assert node.parent is not None
             node.slots = (*node.parent.slots, slot)
         tokens = [*prefix, *(node.token for node in nodes)]
-        positions = [
-            *range(start, start + len(prefix)),
-            *(self.length + node.depth - 1 for node in nodes),
-        ]
+        positions = [*range(self.length, length), *(length + node.depth - 1 for node in nodes)]
         seen = self._seen(len(prefix), nodes, positions)
         return Request(tokens, positions, seen, self._cache, len(nodes) + bool(prefix))
 
@@ -182,7 +183,7 @@ class TokenTree:
     def close(self) -> SlotCache:
         """Let go of the cache; the tree is of no use after. Returns it, holding the prefix."""
         cache, self._cache = self._cache, SlotCache()
-        if self._used > self.length:
+        if cache.get_seq_length() > self.length:  # drafts, or a forward that was not finished
             cache.keep(self.length, [])
         self.root = Node(-1, None, 0)
         return cache
@@ -192,35 +193,39 @@ class TokenTree:
     ) -> dict[str, torch.Tensor] | None:
         """Which slots each token may see, by layer type, shape (n, slots); None: all before it.
 
-        The first `prefix` tokens belong to the prefix, which ends at `length`.
+        The first `prefix` tokens go on with the prefix; the nodes are behind them.
         """
-        total = max((node.slots[-1] + 1 for node in nodes), default=self.length)
+        length = self.length + prefix
+        total = max((node.slots[-1] + 1 for node in nodes), default=length)
         window = self._backbone.layout.window
         windowed = window is not None and total > window
         if not nodes and prefix > 1:
             return None  # the model makes its own
         if len(positions) == 1 and not windowed:
             line = nodes[0].slots if nodes else ()
-            if self.length + len(line) == total:
+            if length + len(line) == total:
                 return None  # a single token that sees every slot
         lineage = torch.zeros(len(positions), total, dtype=torch.bool)
-        start = self.length - prefix
         if prefix:
-            lineage[:prefix, : self.length] = torch.ones(prefix, self.length).tril(start).bool()
-        lineage[prefix:, : self.length] = True
+            lineage[:prefix, :length] = torch.ones(prefix, length).tril(self.length).bool()
+        lineage[prefix:, :length] = True
         for row, node in enumerate(nodes, prefix):
             lineage[row, list(node.slots)] = True
         layout = self._backbone.layout
         if layout.window is None:
             return dict.fromkeys(layout.types, lineage)
-        near = lineage & self._within(nodes, positions, total, layout.window)
+        near = lineage & _within(length, nodes, positions, total, layout.window)
         return {kind: near if kind == SLIDING else lineage for kind in layout.types}
 
-    def _within(
-        self, nodes: Sequence[Node], positions: Sequence[int], total: int, window: int
-    ) -> torch.Tensor:
-        """Which slots are within the window of each token, by position; shape (n, slots)."""
-        places = torch.arange(total)
-        for node in nodes:  # slots of the tree are not in order of position
-            places[list(node.slots)] = torch.arange(self.length, self.length + node.depth)
-        return places[None, :] > torch.tensor(positions)[:, None] - window
+
+def _within(
+    length: int, nodes: Sequence[Node], positions: Sequence[int], total: int, window: int
+) -> torch.Tensor:
+    """Which slots are within the window of each token, by position; shape (n, slots).
+
+    The prefix has `length` tokens.
+    """
+    places = torch.arange(total)
+    for node in nodes:  # slots of the tree are not in order of position
+        places[list(node.slots)] = torch.arange(length, length + node.depth)
+    return places[None, :] > torch.tensor(positions)[:, None] - window

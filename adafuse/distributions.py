@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import operator
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
 
 __all__ = ["Outlook", "Penalty", "outlooks"]
@@ -19,28 +21,36 @@ __all__ = ["Outlook", "Penalty", "outlooks"]
 _KNOWN = 256
 # How many ids' probabilities come over with each node: most words that other members propose begin
 # with one of these, so that scoring them needs nothing more from the device.
+_BLOCK = 64  # ids that are ranked as one at first
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Outlook:
     """What is known of the token after a node.
 
     Attributes:
         top: the most probable ids, best first, ties to the lower id; shaped by repetition penalty
             and grammar. Empty where the grammar allows none.
-        logprobs: the model's own log-probabilities of the few hundred most probable ids, in nats.
         margin: top-1 minus top-2 probability, shaped likewise.
         end_logprob: log of the summed probability of the end tokens; minus infinity if none.
         log_normalizer: logsumexp of the model's own logits.
         finite: False if the distribution is not one (NaN or infinite logits).
+        ids: the few hundred most probable ids, as float32.
+        logits: the model's own logits of these.
     """
 
     top: tuple[int, ...]
-    logprobs: Mapping[int, float]
     margin: float
     end_logprob: float
     log_normalizer: float
     finite: bool
+    ids: np.ndarray[Any, Any] = field(repr=False)
+    logits: np.ndarray[Any, Any] = field(repr=False)
+
+    def logprob(self, token: int) -> float | None:
+        """The model's own log-probability of an id in nats; None if it is not known here."""
+        (places,) = (self.ids == token).nonzero()
+        return float(self.logits[places[0]]) - self.log_normalizer if len(places) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,7 @@ class Penalty:
 
 
 def outlooks(
-    rows: Sequence[torch.Tensor],
+    rows: torch.Tensor,
     asked: Sequence[tuple[torch.Tensor, int]],
     *,
     branches: int,
@@ -79,7 +89,7 @@ def outlooks(
     """Bring over what is needed of `rows`, and the logits of the ids `asked` of other rows.
 
     Args:
-        rows: logits of shape (V,), one per node.
+        rows: logits, shape (n, V), one row per node.
         asked: pairs of a row and an id.
         branches: how many ids `top` holds, at least 2.
         end_ids: ids that end an answer.
@@ -90,25 +100,16 @@ def outlooks(
     Returns:
         An outlook per row, and a raw logit per pair; subtract the row's `log_normalizer`.
     """
-    parts = []
-    width = 0
-    if rows:
-        stacked = torch.stack(list(rows)).float()  # (n, V)
-        ranked = min(branches + _KNOWN, stacked.shape[-1])
-        packed = _pack(stacked, ranked, end_ids, penalty, masks)  # (n, width)
-        width = packed.shape[-1]
-        parts.append(packed.flatten())
+    ranked = min(branches + _KNOWN, rows.shape[-1])
+    packed = _pack(rows.float(), ranked, end_ids, penalty, masks)  # (n, width)
+    parts = [packed.flatten()]
     if asked:
         parts.append(torch.stack([row[token] for row, token in asked]).float())
     # The one transfer; `copy` makes it one on the CPU too, where tests count them.
-    flat = torch.cat(parts).to("cpu", copy=True).tolist()
-    split = len(rows) * width
-    found = (
-        [_unpack(flat[at : at + width], max(branches, 2)) for at in range(0, split, width)]
-        if rows
-        else []
-    )
-    return found, flat[split:]
+    flat = torch.cat(parts).to("cpu", copy=True).numpy()
+    split = packed.numel()
+    found = [_unpack(line, max(branches, 2)) for line in flat[:split].reshape(packed.shape)]
+    return found, flat[split:].tolist()
 
 
 def _pack(
@@ -125,18 +126,39 @@ def _pack(
     shaped = rows if penalty is None else penalty.apply(rows)
     if masks is not None and any(mask is not None for mask in masks):
         shaped = shaped.masked_fill(~_allowed(masks, rows), -math.inf)
-    normalizer = rows.logsumexp(-1, keepdim=True)
+    values, ids = _largest(shaped, ranked)
+    same = shaped is rows
+    raw = values if same else rows.gather(-1, ids)
+    peak, place = (values[:, :1], ids[:, :1]) if same else rows.max(-1, keepdim=True)
+    # In half the time of `logsumexp`, which passes over the vocabulary again and again.
+    normalizer = peak - rows.log_softmax(-1).gather(-1, place)
     ends = [token for token in end_ids if 0 <= token < rows.shape[-1]]
     end = (
         rows[:, ends].logsumexp(-1, keepdim=True)
         if ends
         else torch.full_like(normalizer, -math.inf)
     )
-    values, ids = shaped.topk(ranked)
-    same = shaped is rows
     shaped_normalizer = normalizer if same else shaped.logsumexp(-1, keepdim=True)
-    raw = values if same else rows.gather(-1, ids)
     return torch.cat([normalizer, end, shaped_normalizer, ids.float(), values, raw], dim=-1)
+
+
+def _largest(rows: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `topk`, values and ids of shape (n, count), in a fraction of its time on a CPU.
+
+    The `count` largest are in the `count` blocks with the largest peaks, or behind the last block.
+    """
+    whole = rows.shape[-1] // _BLOCK * _BLOCK
+    if whole < 2 * count * _BLOCK:
+        return rows.topk(count)
+    blocks = rows[:, :whole].reshape(len(rows), -1, _BLOCK)  # (n, blocks, _BLOCK)
+    chosen = blocks.amax(-1).topk(count).indices[:, :, None]  # (n, count, 1)
+    values = blocks.gather(1, chosen.expand(-1, -1, _BLOCK)).flatten(1)
+    within = torch.arange(_BLOCK, device=rows.device)
+    ids = (chosen * _BLOCK + within).flatten(1)
+    behind = torch.arange(whole, rows.shape[-1], device=rows.device)
+    ids = torch.cat([ids, behind.expand(len(rows), -1)], dim=1)
+    values, places = torch.cat([values, rows[:, whole:]], dim=1).topk(count)
+    return values, ids.gather(1, places)
 
 
 def _allowed(masks: Sequence[torch.Tensor | None], rows: torch.Tensor) -> torch.Tensor:
@@ -151,26 +173,28 @@ def _allowed(masks: Sequence[torch.Tensor | None], rows: torch.Tensor) -> torch.
     return allowed.to(rows.device)
 
 
-def _unpack(numbers: Sequence[float], count: int) -> Outlook:
-    normalizer, end, shaped_normalizer, *rest = numbers
+def _unpack(numbers: np.ndarray[Any, Any], count: int) -> Outlook:
+    normalizer, end, shaped_normalizer = numbers[:3].tolist()
+    third = (len(numbers) - 3) // 3
+    ids, shaped, raw = numbers[3:].reshape(3, third)
     nothing = shaped_normalizer == -math.inf  # the grammar's doing, unless the logits are broken
     if not math.isfinite(normalizer) or not (nothing or math.isfinite(shaped_normalizer)):
-        return Outlook((), {}, math.nan, math.nan, math.nan, finite=False)
-    third = len(rest) // 3
-    ids = [int(number) for number in rest[:third]]
-    shaped, raw = rest[third : 2 * third], rest[2 * third :]
+        return Outlook((), math.nan, math.nan, math.nan, False, ids[:0], raw[:0])
     # They come sorted by value; equal values are put in order of id. Wide enough for any tie that
     # matters: only those among the first `count` do.
-    last = bisect_right(shaped, -shaped[min(count, third) - 1], key=operator.neg)
-    ranking = sorted(range(last), key=lambda at: (-shaped[at], ids[at]))
-    ranking = [at for at in ranking if shaped[at] > -math.inf]
-    likely = [math.exp(shaped[at] - shaped_normalizer) for at in ranking[:2]]
-    first, second = [*likely, 0.0, 0.0][:2]
+    values = shaped.tolist()
+    last = bisect_right(values, -values[min(count, third) - 1], key=operator.neg)
+    first = ids[:last].astype(int).tolist()
+    ranking = sorted(range(last), key=lambda at: (-values[at], first[at]))
+    ranking = [at for at in ranking if values[at] > -math.inf]
+    likely = [math.exp(values[at] - shaped_normalizer) for at in ranking[:2]]
+    best, second = [*likely, 0.0, 0.0][:2]
     return Outlook(
-        top=tuple(ids[at] for at in ranking[:count]),
-        logprobs={token: logit - normalizer for token, logit in zip(ids, raw, strict=True)},
-        margin=first - second,
+        top=tuple(first[at] for at in ranking[:count]),
+        margin=best - second,
         end_logprob=end - normalizer,
         log_normalizer=normalizer,
         finite=True,
+        ids=ids,
+        logits=raw,
     )

@@ -1,17 +1,19 @@
 """Whose forward is next on a device, and which go together.
 
 Threads that decode at the same time meet here: one forward at a time runs on a device, and what
-several of them ask of one model meanwhile becomes one forward of several sequences. This module
-knows neither tokens nor masks.
+several of them ask of one model meanwhile becomes one forward of several sequences. A forward
+begins once those that were served lately have come back: what their threads do meanwhile would
+hold it up in any case, since Python runs one thread at a time. This module knows neither tokens
+nor masks.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,25 +25,53 @@ if TYPE_CHECKING:
 
 __all__ = ["Forwards", "forwards_of"]
 
+Then = Callable[[torch.Tensor], None]
+
 _LONG = 64  # tokens; a longer reading fills the device alone, and goes alone
 _MOST = 16  # sequences in one forward
-_PATIENCE = 0.25  # of the last forward's time: how long to wait for those who took part in it
-_LONGEST_WAIT = 0.05  # seconds
-_OVERTAKEN = 4  # forwards that may pass by a waiting request
+_PATIENCE = 1.0  # of the last forward's time: how long to wait for those who were served lately
+_LONGEST_WAIT = 0.2  # seconds
+_LATELY = 6  # forwards
+_OVERTAKEN = 6  # forwards that may pass by a waiting request
 
 
 @dataclass(eq=False, slots=True)
 class _Ticket:
-    """A request that waits for its forward."""
+    """A request that waits for its forward.
+
+    Attributes:
+        then: what its thread wants done with the logits.
+        turn: set when it is done, or when its thread is to run the next forward.
+        leads: its thread is to do so.
+    """
 
     backbone: Backbone
     request: Request
-    rows: torch.Tensor | None = None
+    then: Then
     error: BaseException | None = None
     seconds: float = 0.0
     overtaken: int = 0
     done: bool = False
+    leads: bool = False
     thread: int = field(default_factory=threading.get_ident)
+    turn: threading.Event = field(default_factory=threading.Event)
+
+    def finish(self, rows: torch.Tensor) -> None:
+        """Hand over the logits."""
+        try:
+            self.then(rows)
+        except Exception as error:
+            self.error = error
+        self.done = True
+
+
+@dataclass(slots=True)
+class _Caller:
+    """A thread that was served: when, by which forward, and how long it then takes to come back."""
+
+    served: float
+    forward: int
+    away: float = 0.0  # seconds
 
 
 class Forwards:
@@ -52,103 +82,114 @@ class Forwards:
     """
 
     def __init__(self) -> None:
-        self._state = threading.Condition()
-        self._busy = False
-        self._waiting: deque[_Ticket] = deque()
-        self._recent: deque[frozenset[int]] = deque(maxlen=3)  # threads served by the last forwards
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._busy = False  # somebody runs a forward, or is about to
+        self._waiting: list[_Ticket] = []
+        self._callers: dict[int, _Caller] = {}
+        self._count = 0  # of forwards
         self._last_seconds = 0.0
 
     @property
     def callers(self) -> int:
         """How many threads were served lately or wait now; at least 1."""
-        return max(1, len(frozenset().union(*self._recent)))
+        with self._lock:
+            return max(1, len(self._lately(math.inf) | self._here()))
 
-    def read(self, backbone: Backbone, request: Request) -> tuple[torch.Tensor, float]:
-        """Run a request, with others of the same model; return its logits and its seconds.
+    def read(self, backbone: Backbone, request: Request, then: Then) -> float:
+        """Run a request, with others of the same model, and `then` with its logits.
 
-        The seconds of a shared forward are split evenly among those who share it.
+        Whichever thread runs the forward runs `then` too. Returns the forward's seconds; those of
+        a shared one are split evenly among those who share it.
         """
-        ticket = _Ticket(backbone, request)
-        with self._state:
+        ticket = _Ticket(backbone, request, then)
+        with self._lock:
+            if caller := self._callers.get(ticket.thread):
+                caller.away = time.perf_counter() - caller.served
             self._waiting.append(ticket)
-            self._state.notify_all()  # a leader may be waiting for just this one
+            ticket.leads = not self._busy
+            self._busy = self._busy or ticket.leads
+            self._changed.notify_all()
         try:
+            if not ticket.leads:
+                ticket.turn.wait()
             while not ticket.done:
-                with self._state:
-                    self._state.wait_for(lambda: ticket.done or not self._busy)
-                    if self._ended(ticket):
-                        break
-                    self._busy = True
-                    try:
-                        batch = self._gather()
-                    except BaseException:
-                        self._free()
-                        raise
-                try:
-                    self._run(batch)
-                except BaseException:  # KeyboardInterrupt, say: others must go on
-                    with self._state:
-                        left = [one for one in batch if not one.done and one is not ticket]
-                        self._waiting.extendleft(reversed(left))
-                    raise
-                finally:
-                    with self._state:
-                        self._free()
-        except BaseException:  # KeyboardInterrupt, say: nobody is to run it later
-            with self._state:
+                self._next()
+        finally:  # also after a KeyboardInterrupt, say: nobody is to run it later
+            with self._lock:
                 if ticket in self._waiting:
                     self._waiting.remove(ticket)
-            raise
+                if ticket.leads:
+                    self._hand_over()
         if ticket.error is not None:
             raise ticket.error
-        assert ticket.rows is not None
-        return ticket.rows, ticket.seconds
+        return ticket.seconds
 
-    @staticmethod
-    def _ended(ticket: _Ticket) -> bool:
-        return ticket.done  # by another thread, while this one waited
+    def left(self) -> None:
+        """This thread has no more requests for now: nobody should wait for it."""
+        with self._lock:
+            self._callers.pop(threading.get_ident(), None)
+            self._changed.notify_all()
 
-    def _free(self) -> None:
-        self._busy = False
-        self._state.notify_all()
+    def _hand_over(self) -> None:
+        """Let another thread run the next forward; called with the lock held."""
+        self._busy = bool(self._waiting)
+        if self._busy:
+            self._waiting[0].leads = True
+            self._waiting[0].turn.set()
+        self._changed.notify_all()
+
+    def _next(self) -> None:
+        """Run the next forward; only for whoever made the device busy."""
+        with self._lock:
+            batch = self._gather()
+        try:
+            if len(batch) == 1 or not _together(batch):
+                for ticket in batch:
+                    _alone(ticket)
+        finally:
+            with self._lock:
+                self._count += 1
+                self._last_seconds = sum(ticket.seconds for ticket in batch)
+                now = time.perf_counter()
+                mine = threading.get_ident()
+                for ticket in batch:
+                    if ticket.done:
+                        away = self._callers.get(ticket.thread, _Caller(0, 0)).away
+                        self._callers[ticket.thread] = _Caller(now, self._count, away)
+                        ticket.turn.set()
+                    elif ticket.thread != mine:  # this thread was interrupted
+                        self._waiting.insert(0, ticket)
 
     def _gather(self) -> list[_Ticket]:
         """The requests of the next forward, taken from the queue; called with the lock held."""
-        recent = frozenset().union(*self._recent)
         patience = min(_PATIENCE * self._last_seconds, _LONGEST_WAIT)
-        self._state.wait_for(
-            lambda: recent <= {ticket.thread for ticket in self._waiting}, timeout=patience
-        )
+        if not self._changed.wait_for(lambda: self._lately(patience) <= self._here(), patience):
+            for thread in self._lately(patience) - self._here():
+                self._callers[thread].away = math.inf  # until it comes back
         queues: dict[Backbone, list[_Ticket]] = {}
         for ticket in self._waiting:
             queues.setdefault(ticket.backbone, []).append(ticket)
         late = next((one for one in self._waiting if one.overtaken >= _OVERTAKEN), None)
         batch = queues[late.backbone] if late else max(queues.values(), key=len)
         first = late or batch[0]
-        together = [one for one in batch if _packs(one)]
-        batch = together[:_MOST] if _packs(first) else [first]
+        batch = [one for one in batch if _packs(one)][:_MOST] if _packs(first) else [first]
         for ticket in batch:
             self._waiting.remove(ticket)
         for ticket in self._waiting:
             ticket.overtaken += 1
         return batch
 
-    def _run(self, batch: list[_Ticket]) -> None:
-        begun = time.perf_counter()
-        if len(batch) == 1 or not _together(batch):
-            for ticket in batch:
-                try:
-                    with _undone(ticket.request):
-                        ticket.rows = ticket.backbone.forward(ticket.request)
-                except Exception as error:
-                    ticket.error = error
-        seconds = time.perf_counter() - begun
-        with self._state:
-            self._last_seconds = seconds
-            self._recent.append(frozenset(one.thread for one in batch))
-            for ticket in batch:
-                ticket.seconds = seconds / len(batch)
-                ticket.done = True
+    def _here(self) -> set[int]:
+        return {ticket.thread for ticket in self._waiting}
+
+    def _lately(self, away: float) -> set[int]:
+        """Threads that were served lately, and that usually come back within so many seconds."""
+        return {
+            thread
+            for thread, one in self._callers.items()
+            if one.forward > self._count - _LATELY and one.away <= away
+        }
 
 
 def _together(batch: list[_Ticket]) -> bool:
@@ -156,27 +197,42 @@ def _together(batch: list[_Ticket]) -> bool:
 
     Then each runs alone, so that what is wrong with one of them is its own error only.
     """
-    requests = [ticket.request for ticket in batch]
-    try:
-        with _undone(*requests):
-            found = batch[0].backbone.forward_packed(requests)
-    except Exception:
-        return False
-    for ticket, rows in zip(batch, found, strict=True):
-        ticket.rows = rows
+    begun = time.perf_counter()
+    with _undone(batch):
+        try:
+            found = batch[0].backbone.forward_packed([ticket.request for ticket in batch])
+        except Exception:
+            return False
+        seconds = time.perf_counter() - begun
+        for ticket, rows in zip(batch, found, strict=True):
+            ticket.seconds = seconds / len(batch)
+            ticket.finish(rows)
     return True
 
 
+def _alone(ticket: _Ticket) -> None:
+    begun = time.perf_counter()
+    with _undone([ticket]):
+        try:
+            rows = ticket.backbone.forward(ticket.request)
+        except Exception as error:
+            ticket.error = error
+            ticket.done = True
+            return
+        ticket.seconds = time.perf_counter() - begun
+        ticket.finish(rows)
+
+
 @contextmanager
-def _undone(*requests: Request) -> Iterator[None]:
+def _undone(batch: Sequence[_Ticket]) -> Iterator[None]:
     """Where a forward fails, take back what it wrote to the caches."""
-    held = [request.cache.get_seq_length() for request in requests]
+    held = [ticket.request.cache.get_seq_length() for ticket in batch]
     try:
         yield
-    except BaseException:
-        for request, length in zip(requests, held, strict=True):
-            request.cache.keep(length, [])
-        raise
+    finally:
+        for ticket, length in zip(batch, held, strict=True):
+            if not ticket.done or ticket.error is not None:
+                ticket.request.cache.keep(length, [])
 
 
 def _packs(ticket: _Ticket) -> bool:

@@ -148,7 +148,7 @@ class Guesses:
                 if child is None or child.row is None:
                     found.append((-reached, next(count), node, token))
             for child in node.children.values():
-                known = node.next.logprobs.get(child.token)
+                known = node.next.logprob(child.token)
                 if child.row is not None and known is not None and reached + known > _UNLIKELY:
                     waiting.append((reached + known, child))
         for _, _, node, token in sorted(found):

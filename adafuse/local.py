@@ -321,6 +321,7 @@ class LocalSession:
             held = [*self._rendered.ids, *self._reader.committed][:length]
             self._prompts.keep(held, self._window, cache)
         self._closed = True
+        self._member.backbone.forwards.left()
 
     def _ids(self, text: str, ends: bool) -> tuple[int, ...]:
         """The ids this member drafted for a candidate, else the encoding of its text."""

@@ -10,6 +10,7 @@ own mask. Sequences may differ in length, in what is cached, and in how many tok
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ class PackedCache(DynamicCache):
         self._caches = caches
         self.sizes = list(sizes)
         self.states: list[tuple[torch.Tensor, torch.Tensor]] = []  # of the last layer written to
+        self._biases: dict[tuple[int, int], list[torch.Tensor]] = {}
 
     def update(
         self,
@@ -53,6 +55,22 @@ class PackedCache(DynamicCache):
         )
         self.states = [cache.update(keys, values, layer_idx) for cache, keys, values in parts]
         return key_states, value_states
+
+    def biases(self, mask: torch.Tensor, groups: int, dtype: torch.dtype) -> list[torch.Tensor]:
+        """What each sequence's attention adds to its scores, (1, 1, groups * n, slots).
+
+        Made once for all layers that have the same mask.
+        """
+        found = self._biases.get((id(mask), groups))
+        if found is None:
+            parts = torch.split(mask, self.sizes, dim=2)
+            found = self._biases[id(mask), groups] = [
+                torch.zeros(part.shape, dtype=dtype, device=mask.device)
+                .masked_fill_(~part, -math.inf)
+                .repeat(1, 1, groups, 1)[..., : keys.shape[2]]
+                for part, (keys, _) in zip(parts, self.states, strict=True)
+            ]
+        return found
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Positions are given, so that no length is right for all."""
@@ -93,19 +111,17 @@ def _attend(
     if refused:
         raise NotImplementedError(f"packed attention does not know {refused[0]}")
     cache: PackedCache = _current.cache
+    queries = torch.split(query, cache.sizes, dim=2)  # each (1, heads, n, width)
+    groups = query.shape[1] // cache.states[0][0].shape[1]
+    biases = cache.biases(attention_mask, groups, query.dtype)
     found = []
-    start = 0
-    for size, (keys, values) in zip(cache.sizes, cache.states, strict=True):
-        mask = attention_mask[:, :, start : start + size, : keys.shape[2]]
-        part = query[:, :, start : start + size]  # (1, heads, size, width)
-        groups = part.shape[1] // keys.shape[1]
+    for part, (keys, values), bias in zip(queries, cache.states, biases, strict=True):
         # Heads that share keys and values become more queries, so that these are not copied.
-        folded = part.reshape(1, keys.shape[1], groups * size, part.shape[3])
+        folded = part.reshape(1, keys.shape[1], groups * part.shape[2], part.shape[3])
         attended = torch.nn.functional.scaled_dot_product_attention(
-            folded, keys, values, attn_mask=mask.repeat(1, 1, groups, 1), scale=scaling
+            folded, keys, values, attn_mask=bias, scale=scaling
         )
-        found.append(attended.reshape(1, part.shape[1], size, values.shape[3]))
-        start += size
+        found.append(attended.reshape(*part.shape[:3], values.shape[3]))
     return torch.cat(found, dim=2).transpose(1, 2).contiguous(), None
 
 

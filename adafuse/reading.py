@@ -98,9 +98,13 @@ class Reader:
         guessed: list[Node] = []
         if self._guesses is not None and self.tree.waiting <= _FEW:
             guessed = self._guesses.beside(self.tree.root, unread)
-        read = self.tree.read([*unread, *guessed])
         # Of guesses too: where one is to be scored later it is read, and no forward follows.
-        self._learn(read, list(dict.fromkeys([*unknown, *guessed])))
+        asked = list(dict.fromkeys([*unknown, *guessed]))
+
+        def learn(nodes: Sequence[Node], rows: torch.Tensor) -> None:
+            self._learn(nodes, rows, asked)
+
+        self.tree.read([*unread, *guessed], learn)
 
     def certain(self, node: Node) -> int | None:
         """The one token that a grammar allows after a node; it needs no reading to be known.
@@ -135,15 +139,16 @@ class Reader:
         if self._guesses is not None:
             self._guesses.commit(ids)
 
-    def _learn(self, nodes: Sequence[Node], unknown: Sequence[Node]) -> None:
-        """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer."""
+    def _learn(self, nodes: Sequence[Node], rows: torch.Tensor, unknown: Sequence[Node]) -> None:
+        """Bring over what follows `nodes`, which have these rows, and the log-probabilities of
+        `unknown`: one transfer."""
         penalty = None
         if self._config.repetition_penalty != 1:
             paths = [[before.token for before in node.path()] for node in nodes]
             context = [*self._prompt, *self.committed]
             penalty = Penalty(self._config.repetition_penalty, context, paths)
         found, logits = outlooks(
-            [_row(node) for node in nodes],
+            rows,
             [(_row(_parent(node)), node.token) for node in unknown],
             branches=self._config.branches,
             end_ids=self._end_ids,
@@ -172,7 +177,7 @@ def outlook_of(node: Node) -> Outlook:
 def logprob_of(node: Node) -> float | None:
     """The node's log-probability in nats, as far as the host can tell."""
     if node.logprob is None and (outlook := _parent(node).next) is not None:
-        node.logprob = outlook.logprobs.get(node.token)
+        node.logprob = outlook.logprob(node.token)
     return node.logprob
 
 

@@ -64,19 +64,20 @@ class Watch:
         if self._phase != "commit":
             self.held.setdefault(tree, []).extend(tokens)
 
-    def _tokentree_read(self, tree: TokenTree, original: Any, nodes: list[Node]) -> Any:
+    def _tokentree_read(
+        self, tree: TokenTree, original: Any, nodes: list[Node], *then: Any
+    ) -> None:
         assert all(node.row is None for node in nodes), "a node is read twice"
         assert len(set(map(id, nodes))) == len(nodes), "a node is read twice in one forward"
         if tree.waiting:
             self.prefixes.setdefault(tree, []).append(tree.waiting)
-        new = original(tree, nodes)
+        original(tree, nodes, *then)
         if nodes:
             self.read.setdefault(tree, []).append(list(nodes))
         if nodes and self._phase == "draft":
             self.drafting[-1].append(list(nodes))
         if self._phase == "score":
             self.scoring[-1][0].extend(nodes)
-        return new
 
     def _tokentree_commit(self, tree: TokenTree, original: Any, tokens: Any) -> None:
         node, before, read = tree.root, tree.length, 0
