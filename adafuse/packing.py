@@ -73,8 +73,8 @@ class PackedCache(DynamicCache):
         return found
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Positions are given, so that no length is right for all."""
-        return 0
+        """Of the one sequence; of several no length is right, and positions are given anyway."""
+        return self._caches[0].get_seq_length(layer_idx) if len(self._caches) == 1 else 0
 
 
 def packed_mask(masks: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
