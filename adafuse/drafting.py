@@ -18,6 +18,8 @@ from adafuse.words import Word
 
 __all__ = ["Drafter", "Proposal"]
 
+_DOUBT = 0.3  # margin below which other members too often go another way
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -107,11 +109,11 @@ class Drafter:
         return [one for one in proposals if one.ends or one.text], margins, confident
 
     def go_on(self, node: Node, depth: int) -> Node:
-        """Read the most probable tokens after a node, up to a depth or an end token."""
+        """Read the most probable tokens after a node, up to a depth, a doubt or an end token."""
         while node.depth < depth:
             path = _Path(node)
-            token, _ = self._greedy(path)
-            if token in self._end_ids:
+            token, margin = self._greedy(path)
+            if token in self._end_ids or margin < _DOUBT:
                 break
             node = node.child(token)
         if node.parent is not None:

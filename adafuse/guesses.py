@@ -7,7 +7,8 @@ and nothing is decided by whether a node was read. Right guesses save later forw
 - what other members proposed, or are likely to propose, which will have to be scored;
 - how a word that is being read may go on: as it did where the same tokens were read before;
 - the member's own most probable tokens behind what it has read: its branches in the next round;
-- what followed the same two tokens in prompt and answer, which a quotation repeats.
+- what followed the same two tokens in prompt and answer, which a quotation repeats, and what
+  followed the last token alone.
 
 This module knows ids, nodes and probabilities; it runs no forward.
 """
@@ -25,6 +26,7 @@ __all__ = ["Guesses"]
 _UNLIKELY = -3.0  # nats, of all tokens since the prefix: what is less probable is not guessed
 _WORD = 4  # tokens of a word guessed ahead
 _QUOTATION = 6  # tokens of a quotation guessed ahead
+_FOLLOWERS = 3  # tokens guessed because they followed the last one before
 _HINTED = 32  # tokens that others propose and that one forward may read
 
 
@@ -61,6 +63,9 @@ class Guesses:
         self._quoted: dict[tuple[int, ...], int] = {}  # the token after two, in prompt and answer
         self._greedy: dict[tuple[int, ...], int] = {}  # the most probable one after one or two
         self._hints: list[Sequence[int]] = []
+        self._followers: dict[int, list[int]] = {}  # of a token, the latest first
+        for token, following in itertools.pairwise(prompt):
+            self._follow(token, following)
         for at in range(len(prompt) - 2):
             self._quoted[tuple(prompt[at : at + 2])] = prompt[at + 2]
             self._greedy[(prompt[at + 1],)] = prompt[at + 2]
@@ -68,6 +73,11 @@ class Guesses:
     def hint(self, spans: Iterable[Sequence[int]]) -> None:
         """Ids after the prefix that will have to be read, in this round or soon."""
         self._hints += spans
+
+    def _follow(self, token: int, following: int) -> None:
+        if following not in self._end_ids:
+            known = [one for one in self._followers.get(token, ()) if one != following]
+            self._followers[token] = [following, *known[: _FOLLOWERS - 1]]
 
     def learn(self, node: Node) -> None:
         """Remember what follows a node that was just read."""
@@ -82,6 +92,7 @@ class Guesses:
         self._room -= len(ids)
         for token in ids:
             self._quoted[self._last] = token
+            self._follow(self._last[-1], token)
             self._last = (*self._last[-1:], token)
         self._hints.clear()
 
@@ -102,6 +113,10 @@ class Guesses:
         if self._free():
             for tip in [*unread, root]:
                 chosen.add(tip, self._quotation(self._before(tip)), width)
+            for tip in unread or [root]:
+                last = self._before(tip)[-1]
+                for token in self._followers.get(last, ()):
+                    chosen.add(tip, [token, *self._quotation((last, token))[:2]], width)
         return chosen.nodes
 
     def _before(self, node: Node) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ __all__ = ["Team"]
 
 T = TypeVar("T")
 
-_FARTHEST = 16  # tokens that the first member looks ahead at most
+_NEAREST, _FARTHEST = 4, 16  # tokens that the first member looks ahead while members agree
 _HERE = ""  # the place of a session that does not say where it is
 
 
@@ -76,9 +76,9 @@ class Team:
     def settle(self, candidates: Sequence[Candidate], winner: int) -> None:
         """Learn from a round how far to look ahead."""
         if len(candidates) == 1:
-            self._ahead = min(self._ahead * 2 or 2, _FARTHEST)
+            self._ahead = min(max(self._ahead * 2, _NEAREST), _FARTHEST)
         elif not self._leader or self._leader not in candidates[winner].drafters:
-            self._ahead = 0
+            self._ahead //= 4
 
     def _texts(self, name: str, drafts: Drafts) -> list[str]:
         """What the others should read of a member's drafts, and of what comes after them."""
