@@ -1,4 +1,4 @@
-"""Run a measurement: `python -m benchmarks speed`, `exactness` or `schemas`; each has `--help`."""
+"""Run a measurement: `python -m benchmarks speed`, `exactness`, `identity`, `schemas`; see `--help`."""
 
 import json
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from adafuse.errors import AdaFuseError
-from benchmarks import exactness, schemas
+from benchmarks import exactness, identity, schemas
 from benchmarks.speed import command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure on the demo models.")
@@ -22,6 +22,17 @@ def compare(
 ) -> None:
     """Compare answers with greedy `generate` and with the oracle, and print counts as JSON."""
     typer.echo(json.dumps(exactness.run(prompts, tokens, oracle_prompts), indent=2))
+
+
+@app.command("identity")
+def same(
+    prompts: Annotated[int, typer.Option(help="Of the four workloads in turn.")] = 40,
+    tokens: Annotated[int, typer.Option(help="Of an answer.")] = 24,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    branches: Annotated[int, typer.Option(help="As in decoding.")] = 3,
+) -> None:
+    """Compare answers with speculation and without it, and print counts as JSON."""
+    typer.echo(json.dumps(identity.run(prompts, tokens, dtype, branches), indent=2))
 
 
 if __name__ == "__main__":
