@@ -1,4 +1,4 @@
-"""Run a measurement: `python -m benchmarks speed`, `exactness`, `identity`, `schemas`; see `--help`."""
+"""Run a measurement: `python -m benchmarks speed`, `exactness`, `identity` or `schemas`."""
 
 import json
 from typing import Annotated

@@ -14,8 +14,9 @@ from adafuse import Ensemble
 from adafuse.backbone import Backbone
 from adafuse.cache import Node, TokenTree
 from adafuse.drafting import Drafter
-from adafuse.local import LocalMember, LocalSession
+from adafuse.local import LocalMember
 from adafuse.prompts import read_prompt
+from adafuse.session import LocalSession
 from corpus import LINES
 from families import FAMILIES
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from adafuse import Answer, Ensemble, NonFiniteError
-from adafuse.local import LocalMember, LocalSession
+from adafuse.local import LocalMember
+from adafuse.session import LocalSession
 from corpus import LINES
 from families import FAMILIES, family
 from oracle import OracleMember

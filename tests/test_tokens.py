@@ -13,9 +13,10 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from adafuse import DecodingConfig, Ensemble, Loss, UnsupportedTokenizerError
-from adafuse.local import LocalMember, LocalSession
+from adafuse.local import LocalMember
 from adafuse.prompts import read_prompt
 from adafuse.rendering import Renderer
+from adafuse.session import LocalSession
 from adafuse.testing import ScriptedMember
 from adafuse.tokens import END_STRINGS, TokenCodec
 from corpus import LINES
