@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
 from adafuse.forwards import forwards_of
@@ -179,52 +179,54 @@ class Backbone:
         wanted = [
             at for one, end in zip(requests, ends, strict=True) for at in range(end - one.keep, end)
         ]
-        given = {"logits_to_keep": torch.tensor(wanted, device=device)} if self._keeps else {}
-        with torch.inference_mode(), packed_attention(self._text, cache), self.products.used():
-            output = self.model(
-                input_ids=torch.tensor([[t for r in requests for t in r.tokens]], device=device),
-                position_ids=torch.tensor(
-                    [[p for r in requests for p in r.positions]], device=device
-                ),
-                attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
-                past_key_values=cache,
-                use_cache=True,
-                **given,
-            )
-            logits = output.logits[0] if self._keeps else output.logits[0, wanted]
-            return list(logits.split([one.keep for one in requests]))
+        tokens = [token for one in requests for token in one.tokens]
+        positions = [place for one in requests for place in one.positions]
+        with packed_attention(self._text, cache):
+            logits = self._run(tokens, positions, masks, cache, torch.tensor(wanted, device=device))
+        return list(torch.split(logits, [one.keep for one in requests]))
 
-    @torch.inference_mode()
     def forward(self, request: Request) -> torch.Tensor:
         """One forward of one sequence; returns logits of its last tokens, shape (keep, V)."""
         if self.packs and request.seen is not None:
             return self.forward_packed([request])[0]
-        device = self.model.device
-        given = {"logits_to_keep": request.keep} if self._keeps else {}
+        masks = {kind: self._mask(seen) for kind, seen in (request.seen or {}).items()}
+        return self._run(request.tokens, request.positions, masks, request.cache, request.keep)
+
+    @torch.inference_mode()
+    def _run(
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        masks: Mapping[str, torch.Tensor],
+        cache: Cache,
+        wanted: torch.Tensor | int,
+    ) -> torch.Tensor:
+        """One forward; returns the logits at the places `wanted`, or of so many last ones.
+
+        `masks` by layer type; none: the model makes its own.
+        """
+        given = {"logits_to_keep": wanted} if self._keeps else {}
         with self.products.used():
             output = self.model(
-                input_ids=torch.tensor([list(request.tokens)], device=device),
-                position_ids=torch.tensor([list(request.positions)], device=device),
-                attention_mask=self._mask(request.seen),
-                past_key_values=request.cache,
+                input_ids=torch.tensor([list(tokens)], device=self.model.device),
+                position_ids=torch.tensor([list(positions)], device=self.model.device),
+                attention_mask=masks if len(masks) > 1 else next(iter(masks.values()), None),
+                past_key_values=cache,
                 use_cache=True,
                 **given,
             )
-        logits: torch.Tensor = output.logits[0, -request.keep :]
-        return logits
+        logits: torch.Tensor = output.logits[0]  # (places, V)
+        if self._keeps:
+            return logits
+        return logits[-wanted:] if isinstance(wanted, int) else logits[wanted]
 
-    def _mask(self, seen: Mapping[str, torch.Tensor] | None) -> Any:
-        """Masks (1, 1, n, slots): bool for sdpa, additive for eager; a dict if layers differ."""
-        if seen is None:
-            return None
-        masks = {}
-        for kind, allowed in seen.items():
-            mask = allowed
-            if self._additive:
-                mask = torch.zeros(allowed.shape, dtype=self.model.dtype)
-                mask.masked_fill_(~allowed, torch.finfo(mask.dtype).min)
-            masks[kind] = mask[None, None].to(self.model.device)
-        return masks if len(masks) > 1 else next(iter(masks.values()))
+    def _mask(self, seen: torch.Tensor) -> torch.Tensor:
+        """A mask (1, 1, n, slots): bool for sdpa, additive for eager."""
+        if not self._additive:
+            return seen[None, None].to(self.model.device)
+        mask = torch.zeros(seen.shape, dtype=self.model.dtype)
+        mask.masked_fill_(~seen, torch.finfo(mask.dtype).min)
+        return mask[None, None].to(self.model.device)
 
 
 def _plain_mask(request: Request, kind: str) -> torch.Tensor:

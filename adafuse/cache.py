@@ -175,6 +175,7 @@ class TokenTree:
             one.depth -= read
         for one in (node, *below):  # guesses that were never read are forgotten
             one.children = {t: c for t, c in one.children.items() if c.row is not None}
+        _take_apart(self.root, node if read == len(tokens) else None)
         node.token, node.parent, node.depth, node.slots, node.logprob = -1, None, 0, (), None
         self.root = node
         if read < len(tokens):
@@ -185,6 +186,7 @@ class TokenTree:
         cache, self._cache = self._cache, SlotCache()
         if cache.get_seq_length() > self.length:  # drafts, or a forward that was not finished
             cache.keep(self.length, [])
+        _take_apart(self.root, None)
         self.root = Node(-1, None, 0)
         return cache
 
@@ -216,6 +218,18 @@ class TokenTree:
             return dict.fromkeys(layout.types, lineage)
         near = lineage & _within(length, nodes, positions, total, layout.window)
         return {kind: near if kind == SLIDING else lineage for kind in layout.types}
+
+
+def _take_apart(root: Node, kept: Node | None) -> None:
+    """Let go of the nodes below `root` but not below `kept`.
+
+    They know each other, and so would keep their logits until Python looks for such circles.
+    """
+    waiting = [root]
+    while waiting:
+        if (node := waiting.pop()) is not kept:
+            waiting += node.children.values()
+            node.children = {}
 
 
 def _within(

@@ -1,8 +1,9 @@
 """No wasted work: what every model is fed, what stays in its cache, what comes to the host."""
 
+import gc
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -300,3 +301,19 @@ def test_the_count_of_transfers_sees_what_would_stall(monkeypatch: pytest.Monkey
         row.sum().item()
         row.to("cpu")
     assert {"aten.nonzero.default", "item", "to"} <= set(transfers.stalls)
+
+
+def test_nothing_of_an_answer_outlives_it() -> None:
+    """Nodes hold logits of the whole vocabulary: they must not wait for the garbage collector."""
+    ensemble = Ensemble([own("llama"), own("gpt2")])
+    ensemble.generate(PROMPT, max_new_tokens=4)
+    gc.collect()
+    gc.disable()
+    try:
+        ensemble.generate(PROMPT, max_new_tokens=24)
+        with closing(ensemble.stream(PROMPT, max_new_tokens=24)) as rounds:
+            next(rounds)
+        del rounds
+        assert not [one for one in gc.get_objects() if type(one) is Node]
+    finally:
+        gc.enable()
