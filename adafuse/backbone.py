@@ -9,7 +9,6 @@ import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from transformers import Cache, PreTrainedConfig, PreTrainedModel
