@@ -1,6 +1,7 @@
 """Forwards that several threads ask for: shared, in turns, and each with its own error."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,7 +9,10 @@ import pytest
 import torch
 
 from adafuse import Ensemble
+from adafuse.backbone import Request
+from adafuse.forwards import Forwards
 from adafuse.local import LocalMember
+from adafuse.slots import SlotCache
 from families import FAMILIES
 
 PROMPTS = tuple(f"{number} bottles of" for number in range(6))
@@ -102,3 +106,68 @@ def test_a_forward_that_failed_leaves_nothing_wrong_in_the_prompt_cache(
     with pytest.raises(MemoryError):
         ensemble.generate(PROMPTS[0], max_new_tokens=16)
     assert ensemble.generate(PROMPTS[0], max_new_tokens=16).text == plain
+
+
+class Slow:
+    """A model whose forwards take a while; it notes how many requests shared each."""
+
+    packs = True
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def forward(self, request: Any) -> Any:
+        return self.forward_packed([request])[0]
+
+    def forward_packed(self, requests: Any) -> Any:
+        self.sizes.append(len(requests))
+        time.sleep(0.05)
+        return [torch.zeros(1, 1) for _ in requests]
+
+
+def ask(forwards: Forwards, model: Any, times: int) -> None:
+    for _ in range(times):
+        forwards.read(model, Request([1], [0], None, SlotCache(), 1), lambda rows: None)
+
+
+def test_a_forward_waits_for_those_who_come_back_soon() -> None:
+    forwards, model = Forwards(), Slow()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: ask(forwards, model, 10), range(4)))
+    assert sum(model.sizes) == 40
+    assert model.sizes.count(4) >= 7  # but for the first one, and where a thread was held up
+
+
+def test_nobody_waits_for_a_caller_that_has_left_or_stays_away() -> None:
+    forwards, model = Forwards(), Slow()
+
+    def leave() -> None:
+        ask(forwards, model, 1)
+        forwards.left()
+
+    for once in (leave, lambda: ask(forwards, model, 1)):
+        thread = threading.Thread(target=once)
+        thread.start()
+        thread.join()
+        ask(forwards, model, 3)
+    assert model.sizes == [1] * 8
+    assert forwards.callers <= 2
+
+
+def test_what_fails_after_a_forward_is_the_error_of_its_own_row() -> None:
+    forwards, model, caches = Forwards(), Slow(), [SlotCache(), SlotCache()]
+
+    def one(number: int) -> Any:
+        def then(rows: torch.Tensor) -> None:
+            if number:
+                raise KeyError(number)
+
+        try:
+            return forwards.read(model, Request([1], [0], None, caches[number], 1), then)  # type: ignore[arg-type]
+        except KeyError as error:
+            return error.args
+
+    with ThreadPoolExecutor(2) as pool:
+        seconds, error = pool.map(one, range(2))
+    assert seconds > 0
+    assert error == (1,)
