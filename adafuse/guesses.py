@@ -75,6 +75,7 @@ class Guesses:
         self._hints += spans
 
     def _follow(self, token: int, following: int) -> None:
+        """Remember that one token followed another."""
         if following not in self._end_ids:
             known = [one for one in self._followers.get(token, ()) if one != following]
             self._followers[token] = [following, *known[: _FOLLOWERS - 1]]
@@ -92,7 +93,8 @@ class Guesses:
         self._room -= len(ids)
         for token in ids:
             self._quoted[self._last] = token
-            self._follow(self._last[-1], token)
+            for last in self._last[-1:]:
+                self._follow(last, token)
             self._last = (*self._last[-1:], token)
         self._hints.clear()
 
@@ -114,9 +116,9 @@ class Guesses:
             for tip in [*unread, root]:
                 chosen.add(tip, self._quotation(self._before(tip)), width)
             for tip in unread or [root]:
-                last = self._before(tip)[-1]
-                for token in self._followers.get(last, ()):
-                    chosen.add(tip, [token, *self._quotation((last, token))[:2]], width)
+                for last in self._before(tip)[-1:]:
+                    for token in self._followers.get(last, ()):
+                        chosen.add(tip, [token, *self._quotation((last, token))[:2]], width)
         return chosen.nodes
 
     def _before(self, node: Node) -> tuple[int, ...]:

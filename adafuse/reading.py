@@ -140,8 +140,10 @@ class Reader:
             self._guesses.commit(ids)
 
     def _learn(self, nodes: Sequence[Node], rows: torch.Tensor, unknown: Sequence[Node]) -> None:
-        """Bring over what follows `nodes`, which have these rows, and the log-probabilities of
-        `unknown`: one transfer."""
+        """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer.
+
+        `rows` are the logits of `nodes`, shape (n, V).
+        """
         penalty = None
         if self._config.repetition_penalty != 1:
             paths = [[before.token for before in node.path()] for node in nodes]
