@@ -45,7 +45,9 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
         for member in members:
             sessions[member.name] = member.open(prompt, config)
             stack.callback(sessions[member.name].close)
-        rounds = _Fusion(sessions, weights, config, prompt.constraint).rounds()
+        fusion = _Fusion(sessions, weights, config, prompt.constraint)
+        stack.callback(fusion.close)
+        rounds = fusion.rounds()
         if prompt.constraint is not None and prompt.constraint.strict:
             rounds = _refuse_parts(rounds, prompt.constraint)
         yield from rounds
@@ -111,6 +113,10 @@ class _Fusion:
         if self._prose:
             stops += (stop for session in sessions.values() for stop in session.extra_stops)
         self._scanner = StopScanner(tuple(dict.fromkeys(stops)))
+
+    def close(self) -> None:
+        """Let go of threads; the sessions are left to whoever opened them."""
+        self._team.close()
 
     def rounds(self) -> Generator[Round]:
         """Yield rounds, each once none of its text can be part of a stop string."""

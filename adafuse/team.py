@@ -9,7 +9,7 @@ places work at the same time. None of it changes what anyone drafts or scores.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from adafuse.events import Candidate
@@ -43,6 +43,18 @@ class Team:
         if speculation:
             for names in self._places.values():
                 names.sort(key=self._price)  # stable: equals stay in member order
+
+        # The same thread for a place each time: forwards wait for threads that come back.
+        self._threads = (
+            {place: ThreadPoolExecutor(1, "adafuse") for place in self._places}
+            if len(self._places) > 1
+            else {}
+        )
+
+    def close(self) -> None:
+        """Let go of its threads."""
+        for thread in self._threads.values():
+            thread.shutdown()
 
     def prefill(self) -> None:
         """Let every member read its prompt."""
@@ -107,16 +119,16 @@ class Team:
     def _each(self, names: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
         """Do some work for each member: place by place in turns, all places at once."""
         wanted = set(names)
-        groups = [[n for n in place if n in wanted] for place in self._places.values()]
-        groups = [group for group in groups if group]
+        groups = {place: [n for n in all_ if n in wanted] for place, all_ in self._places.items()}
 
         def in_turn(group: list[str]) -> dict[str, T]:
             return {name: work(name) for name in group}
 
-        if len(groups) == 1:
-            return in_turn(groups[0])
-        with ThreadPoolExecutor(len(groups)) as pool:
-            found: dict[str, T] = {}
-            for part in pool.map(in_turn, groups):
-                found |= part
-            return found
+        if not self._threads:
+            return in_turn(next(iter(groups.values())))
+        running = [self._threads[place].submit(in_turn, group) for place, group in groups.items()]
+        wait(running)  # also where one has failed: a session is used by one thread at a time
+        found: dict[str, T] = {}
+        for one in running:
+            found |= one.result()
+        return found

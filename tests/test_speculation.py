@@ -5,7 +5,9 @@
 
 import itertools
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -176,8 +178,6 @@ def test_members_without_speculation_are_asked_as_before() -> None:
 
 
 def test_members_in_different_places_work_at_the_same_time() -> None:
-    import threading
-
     barrier = threading.Barrier(2, timeout=20)
 
     class Placed:
@@ -197,7 +197,22 @@ def test_members_in_different_places_work_at_the_same_time() -> None:
             barrier.wait()
 
     placed: Any = {"a": Placed("cuda:0"), "b": Placed("cuda:1")}
-    Team(placed, True).prefill()  # breaks the barrier unless both are under way
+    with closing(Team(placed, True)) as team:
+        team.prefill()  # breaks the barrier unless both are under way
+
+
+def test_places_change_no_answer_and_leave_no_thread() -> None:
+    alone = Ensemble(members(7)).generate(PROMPTS[0], max_new_tokens=24)
+    apart = members(7)
+    for number, one in enumerate(apart):
+        one.backbone.place = f"place {number}"
+    threads = threading.active_count()
+    ensemble = Ensemble(apart)
+    assert same(alone, ensemble.generate(PROMPTS[0], max_new_tokens=24))
+    with closing(ensemble.stream(PROMPTS[1], max_new_tokens=24)) as rounds:
+        next(rounds)
+        assert threading.active_count() == threads + len(apart)
+    assert threading.active_count() == threads
 
 
 def test_speculation_is_a_switch() -> None:
