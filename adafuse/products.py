@@ -27,7 +27,8 @@ class Products:
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
-        known = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        built = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        known = built and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # made for its compiler
         self._layers = [_linear(one) for one in model.modules() if known and _suits(one)]
 
     @contextmanager

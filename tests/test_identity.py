@@ -1,0 +1,30 @@
+"""The benchmark that compares answers with speculation and without: where it says they part."""
+
+from dataclasses import replace
+
+from adafuse import Ensemble
+from adafuse.testing import ScriptedMember
+from benchmarks.identity import compared
+
+ANSWER = Ensemble(
+    [ScriptedMember("one two three", name="a"), ScriptedMember("one TWO three", name="b")]
+).generate("x", max_words=1)
+
+
+def test_equal_answers_do_not_part() -> None:
+    assert compared(ANSWER, ANSWER) == (len(ANSWER.rounds), 0.0, None)
+
+
+def test_the_first_round_that_differs_and_its_gap() -> None:
+    scored = [at for at, one in enumerate(ANSWER.rounds) if len(one.candidates) > 1]
+    at = scored[0]
+    rounds = list(ANSWER.rounds)
+    rounds[at] = replace(rounds[at], winner=1 - rounds[at].winner)
+    reached, _, gap = compared(ANSWER, replace(ANSWER, rounds=tuple(rounds)))
+    scores = sorted(c.score for c in ANSWER.rounds[at].candidates if c.score is not None)
+    assert (reached, gap) == (at, scores[1] - scores[0])
+
+
+def test_an_answer_that_ends_elsewhere_is_no_near_tie() -> None:
+    shorter = replace(ANSWER, rounds=ANSWER.rounds[:-1])
+    assert compared(ANSWER, shorter)[2] == float("inf")
