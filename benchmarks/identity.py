@@ -9,12 +9,9 @@ from typing import Any
 
 from rich.progress import track
 
-from adafuse import Answer, Ensemble
-from adafuse.config import MemberSpec
+from adafuse import Answer, DecodingConfig
 from adafuse.events import Round
-from adafuse.loading import load_members
-from adafuse.models import prepare_all
-from benchmarks.speed.members import count_tokens
+from benchmarks.speed.members import count_tokens, real_pair
 from benchmarks.speed.prompts import tasks
 
 __all__ = ["compared", "run"]
@@ -29,10 +26,7 @@ def run(prompts: int, tokens: int, dtype: str, branches: int) -> dict[str, Any]:
     Raises:
         AssertionError: in float32, a difference without a near-tie, or scores that differ.
     """
-    found = {name: str(folder) for name, folder in prepare_all().items()}
-    specs = [MemberSpec(path, name=name, dtype=dtype, prompt_cache_mb=0)
-             for name, path in found.items()]  # fmt: skip
-    ensemble = Ensemble(load_members(specs))
+    ensemble = real_pair(dtype=dtype)
     listed = tasks(lambda text: count_tokens(ensemble, text), -(-prompts // 4))
     flat = [task for row in zip(*listed.values(), strict=True) for task in row][:prompts]
     total: dict[str, Any] = {"prompts": len(flat), "rounds": 0, "rounds compared": 0,
@@ -85,13 +79,11 @@ def _drafts(one: Round) -> list[tuple[str, bool, Sequence[str]]]:
 def _gap(a: Round, b: Round) -> float:
     """How close the choice was: of scores if the candidates are equal, else of margins.
 
-    Margins are those tested. The nearest of them to a tie of the two best tokens is meant, or that
-    between both answers: a margin near the threshold falls on one side of it in each.
+    A margin near 0 is nearly a tie of two tokens; one near the threshold may be tested otherwise.
     """
     if _drafts(a) == _drafts(b):
         best = sorted(c.score for c in a.candidates if c.score is not None)[:2]
         return best[1] - best[0]
-    ties = [margin for one in (a, b) for all_ in one.margins.values() for margin in all_]
-    moved = [abs(x - y) for name in a.margins
-             for x, y in zip(a.margins[name], b.margins.get(name, ()), strict=False)]  # fmt: skip
-    return min([*ties, max(moved, default=float("inf"))])
+    threshold = DecodingConfig().margin_threshold
+    margins = [margin for one in (a, b) for all_ in one.margins.values() for margin in all_]
+    return min((min(one, abs(one - threshold)) for one in margins), default=float("inf"))

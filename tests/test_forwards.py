@@ -33,6 +33,21 @@ def texts(ensemble: Ensemble, prompts: Any = PROMPTS) -> list[Any]:
         return list(pool.map(one, prompts))
 
 
+def fail(
+    monkeypatch: pytest.MonkeyPatch, one: LocalMember, at: int, error: type[BaseException]
+) -> None:
+    """Let one of a member's forwards raise, once."""
+    forward, times = one.backbone.forward, []
+
+    def failing(request: Any) -> Any:
+        times.append(1)
+        if len(times) == at:
+            raise error
+        return forward(request)
+
+    monkeypatch.setattr(one.backbone, "forward", failing)
+
+
 def test_a_shared_forward_that_fails_is_run_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     one = own("llama")
     ensemble = Ensemble([one])
@@ -73,15 +88,7 @@ def test_an_interrupted_thread_leaves_others_their_turn(monkeypatch: pytest.Monk
     one = own("qwen2")
     ensemble = Ensemble([one])
     alone = ensemble.generate(PROMPTS[1], max_new_tokens=16).text
-    forward, times = one.backbone.forward, []
-
-    def interrupted(request: Any) -> Any:
-        times.append(1)
-        if len(times) == 3:
-            raise KeyboardInterrupt
-        return forward(request)
-
-    monkeypatch.setattr(one.backbone, "forward", interrupted)
+    fail(monkeypatch, one, 3, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         ensemble.generate(PROMPTS[0], max_new_tokens=16)
     assert ensemble.generate(PROMPTS[1], max_new_tokens=16).text == alone
@@ -94,15 +101,7 @@ def test_a_forward_that_failed_leaves_nothing_wrong_in_the_prompt_cache(
     one = LocalMember(*FAMILIES["llama"](1, eos_bias=-9.0), "llama", prompt_cache_mb=8)
     ensemble = Ensemble([one])
     plain = ensemble.generate(PROMPTS[0], max_new_tokens=16, speculation=False).text
-    forward, times = one.backbone.forward, []
-
-    def failing(request: Any) -> Any:
-        times.append(1)
-        if len(times) == at:
-            raise MemoryError
-        return forward(request)
-
-    monkeypatch.setattr(one.backbone, "forward", failing)
+    fail(monkeypatch, one, at, MemoryError)
     with pytest.raises(MemoryError):
         ensemble.generate(PROMPTS[0], max_new_tokens=16)
     assert ensemble.generate(PROMPTS[0], max_new_tokens=16).text == plain

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from adafuse import Ensemble
 from adafuse.testing import ScriptedMember
 from benchmarks.identity import compared
@@ -28,3 +30,13 @@ def test_the_first_round_that_differs_and_its_gap() -> None:
 def test_an_answer_that_ends_elsewhere_is_no_near_tie() -> None:
     shorter = replace(ANSWER, rounds=ANSWER.rounds[:-1])
     assert compared(ANSWER, shorter)[2] == float("inf")
+
+
+def test_other_candidates_are_a_near_tie_only_beside_a_near_margin() -> None:
+    one = replace(ANSWER.rounds[0], margins={"a": (0.9,), "b": (0.4,)})
+    other = replace(one, candidates=())
+    far = compared(replace(ANSWER, rounds=(one,)), replace(ANSWER, rounds=(other,)))
+    assert far == (0, 0.0, pytest.approx(0.2))
+    near = replace(one, margins={"a": (0.9,), "b": (0.70001,)})
+    gap = compared(replace(ANSWER, rounds=(near,)), replace(ANSWER, rounds=(other,)))[2]
+    assert gap == pytest.approx(1e-5)

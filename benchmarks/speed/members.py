@@ -22,9 +22,9 @@ PAIRS = ("real", "agreeing")
 _BITS = 8
 
 
-def real_pair(*, keep_prompts: bool = False) -> Ensemble:
+def real_pair(*, keep_prompts: bool = False, dtype: str | None = None) -> Ensemble:
     """The demo models; with `keep_prompts` they may reuse what earlier prompts had in common."""
-    return Ensemble(_load(prepare_all(), keep_prompts))
+    return Ensemble(_load(prepare_all(), keep_prompts, dtype))
 
 
 def load_pairs() -> dict[str, Ensemble]:
@@ -58,10 +58,13 @@ def round_weights(model: torch.nn.Module, bits: int = _BITS) -> None:
                 layer.weight.copy_((layer.weight / scale).round() * scale)
 
 
-def _load(folders: Mapping[str, Path], keep_prompts: bool) -> list[LocalMember]:
+def _load(
+    folders: Mapping[str, Path], keep_prompts: bool, dtype: str | None = None
+) -> list[LocalMember]:
     kept = 256 if keep_prompts else 0
     return load_members(
-        [MemberSpec(str(path), name=name, prompt_cache_mb=kept) for name, path in folders.items()]
+        [MemberSpec(str(path), name=name, prompt_cache_mb=kept) for name, path in folders.items()],
+        dtype=dtype,
     )
 
 
