@@ -17,6 +17,7 @@ from typing import Any
 from adafuse.errors import ConfigError
 
 __all__ = [
+    "check_choice",
     "check_float",
     "check_pattern",
     "read_choices",
@@ -55,6 +56,12 @@ def whole(name: str, value: Any, low: int) -> int:
     if isinstance(value, bool) or number < low:
         raise ConfigError(f"{name} must be a whole number of at least {low}, not {show(value)}")
     return number
+
+
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    if value not in known:
+        listed = ", ".join(map(repr, known))
+        raise ConfigError(f"{name} must be one of {listed}, not {show(value)}")
 
 
 def check_float(name: str, value: object, low: float, high: float = sys.float_info.max) -> None:

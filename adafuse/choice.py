@@ -1,15 +1,16 @@
-"""Which candidate wins: pooling, weighted means, ties, and the draw (DESIGN 3.3). Plain numbers."""
+"""Which candidate wins: pooling, agreement, ties, and the draw (DESIGN 3.3). Plain values."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from adafuse.events import Candidate
 from adafuse.member import Draft
 
-__all__ = ["choose", "mean_score", "pool", "with_weight"]
+__all__ = ["agreed", "choose", "pool"]
 
 
 def pool(drafts: Mapping[str, Sequence[Draft]]) -> list[Candidate]:
@@ -30,18 +31,25 @@ def pool(drafts: Mapping[str, Sequence[Draft]]) -> list[Candidate]:
     ]
 
 
-def with_weight(members: Iterable[str], weights: Mapping[str, float]) -> list[str]:
-    """Those of the members that count in the mean. Without one, no candidate is better."""
-    return [name for name in members if weights[name] > 0]
+def agreed(drafts: Mapping[str, Sequence[Draft]]) -> Candidate | None:
+    """What all members would write by themselves: the words that their likeliest drafts share.
 
-
-def mean_score(scores: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    """Weighted mean of the members' NLLs; plus infinity where no member has an opinion."""
-    having = [(weights[name], score) for name, score in scores.items() if weights[name] > 0]
-    total = sum(weight for weight, _ in having)
-    if not having:
-        return math.inf
-    return sum(weight * score for weight, score in having) / total
+    Each member that drafted anything counts by its most probable draft, from the first word on; all
+    of them end there if all their drafts do. None where already the first words differ.
+    """
+    first = [proposals[0] for proposals in drafts.values() if proposals]
+    if not first:
+        return None
+    if len({(draft.text, draft.ends) for draft in first}) == 1:
+        text, ends = first[0].text, first[0].ends
+    else:
+        borders = [set(accumulate(draft.words)) for draft in first]
+        text, ends = max(set.intersection(*borders), key=len, default=""), False
+    if not text and not ends:
+        return None
+    count = list(accumulate(first[0].words)).index(text) + 1 if text else 0
+    drafters = tuple(name for name, proposals in drafts.items() if proposals)
+    return Candidate(text, ends, first[0].words[:count], drafters)
 
 
 def choose(scores: Sequence[float], temperature: float, rng: random.Random) -> int:

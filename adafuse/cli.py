@@ -6,28 +6,27 @@ one line: exit code 2 for a wrong option or setting, 1 for any other.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import fields
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.console import Console
-from typer.core import TyperCommand
 
 from adafuse import __version__
-from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.config import CONSTRAINTS, DecodingConfig, Scoring, Weighting
 from adafuse.display import AnswerPrinter, stats_table
 from adafuse.ensemble import Ensemble
-from adafuse.errors import AdaFuseError, ConfigError, PromptError
+from adafuse.errors import ConfigError
+from adafuse.presets import PRESETS, with_preset
 from adafuse.prompts import PromptFormat, read_prompt
 from adafuse.quiet import quiet_libraries
+from adafuse.shell import OneLineErrors, file_or_text, model_folder, read_json, standard_input
 from adafuse.telemetry import summarise
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ _HELP = (
     "not a terminal it is the exact text of the answer."
 )
 _DECODING = "Decoding"  # heading of their options in --help
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 class _Format(StrEnum):
@@ -52,35 +50,10 @@ class _Format(StrEnum):
     chat = "chat"
 
 
-class _OneLineErrors(TyperCommand):
-    """A command that says in one line what went wrong, and exits with a code."""
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
-        """As the base class, which would print several lines."""
-        try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
-        except typer.TyperException as error:
-            code = _fail(error.format_message(), error.exit_code)
-        except AdaFuseError as error:
-            code = _fail(str(error), 2 if isinstance(error, ConfigError) else 1)
-        except (KeyboardInterrupt, typer.Abort):
-            code = _INTERRUPTED
-        if standalone_mode:
-            sys.exit(code or 0)
-        return code
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return code
+_Preset = StrEnum("_Preset", list(PRESETS))  # type: ignore[misc]
+_Weighting = StrEnum("_Weighting", get_args(Weighting))  # type: ignore[misc]
+_Scoring = StrEnum("_Scoring", get_args(Scoring))  # type: ignore[misc]
+_WEIGHTING, _SCORING = _Weighting(_DEFAULTS.weighting), _Scoring(_DEFAULTS.scoring)
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -92,8 +65,9 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.command(cls=_OneLineErrors, help=_HELP)
+@app.command(cls=OneLineErrors, help=_HELP)
 def _ask(
+    context: typer.Context,
     question: Annotated[
         str,
         typer.Argument(help="What to ask; '-' reads it from standard input, less one line end."),
@@ -133,6 +107,14 @@ def _ask(
         list[str] | None,
         typer.Option(help="Text that ends the answer; may be repeated.", rich_help_panel=_DECODING),
     ] = None,
+    preset: Annotated[
+        _Preset | None,
+        typer.Option(
+            help="Settings by name, for those options that are not given: paper (the defaults), or "
+            "recommended, which evidence favours.",
+            rich_help_panel=_DECODING,
+        ),
+    ] = None,
     margin_threshold: Annotated[
         float,
         typer.Option(help="Margin from which on a word is confident.", rich_help_panel=_DECODING),
@@ -153,6 +135,33 @@ def _ask(
             rich_help_panel=_DECODING,
         ),
     ] = None,
+    weighting: Annotated[
+        _Weighting,
+        typer.Option(
+            help="fixed; perplexity: members that predict the question well count more; "
+            "consistency: so do, in each round, those that are sure and agree.",
+            rich_help_panel=_DECODING,
+        ),
+    ] = _WEIGHTING,
+    scoring: Annotated[
+        _Scoring,
+        typer.Option(help="Scores are means per token or byte.", rich_help_panel=_DECODING),
+    ] = _SCORING,
+    leader: Annotated[
+        str | None,
+        typer.Option(
+            help="A member, by name or place from 0: its confident words need nobody's consent.",
+            rich_help_panel=_DECODING,
+        ),
+    ] = None,
+    contested_only: Annotated[
+        bool,
+        typer.Option(
+            "--contested-only",
+            help="Score only where the members' likeliest words differ.",
+            rich_help_panel=_DECODING,
+        ),
+    ] = _DEFAULTS.contested_only,
     temperature: Annotated[
         float, typer.Option(help="0 takes the best candidate.", rich_help_panel=_DECODING)
     ] = _DEFAULTS.temperature,
@@ -192,10 +201,19 @@ def _ask(
     ] = False,
 ) -> None:
     """Answer one question; its help is `_HELP`."""
+    by_preset = {
+        "margin_threshold": margin_threshold,
+        "max_words": max_words,
+        "branches": branches,
+        "weighting": weighting.value,
+        "scoring": scoring.value,
+        "leader": int(leader) if leader is not None and leader.isdigit() else leader,
+        "contested_only": contested_only,
+    }
+    sources = {name: context.get_parameter_source(name) for name in by_preset}
+    given = {n: v for n, v in by_preset.items() if getattr(sources[n], "name", "") != "DEFAULT"}
     config = DecodingConfig(
-        margin_threshold=margin_threshold,
-        max_words=max_words,
-        branches=branches,
+        **{**by_preset, **with_preset({"preset": preset, **given})},
         max_word_tokens=max_word_tokens,
         weights=tuple(weight) if weight else None,
         temperature=temperature,
@@ -204,14 +222,14 @@ def _ask(
         max_new_tokens=max_new_tokens,
         repetition_penalty=repetition_penalty,
         speculation=speculation,
-        json_schema=_json(json_schema) if json_schema is not None else None,
+        json_schema=read_json("--json-schema", json_schema) if json_schema is not None else None,
         regex=regex,
         choices=tuple(choice) if choice else None,
-        grammar=_file_or_text(grammar) if grammar is not None else None,
+        grammar=file_or_text(grammar) if grammar is not None else None,
     )
     if weight and len(weight) != len(model):
         raise ConfigError(f"--weight is given {len(weight)} times for {len(model)} members")
-    text = _standard_input() if question == "-" else question
+    text = standard_input() if question == "-" else question
     asked: str | list[dict[str, str]] = text
     wanted: PromptFormat = prompt_format.value
     if system is not None:
@@ -222,7 +240,7 @@ def _ask(
         from adafuse.constraints import read_constraint  # needs an extra
 
         read_constraint(config)
-    folders = [_model(name) for name in model]
+    folders = [model_folder(name) for name in model]
     settings = {f.name: getattr(config, f.name) for f in fields(config)}
     output = sys.stdout  # the status line below stands in for it while it is shown
     with quiet_libraries(), Console(stderr=True).status("loading members …") as status:
@@ -259,40 +277,6 @@ def _print(
         printer.end()
         raise
     return rounds
-
-
-def _standard_input() -> str:
-    try:
-        text = sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise PromptError(f"standard input is not UTF-8: {error.reason} at {error.start}") from None
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-def _file_or_text(given: str) -> str:
-    """The text of a file, if there is one of that name."""
-    try:
-        return Path(given).read_text(encoding="utf-8") if Path(given).is_file() else given
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{given} is not UTF-8: {error.reason} at {error.start}") from None
-    except OSError:  # too long for a file's name, or not to be read
-        return given
-
-
-def _json(given: str) -> Any:
-    try:
-        return json.loads(_file_or_text(given))
-    except ValueError as error:
-        raise ConfigError(f"--json-schema is neither a file nor JSON: {error}") from None
-
-
-def _model(name: str) -> str:
-    """Turn the short name of a demo model into its folder, preparing it if need be."""
-    if "/" in name or Path(name).exists():
-        return name
-    from adafuse.models import DEMO_MODELS, prepare  # only short names need it
-
-    return str(prepare(name)) if name in DEMO_MODELS else name
 
 
 def main() -> None:

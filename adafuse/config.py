@@ -10,10 +10,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import NoneType
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from adafuse.arguments import refuse_reserved
 from adafuse.checks import (
+    check_choice,
     check_float,
     check_pattern,
     read_choices,
@@ -25,6 +26,7 @@ from adafuse.checks import (
     whole,
 )
 from adafuse.errors import ConfigError
+from adafuse.presets import with_preset
 
 __all__ = [
     "CONSTRAINTS",
@@ -36,6 +38,8 @@ __all__ = [
 ]
 
 MAX_MEMBERS = 8
+Scoring = Literal["token", "byte"]
+Weighting = Literal["fixed", "perplexity", "consistency"]
 CONSTRAINTS = ("json_schema", "regex", "choices", "grammar")
 """Settings that say what an answer may be, of which at most one is given."""
 
@@ -52,6 +56,17 @@ class DecodingConfig:
         max_word_tokens: a longer word is cut here and goes on in the next round.
         weights: one non-negative number per member for the mean of their scores; None takes the
             weights of the member specifications (equal unless set).
+        weighting: what becomes of the weights. "fixed": nothing. "perplexity": each is multiplied
+            by how well its member predicts the prompt (PackLLM, arXiv 2404.11531). "consistency":
+            in each round those count more that are sure and agree with the others (CoRE, arXiv
+            2510.13855). See `adafuse.weights`.
+        scoring: a score is the mean NLL per "token" of the member, or per "byte" of the text in
+            UTF-8, an end counting as one: tokenizers differ in how much a token holds.
+        leader: the member, by name or place (0 is the first), whose confident drafts are committed
+            at once; the others are asked where it is uncertain (after SAFE, arXiv 2510.15346).
+        contested_only: words that all members would write by themselves, which are the beginning
+            that their most probable drafts share, are committed unscored; candidates are scored
+            only where already the first word is contested.
         temperature: 0 commits the candidate with the lowest mean NLL; above 0 it is drawn from
             softmax(-score / temperature).
         seed: of that draw; None takes entropy from the operating system.
@@ -76,6 +91,10 @@ class DecodingConfig:
     branches: int = 3
     max_word_tokens: int = 16
     weights: tuple[float, ...] | None = None
+    weighting: Weighting = "fixed"
+    scoring: Scoring = "token"
+    leader: str | int | None = None
+    contested_only: bool = False
     temperature: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
@@ -95,8 +114,14 @@ class DecodingConfig:
         check_float("repetition_penalty", self.repetition_penalty, 0)
         if self.repetition_penalty == 0:
             raise ConfigError("repetition_penalty must be above 0 (1 switches it off)")
-        if not isinstance(self.speculation, bool):
-            raise ConfigError(f"speculation must be True or False, not {show(self.speculation)}")
+        for switch in ("speculation", "contested_only"):
+            if not isinstance(getattr(self, switch), bool):
+                value = show(getattr(self, switch))
+                raise ConfigError(f"{switch} must be True or False, not {value}")
+        check_choice("weighting", self.weighting, get_args(Weighting))
+        check_choice("scoring", self.scoring, get_args(Scoring))
+        if self.leader is not None and not isinstance(self.leader, str):
+            object.__setattr__(self, "leader", whole("leader, as a place,", self.leader, 0))
         if self.seed is not None:
             if isinstance(self.seed, bool) or not hasattr(self.seed, "__index__"):
                 raise ConfigError(f"seed must be a whole number or None, not {show(self.seed)}")
@@ -115,7 +140,11 @@ class DecodingConfig:
             raise ConfigError(f"give one of {', '.join(CONSTRAINTS)}, not {' and '.join(given)}")
 
     def override(self, **changes: Any) -> Self:
-        """Return a copy with `changes`; raises ConfigError for unknown names or bad values."""
+        """Return a copy with `changes`; raises ConfigError for unknown names or bad values.
+
+        A `preset` among them gives its settings first; see `adafuse.presets`.
+        """
+        changes = with_preset(changes)
         refuse_unknown("setting", changes, [f.name for f in fields(self)])
         return replace(self, **changes)
 

@@ -17,13 +17,11 @@ from rich.text import Text
 
 from adafuse.events import MemberUsage
 from adafuse.telemetry import Summary
+from adafuse.visible import visible
 
 __all__ = ["AnswerPrinter", "member_styles", "stats_table"]
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red", "bright_cyan", "bright_yellow")
-# A model may write escape sequences; a terminal would obey them. Tabs and newlines are text.
-_VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
-_VISIBLE |= dict.fromkeys(range(0x7F, 0xA0), 0xFFFD)
 
 
 def member_styles(members: Sequence[str]) -> dict[str, Style]:
@@ -51,7 +49,7 @@ class AnswerPrinter:
     def write(self, word: str, member: str) -> None:
         """Write one word, at once."""
         if self._terminal:
-            word = word.translate(_VISIBLE)
+            word = visible(word)  # a model may write escape sequences; a terminal would obey them
         self._at_line_start = word.endswith("\n") if word else self._at_line_start
         style = self._styles.get(member)
         if style is not None:

@@ -12,9 +12,10 @@ from adafuse.checks import whole
 from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
 from adafuse.errors import ConfigError, PromptError
 from adafuse.events import Answer, Round
-from adafuse.fusion import fuse, member_weights
+from adafuse.fusion import fuse
 from adafuse.member import Member
 from adafuse.prompts import Message, PromptFormat, read_prompt
+from adafuse.weights import leader_of, member_weights
 
 __all__ = ["Ensemble"]
 
@@ -68,7 +69,7 @@ class Ensemble:
             models: 1 to 8 of them. Two that share a checkpoint share its weights.
             device: for members whose specification names neither a device nor a device_map.
             dtype: likewise.
-            settings: defaults for decoding, the fields of `DecodingConfig`.
+            settings: defaults for decoding, the fields of `DecodingConfig`, or a `preset`.
 
         Raises:
             ConfigError: a setting or a specification is wrong; before anything is loaded.
@@ -120,6 +121,7 @@ class Ensemble:
         """
         config = self.config.override(**overrides)
         member_weights(self.members, config)
+        leader_of([member.name for member in self.members], config)
         asked = read_prompt(prompt, prompt_format, tools)
         constrained = any(getattr(config, name) is not None for name in CONSTRAINTS)
         if constrained or tools or tool_choice:

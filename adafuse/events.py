@@ -6,10 +6,20 @@ Plain frozen values that pickle and turn into JSON (`dataclasses.asdict`); no te
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
-__all__ = ["Answer", "Candidate", "FinishReason", "Loss", "MemberUsage", "Round", "cut_words"]
+__all__ = [
+    "Answer",
+    "Candidate",
+    "FinishReason",
+    "Loss",
+    "MemberUsage",
+    "Round",
+    "cut_rounds",
+    "cut_words",
+]
 
 FinishReason = Literal["stop", "length", "stop_string"]
 """`stop`: an ending candidate won. `length`: max_new_tokens or a full window. `stop_string`."""
@@ -40,6 +50,8 @@ class MemberUsage:
         rounds_left_out: rounds in which its logits or scores were not finite.
         forward_seconds: wall time inside forwards of its model; of a forward that several answers
             shared, this one's part.
+        weight: its share of the scores' mean, 0 to 1, as far as it is the same in all rounds; None
+            if it is not known.
         reused_tokens: tokens of its prompt that an earlier prompt began with too, and that were
             therefore not read again; not among `tokens_processed`.
     """
@@ -55,6 +67,7 @@ class MemberUsage:
     rounds_left_out: int = 0
     forward_seconds: float = 0.0
     reused_tokens: int = 0
+    weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +79,11 @@ class Candidate:
         ends: whether the answer ends after it.
         words: the span as its earliest drafter split it; they concatenate to `text`.
         drafters: members that proposed it, the earliest first.
-        scores: mean NLL per token in nats, by member; empty where nothing was scored. A member
-            left out of the round is missing; so is one that reads the text as no tokens at all.
-        score: weighted mean of `scores`, lowest wins; None where nothing was scored.
+        scores: mean NLL in nats per token, or byte (`scoring`), by member; empty where nothing was
+            scored. A member left out of the round is missing; so is one that reads the text as no
+            tokens at all.
+        score: weighted mean of `scores` (or as `weighting` has it), lowest wins; None where nothing
+            was scored.
     """
 
     text: str
@@ -95,10 +110,12 @@ class Round:
         winner: index into `candidates`; -1 if nothing could be drafted.
         margins: the margins each member tested in this round, in order.
         confident: no member fell below the margin threshold.
-        unanimous: the pool held a single candidate, committed without scoring.
+        unanimous: the pool held a single candidate, committed without scoring; or all members
+            would have begun so by themselves, and only contested rounds are scored.
         scored: the pool held several, and every member scored them.
         forced: committed without a draft: the grammar left no choice, or the tokens left were
             those that it takes to make the answer whole.
+        led: the leader was confident, and the other members were not asked.
         left_out: members whose logits or scores were not finite in this round.
         finish_reason: set on the last round only.
         usage: by member, on the last round only.
@@ -117,6 +134,7 @@ class Round:
     unanimous: bool
     scored: bool
     forced: bool = False
+    led: bool = False
     left_out: tuple[str, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Mapping[str, MemberUsage] | None = None
@@ -147,6 +165,33 @@ class Answer:
     def __str__(self) -> str:
         return self.text
 
+    def save_trace(
+        self,
+        path: str | Path,
+        *,
+        prompt: str | Sequence[Mapping[str, Any]] | None = None,
+        title: str | None = None,
+    ) -> Path:
+        """Write one HTML page that shows who wrote which word, against which candidates.
+
+        Args:
+            path: of the file; it is written over, and its folder must be there.
+            prompt: what was asked, text or chat messages, to be shown too.
+            title: of the page.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        from adafuse.pages import save_trace  # templates are read when a page is wanted
+
+        return save_trace(self, path, prompt=prompt, title=title)
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        from adafuse.pages import trace_frame
+
+        return trace_frame(self)
+
 
 def cut_words(words: Sequence[str], length: int) -> tuple[str, ...]:
     """Cut words to `length` characters in all; no empty words remain."""
@@ -157,3 +202,13 @@ def cut_words(words: Sequence[str], length: int) -> tuple[str, ...]:
         kept.append(word[:length])
         length -= len(word)
     return tuple(kept)
+
+
+def cut_rounds(rounds: Sequence[Round], length: int) -> list[Round]:
+    """Cut the texts and words of rounds to `length` characters in all; every round remains."""
+    kept = []
+    for one in rounds:
+        text = one.text[: max(length, 0)]
+        length -= len(one.text)
+        kept.append(replace(one, text=text, words=cut_words(one.words, len(text)), ends=False))
+    return kept

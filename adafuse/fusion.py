@@ -8,22 +8,37 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from adafuse.choice import choose, mean_score, pool, with_weight
+from adafuse.choice import agreed, choose, pool
 from adafuse.config import DecodingConfig
 from adafuse.constraints import Constraint
-from adafuse.errors import ConfigError, DecodingError, IncompleteAnswerError, NonFiniteError
-from adafuse.events import Answer, Candidate, FinishReason, Round, cut_words
-from adafuse.guard import Guard, is_whole
+from adafuse.errors import DecodingError, NonFiniteError
+from adafuse.events import (
+    Candidate,
+    FinishReason,
+    MemberUsage,
+    Round,
+    cut_rounds,
+    cut_words,
+)
+from adafuse.guard import Guard, refuse_parts
 from adafuse.member import Drafts, Member, Session
 from adafuse.prompts import Prompt
 from adafuse.stops import StopScanner
 from adafuse.team import Team
+from adafuse.weights import (
+    consistent_scores,
+    leader_of,
+    mean_score,
+    member_weights,
+    perplexity_weights,
+    with_weight,
+)
 
-__all__ = ["fuse", "member_weights"]
+__all__ = ["fuse"]
 
 
 def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> Generator[Round]:
@@ -49,32 +64,8 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
         stack.callback(fusion.close)
         rounds = fusion.rounds()
         if prompt.constraint is not None and prompt.constraint.strict:
-            rounds = _refuse_parts(rounds, prompt.constraint)
+            rounds = refuse_parts(rounds, prompt.constraint)
         yield from rounds
-
-
-def _refuse_parts(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
-    """Pass rounds on, and raise IncompleteAnswerError unless they are a whole answer."""
-    done = []
-    for one in rounds:
-        done.append(one)
-        yield one
-    if not is_whole(constraint, done):
-        raise IncompleteAnswerError(constraint.what, Answer.fold(done))
-
-
-def member_weights(members: Sequence[Member], config: DecodingConfig) -> dict[str, float]:
-    """Weights by member name: the configuration's, else the members' own.
-
-    Raises:
-        ConfigError: there are more or fewer than members, or all are 0.
-    """
-    given = config.weights if config.weights is not None else [m.weight for m in members]
-    if len(given) != len(members):
-        raise ConfigError(f"weights has {len(given)} numbers for {len(members)} members")
-    if not sum(given) > 0:
-        raise ConfigError("the weights of the members must not all be 0")
-    return {member.name: float(weight) for member, weight in zip(members, given, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +76,7 @@ class _Outcome:
     winner: int
     left_out: tuple[str, ...] = ()
     forced: bool = False
+    led: bool = False
 
 
 class _Fusion:
@@ -100,6 +92,7 @@ class _Fusion:
         self._sessions = sessions
         self._first = next(iter(sessions.values()))
         self._weights = weights
+        self._leader = leader_of(list(sessions), config)
         self._config = config
         self._rng = random.Random(config.seed)
         self._strip_blank = any(session.templated for session in sessions.values())
@@ -121,6 +114,8 @@ class _Fusion:
     def rounds(self) -> Generator[Round]:
         """Yield rounds, each once none of its text can be part of a stop string."""
         self._team.prefill()
+        if self._config.weighting == "perplexity":
+            self._weights = perplexity_weights(self._weights, self._sessions)
         held: list[Round] = []
         released = 0  # characters of the answer text already yielded
         index = 0
@@ -131,10 +126,10 @@ class _Fusion:
             called = self._guard.since if self._guard is not None else None
             cut = self._scanner.feed(one.text, until=called)
             if cut is not None:
-                held = _cut_rounds(held, cut - released)
+                held = cut_rounds(held, cut - released)
                 one = replace(one, finish_reason="stop_string")
             if one.finish_reason is not None:
-                usage = {name: session.usage for name, session in self._sessions.items()}
+                usage = self._usage()
                 held[-1] = replace(held[-1], finish_reason=one.finish_reason, usage=usage)
                 yield from held
                 return
@@ -144,6 +139,14 @@ class _Fusion:
                 released += len(ready.text)
                 yield ready
 
+    def _usage(self) -> dict[str, MemberUsage]:
+        """What the answer has cost, and with what weight each member's scores counted."""
+        total = sum(self._weights.values())
+        return {
+            name: replace(session.usage, weight=self._weights[name] / total)
+            for name, session in self._sessions.items()
+        }
+
     def _round(self, index: int) -> Round:
         """Decode one round and commit its winner."""
         drafted: dict[str, Drafts] = {}
@@ -152,8 +155,7 @@ class _Fusion:
             outcome = _Outcome((forced,), 0, forced=True)
         else:
             strip = self._strip_blank and index == 1 and self._prose
-            drafted = self._team.draft(strip)
-            outcome = self._decide(index, drafted)
+            drafted, outcome = self._draft(index, strip)
         text, ends = "", False
         words: tuple[str, ...] = ()
         finish: FinishReason | None = "length"  # if no member has room to draft anything
@@ -175,12 +177,32 @@ class _Fusion:
             winner=outcome.winner,
             margins={name: one.margins for name, one in drafted.items()},
             confident=all(one.confident for one in drafted.values()),
-            unanimous=len(outcome.candidates) == 1 and not outcome.forced,
+            unanimous=len(outcome.candidates) == 1 and not (outcome.forced or outcome.led),
             scored=len(outcome.candidates) > 1,
             forced=outcome.forced,
+            led=outcome.led,
             left_out=outcome.left_out,
             finish_reason=finish,
         )
+
+    def _draft(self, index: int, strip: bool) -> tuple[dict[str, Drafts], _Outcome]:
+        """Ask for drafts and decide; a leader that is confident decides by itself."""
+        leader = self._leader
+        if leader is None:
+            drafted = self._team.draft(strip)
+            return drafted, self._decide(index, drafted)
+        # Where blanks are stripped every member's draft is needed: it tells how its answers begin.
+        drafted = self._team.draft(strip, None if strip else [leader])
+        own = drafted[leader]
+        if own.finite and own.confident and own.drafts:
+            alone = pool({leader: own.drafts})
+            admitted = alone if self._guard is None else self._guard.admit(alone)
+            if admitted:
+                others = len(self._sessions) > 1
+                return {leader: own}, _Outcome(tuple(admitted[:1]), 0, led=others)
+        if not strip:
+            drafted = self._team.draft(strip, before=drafted)
+        return drafted, self._decide(index, drafted)
 
     def _decide(self, index: int, drafted: dict[str, Drafts]) -> _Outcome:
         """Pool the drafts and, unless they agree, let every member score every candidate."""
@@ -188,6 +210,10 @@ class _Fusion:
         if len(bad) == len(drafted):
             raise NonFiniteError(tuple(bad), index)
         pooled = pool({name: one.drafts for name, one in drafted.items()})
+        if self._config.contested_only:
+            voters = with_weight(drafted, self._weights)
+            common = agreed({name: drafted[name].drafts for name in voters})
+            pooled = [common] if common is not None else pooled
         if self._guard is not None and pooled:
             pooled = self._guard.admit(pooled)
             if not pooled:
@@ -204,17 +230,17 @@ class _Fusion:
                 scores[name] = given
         if not with_weight(scores, self._weights):
             raise NonFiniteError(tuple(bad), index)
-        candidates = []
-        for at, candidate in enumerate(pooled):
-            own = {n: s for n, all_ in scores.items() if (s := all_[at]) is not None}
-            mean = mean_score(own, self._weights)
-            candidates.append(replace(candidate, scores=own, score=mean))
-        winner = choose(
-            [c.score for c in candidates if c.score is not None],
-            self._config.temperature,
-            self._rng,
-        )
-        return _Outcome(tuple(candidates), winner, tuple(bad))
+        nlls = [
+            {name: score for name, given in scores.items() if (score := given[at]) is not None}
+            for at in range(len(pooled))
+        ]
+        if self._config.weighting == "consistency":
+            means = consistent_scores(nlls, self._weights)
+        else:
+            means = [mean_score(own, self._weights) for own in nlls]
+        candidates = tuple(map(_scored, pooled, nlls, means))
+        winner = choose(means, self._config.temperature, self._rng)
+        return _Outcome(candidates, winner, tuple(bad))
 
     def _closed(self, index: int, bad: tuple[str, ...]) -> _Outcome:
         """Commit what makes the answer whole, since nothing that was drafted can go on."""
@@ -265,11 +291,5 @@ class _Fusion:
         return text, cut
 
 
-def _cut_rounds(rounds: Sequence[Round], length: int) -> list[Round]:
-    """Cut the texts and words of rounds to `length` characters in all; every round remains."""
-    kept = []
-    for one in rounds:
-        text = one.text[: max(length, 0)]
-        length -= len(one.text)
-        kept.append(replace(one, text=text, words=cut_words(one.words, len(text)), ends=False))
-    return kept
+def _scored(candidate: Candidate, scores: Mapping[str, float], score: float) -> Candidate:
+    return replace(candidate, scores=scores, score=score)

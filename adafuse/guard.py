@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 
 from adafuse.constraints import Constraint
-from adafuse.events import Candidate, Round, cut_words
+from adafuse.errors import IncompleteAnswerError
+from adafuse.events import Answer, Candidate, Round, cut_words
 from adafuse.member import Session
 from adafuse.referee import Referee
 
-__all__ = ["Guard", "is_whole"]
+__all__ = ["Guard", "refuse_parts"]
 
 _WORD = re.compile(r"\s*\S+|\s+$")
 
 
-def is_whole(constraint: Constraint, rounds: Iterable[Round]) -> bool:
+def _is_whole(constraint: Constraint, rounds: Iterable[Round]) -> bool:
     """Whether an answer is all that its constraint asks for."""
     referee = Referee(constraint)
     referee.feed("".join(one.text for one in rounds))
@@ -136,3 +137,13 @@ class Guard:
 
 def _candidate(text: str, *, ends: bool = False) -> Candidate:
     return Candidate(text, ends, tuple(_WORD.findall(text)), drafters=())
+
+
+def refuse_parts(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
+    """Pass rounds on, and raise IncompleteAnswerError unless they are a whole answer."""
+    done = []
+    for one in rounds:
+        done.append(one)
+        yield one
+    if not _is_whole(constraint, done):
+        raise IncompleteAnswerError(constraint.what, Answer.fold(done))

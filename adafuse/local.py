@@ -84,7 +84,8 @@ class LocalMember:
         masks = None
         if prompt.constraint is not None:
             masks = TokenMasks(self._table, self.codec, prompt.constraint, sorted(self.end_ids))
-        return LocalSession(self, rendered, config, masks)
+        texts = [str(message["content"]) for message in prompt.messages]
+        return LocalSession(self, rendered, config, masks, texts)
 
     @functools.cached_property
     def _table(self) -> TokenTable:

@@ -15,7 +15,7 @@ from adafuse.config import DecodingConfig
 from adafuse.events import MemberUsage
 from adafuse.prompts import Prompt
 
-__all__ = ["Draft", "Drafts", "Member", "Session", "Speculative"]
+__all__ = ["Draft", "Drafts", "Member", "PromptFit", "Rated", "Session", "Speculative"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Session(Protocol):
         """
 
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
-        """Return the mean NLL per token of each (text, ends), in nats.
+        """Return the mean NLL of each (text, ends), in nats per token or byte (`config.scoring`).
 
         NaN where it is not a number; None where the member reads the text as no tokens.
         """
@@ -128,6 +128,27 @@ class Speculative(Protocol):
 
         "" if it had drafted without a forward: then it has looked far enough ahead.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFit:
+    """How well a member predicts a prompt.
+
+    Attributes:
+        nll: negative log-likelihood of what the messages say, in nats, summed over its tokens.
+        tokens: how many those are.
+    """
+
+    nll: float
+    tokens: int
+
+
+@runtime_checkable
+class Rated(Protocol):
+    """What a session has to offer for `weighting="perplexity"`."""
+
+    def prompt_fit(self) -> PromptFit:
+        """How well the member predicts its prompt; asked for after `prefill`."""
 
 
 class Member(Protocol):

@@ -22,6 +22,7 @@ __all__ = ["NotFiniteError", "Reader", "logprob_of", "outlook_of"]
 
 
 _FEW = 16  # tokens; with a longer prefix to read nothing is guessed
+_PART = 128  # tokens of a prompt that are rated at a time: each has logits of the whole vocabulary
 
 
 class NotFiniteError(Exception):
@@ -38,6 +39,7 @@ class Reader:
         config: for `branches` and `repetition_penalty`.
         masks: what a grammar allows, if there is one.
         guesses: what else to read where a forward is needed anyway; None: nothing.
+        rated: whether `rate_prompt` comes first.
 
     Attributes:
         tree: the nodes and the cache.
@@ -52,16 +54,38 @@ class Reader:
         config: DecodingConfig,
         masks: TokenMasks | None = None,
         guesses: Guesses | None = None,
+        rated: bool = False,
     ) -> None:
         self.tree = TokenTree(backbone)
         self._guesses = guesses
-        self.tree.append(prompt)
+        self._rating = False
+        self.tree.append(prompt[:1] if rated else prompt)
         self.committed: list[int] = []
         self._prompt = prompt
         self._end_ids = end_ids
         self._config = config
         self._masks = masks
         self._allowed: dict[Node, torch.Tensor | None] = {}  # this round's masks
+
+    def rate_prompt(self) -> list[float]:
+        """Read the prompt but for its last token; return log-probabilities of all but the first.
+
+        Its tokens are read like drafts that are committed, a part at a time.
+        """
+        known: list[float] = []
+        self._rating = True
+        try:
+            for begin in range(1, len(self._prompt), _PART):
+                part = self._prompt[begin : begin + _PART]
+                nodes = self.grow(part).path()
+                # What follows the last token is for `read_prefix`: a grammar may shape it.
+                last = begin + _PART >= len(self._prompt)
+                self.read_and_learn(nodes[:-1] if last else nodes, nodes)
+                known += [node.logprob or 0.0 for node in nodes]
+                self.tree.commit(part)
+        finally:
+            self._rating = False
+        return known
 
     def read_prefix(self) -> Node:
         """Read what is committed but not read yet; return the prefix's end.
@@ -96,7 +120,7 @@ class Reader:
         read, before or now. NaN is passed on as it is.
         """
         guessed: list[Node] = []
-        if self._guesses is not None and self.tree.waiting <= _FEW:
+        if self._guesses is not None and self.tree.waiting <= _FEW and not self._rating:
             guessed = self._guesses.beside(self.tree.root, unread)
         # Of guesses too: where one is to be scored later it is read, and no forward follows.
         asked = list(dict.fromkeys([*unknown, *guessed]))
@@ -145,7 +169,7 @@ class Reader:
         `rows` are the logits of `nodes`, shape (n, V).
         """
         penalty = None
-        if self._config.repetition_penalty != 1:
+        if self._config.repetition_penalty != 1 and not self._rating:
             paths = [[before.token for before in node.path()] for node in nodes]
             context = [*self._prompt, *self.committed]
             penalty = Penalty(self._config.repetition_penalty, context, paths)
@@ -155,11 +179,11 @@ class Reader:
             branches=self._config.branches,
             end_ids=self._end_ids,
             penalty=penalty,
-            masks=None if self._masks is None else list(map(self._mask, nodes)),
+            masks=None if self._masks is None or self._rating else list(map(self._mask, nodes)),
         )
         for node, outlook in zip(nodes, found, strict=True):
             node.next = outlook if outlook.top or not outlook.finite else _only_end(outlook)
-            if self._guesses is not None:
+            if self._guesses is not None and not self._rating:
                 self._guesses.learn(node)
         for node, logit in zip(unknown, logits, strict=True):
             node.logprob = logit - outlook_of(_parent(node)).log_normalizer

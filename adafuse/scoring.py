@@ -14,11 +14,14 @@ from adafuse.reading import Reader, logprob_of, outlook_of
 __all__ = ["score_spans"]
 
 
-def score_spans(reader: Reader, spans: Sequence[tuple[Node, bool]]) -> list[float | None]:
-    """Mean NLL per token, in nats, of spans given by their last node and whether they end.
+def score_spans(
+    reader: Reader, spans: Sequence[tuple[Node, bool]], sizes: Sequence[int] | None = None
+) -> list[float | None]:
+    """Mean NLL, in nats, of spans given by their last node and whether they end.
 
-    An end is one more token, whose probability is the sum over the end tokens. None for a span
-    without any token; NaN where a distribution is not finite.
+    Per token, or per unit of `sizes`, which has one number for each span. An end is one more token,
+    whose probability is the sum over the end tokens. None for a span without any token; NaN where a
+    distribution is not finite.
     """
     unread: dict[Node, None] = {}
     unknown: dict[Node, None] = {}
@@ -31,13 +34,16 @@ def score_spans(reader: Reader, spans: Sequence[tuple[Node, bool]]) -> list[floa
         unread = unknown  # no transfer without a forward, and one of them may win
     if unread:
         reader.read_and_learn(list(unread), list(unknown))
-    return [_mean_nll(last, ends) for last, ends in spans]
+    return [
+        _mean_nll(last, ends, size)
+        for (last, ends), size in zip(spans, sizes or [0] * len(spans), strict=True)
+    ]
 
 
-def _mean_nll(last: Node, ends: bool) -> float | None:
+def _mean_nll(last: Node, ends: bool, size: int) -> float | None:
     path = last.path()
     known = [logprob for node in path if (logprob := logprob_of(node)) is not None]
     assert len(known) == len(path), "every token of a scored span is known"
     if ends:
         known.append(outlook_of(last).end_logprob)
-    return -sum(known) / len(known) if known else None
+    return -sum(known) / (size or len(known)) if known else None

@@ -12,9 +12,10 @@ from adafuse.cache import Node
 from adafuse.config import DecodingConfig
 from adafuse.drafting import Drafter
 from adafuse.events import Loss, MemberUsage
+from adafuse.fit import prompt_fit
 from adafuse.guesses import Guesses
 from adafuse.masks import TokenMasks
-from adafuse.member import Draft, Drafts
+from adafuse.member import Draft, Drafts, PromptFit
 from adafuse.reading import NotFiniteError, Reader
 from adafuse.rendering import Rendered
 from adafuse.scoring import score_spans
@@ -37,7 +38,11 @@ class LocalSession:
         rendered: Rendered,
         config: DecodingConfig,
         masks: TokenMasks | None,
+        texts: Sequence[str] = (),
     ) -> None:
+        self._texts = texts  # what the prompt's messages say
+        self._rated = config.weighting == "perplexity"
+        self._logprobs: list[float] = []  # of the prompt's tokens but the first, if it is rated
         self._member = member
         self._codec = member.codec
         self._rendered = rendered
@@ -56,7 +61,9 @@ class LocalSession:
                 free=lambda: masks is None or masks.free,
                 room=(self._window or _NO_WINDOW) - len(rendered.ids),
             )
-        self._reader = Reader(member.backbone, rendered.ids, ends, config, masks, self._guesses)
+        self._reader = Reader(
+            member.backbone, rendered.ids, ends, config, masks, self._guesses, self._rated
+        )
         reader = self._reader
         self._drafter = Drafter(member.codec, member.end_ids, config, reader.read, reader.certain)
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
@@ -133,13 +140,20 @@ class LocalSession:
         return text.lstrip(" ") if self._stripped else text
 
     def prefill(self) -> None:
-        """Read the prompt: one forward."""
+        """Read the prompt: one forward, or one for each part of it if it is rated."""
         prompt, tree = self._rendered.ids, self._reader.tree
         with self._timed("prefill"), suppress(NotFiniteError):  # drafting will meet it again
-            if self._remembers and (found := self._prompts.find(prompt, self._window)):
+            if self._rated:
+                self._logprobs = self._reader.rate_prompt()
+            elif self._remembers and (found := self._prompts.find(prompt, self._window)):
                 tree.resume(*found)
                 self._reused = found[1]
             self._reader.read_prefix()
+
+    def prompt_fit(self) -> PromptFit:
+        """See `adafuse.member.Rated`."""
+        pieces = list(map(self._codec.token_bytes, self._rendered.ids))
+        return prompt_fit(pieces, self._logprobs, self._texts)
 
     def draft(self, *, strip_blank: bool) -> Drafts:
         """Propose candidates; see `adafuse.member.Session`."""
@@ -178,7 +192,10 @@ class LocalSession:
                 ids = self._ids(text, ends)
                 # One that does not fit in the window is scored on what fits, and does not end.
                 spans.append((self._reader.grow(ids[:room]), ends and len(ids) <= room))
-            scores = score_spans(self._reader, spans)
+            sizes = None
+            if self._config.scoring == "byte":
+                sizes = [len(text.encode()) + ends for text, ends in candidates]
+            scores = score_spans(self._reader, spans, sizes)
             if any(score is not None and math.isnan(score) for score in scores):
                 self._left_out += 1
             return scores

@@ -60,22 +60,35 @@ class Team:
         """Let every member read its prompt."""
         self._each(self._sessions, lambda name: self._sessions[name].prefill())
 
-    def draft(self, strip_blank: bool) -> dict[str, Drafts]:
-        """Every member's drafts, by name in member order."""
-        likely = {name: one.likely() for name, one in self._speculative()}
-        told = {name: list(texts) for name, texts in likely.items()}  # what others should read
+    def draft(
+        self,
+        strip_blank: bool,
+        names: Sequence[str] | None = None,
+        before: Mapping[str, Drafts] | None = None,
+    ) -> dict[str, Drafts]:
+        """Drafts by name in member order: of all members, or of those of these `names`.
+
+        What is in `before` is drafted already in this round, and returned too.
+        """
+        ready = dict(before or {})
+        asked = [n for n in self._sessions if n not in ready and (names is None or n in names)]
+        told: dict[str, list[str]] = {}  # what others should read
+        if len(self._sessions) > 1 and names is None:
+            told = {name: list(one.likely()) for name, one in self._speculative()}
+        for name, drafts in ready.items():
+            told[name] = [draft.text for draft in drafts.drafts]
 
         def one(name: str) -> Drafts:
             session = self._sessions[name]
             if isinstance(session, Speculative) and self._speculation:
                 session.hint([t for other, texts in told.items() if other != name for t in texts])
             drafts = session.draft(strip_blank=strip_blank)
-            if self._speculation:
+            if self._speculation and names is None:
                 told[name] = self._texts(name, drafts)
             return drafts
 
-        found = self._each(self._sessions, one)
-        return {name: found[name] for name in self._sessions}
+        found = ready | self._each(asked, one)
+        return {name: found[name] for name in self._sessions if name in found}
 
     def score(
         self, names: Iterable[str], spans: Sequence[tuple[str, bool]]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from adafuse.config import DecodingConfig
 from adafuse.errors import ContextWindowError
 from adafuse.events import MemberUsage
-from adafuse.member import Draft, Drafts
+from adafuse.member import Draft, Drafts, PromptFit
 from adafuse.prompts import Prompt
 
 __all__ = ["ScriptedMember"]
@@ -101,6 +101,10 @@ class ScriptedSession:
         """Count one forward."""
         self._forwards += 1
 
+    def prompt_fit(self) -> PromptFit:
+        """It finds every character of a prompt as likely as those of its answer."""
+        return PromptFit(self._member.nll * self._prompt_tokens, self._prompt_tokens)
+
     def draft(self, *, strip_blank: bool) -> Drafts:
         """Propose the next words of the script, or the end where it was left or is complete."""
         self._forwards += 1
@@ -117,7 +121,13 @@ class ScriptedSession:
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
         """Score each text by how far it continues the script."""
         self._forwards += 1
-        return [self._score(text, ends) for text, ends in candidates]
+        scores = [self._score(text, ends) for text, ends in candidates]
+        if self._config.scoring == "token":
+            return scores
+        return [
+            score and score * (len(text) + ends) / (len(text.encode()) + ends)
+            for score, (text, ends) in zip(scores, candidates, strict=True)
+        ]
 
     def _score(self, text: str, ends: bool) -> float | None:
         count = len(text) + ends

@@ -17,7 +17,9 @@ from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.events import Round
 from adafuse.member import Member
+from adafuse.presets import with_preset
 from adafuse.prompts import Message, PromptFormat
+from adafuse.weights import leader_of
 from adafuse_integrations._environment import from_environment
 from adafuse_integrations._identity import answering, member_names, members_identity
 from adafuse_integrations._limits import limited
@@ -31,7 +33,10 @@ T = TypeVar("T")
 
 
 class EnsembleFields(DecodingFields):
-    """Members and decoding settings, checked when built; members are loaded on first use."""
+    """Members and decoding settings, checked when built; members are loaded on first use.
+
+    A `preset` (see `adafuse.presets`) stands for its settings; those that are given go before it.
+    """
 
     # Errors do not repeat their input: a specification may hold what should not be printed.
     model_config = ConfigDict(
@@ -87,6 +92,7 @@ class EnsembleFields(DecodingFields):
         """Refuse unknown fields by name; fill in from the environment and the ensemble."""
         if not isinstance(given, Mapping):
             return given
+        given = with_preset(given)
         refuse_unknown("field", given, list(cls.model_fields))
         filled = from_environment(given)
         ensemble = given.get("ensemble")
@@ -130,8 +136,12 @@ class EnsembleFields(DecodingFields):
             raise ConfigError(f"timeout must be a number of seconds above 0, not {limit!r}")
 
     def _answering_config(self) -> DecodingConfig:
-        """The settings, with the weights of those members that answer."""
+        """The settings, with the weights of those members that answer, and the leader's name."""
         config = self._decoding()
+        leader = leader_of(member_names(self._members()), config)
+        if leader is not None:  # by name: places are those of all members
+            config = replace(config, leader=leader)
+            leader_of(self._member_names(), config)
         if config.weights is None:
             return config
         given, count = len(config.weights), len(member_names(self._members()))
@@ -147,6 +157,7 @@ class EnsembleFields(DecodingFields):
         """
         if not overrides:
             return self
+        overrides = with_preset(overrides)
         refuse_unknown("argument", overrides, self._per_call)
         changed = self.model_copy(update=replacing(overrides))
         changed._check()

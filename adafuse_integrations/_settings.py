@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 
-from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.config import CONSTRAINTS, DecodingConfig, Scoring, Weighting
 from adafuse.errors import ConfigError
 
 __all__ = ["SETTINGS", "DecodingFields", "read_schema", "replacing"]
@@ -60,6 +60,24 @@ class DecodingFields(BaseModel):
         default=None,
         description="One number per member for the mean of their scores; None takes those of the "
         "specifications, which are equal unless set.",
+    )
+    weighting: Weighting = Field(
+        default=_DEFAULTS.weighting,
+        description="'fixed'; 'perplexity': weights are multiplied by how well members predict the "
+        "prompt; 'consistency': in each round those count more that are sure and agree.",
+    )
+    scoring: Scoring = Field(
+        default=_DEFAULTS.scoring,
+        description="Scores are mean NLLs per 'token' of the member or per 'byte' of the text.",
+    )
+    leader: str | int | None = Field(
+        default=None,
+        description="A member, by name or by place from 0, whose confident drafts are committed at "
+        "once; the others are asked where it is uncertain.",
+    )
+    contested_only: bool = Field(
+        default=_DEFAULTS.contested_only,
+        description="Words that all members would write by themselves are committed unscored.",
     )
     temperature: _Number = Field(
         default=_DEFAULTS.temperature,

@@ -47,6 +47,7 @@ def round_info(one: Round) -> dict[str, Any]:
         "unanimous": one.unanimous,
         "scored": one.scored,
         "forced": one.forced,
+        "led": one.led,
         "margins": {name: list(margins) for name, margins in one.margins.items()},
         "candidates": [_candidate_info(candidate) for candidate in one.candidates],
         "winner": one.winner,

@@ -22,6 +22,7 @@ from oracle_answer import (
 )
 from oracle_grammar import Grammar
 from oracle_member import Draft, Member, NotANumberError, Settings
+from oracle_options import Options, common_words, consistent, perplexity, size
 from oracle_text import Message, Text
 
 __all__ = ["OracleAnswer", "OracleMember", "OracleRound", "run"]
@@ -55,8 +56,9 @@ class _Fusion:
         strip: bool,
         temperature: float,
         grammar: Grammar | None = None,
+        options: Options = Options(),  # noqa: B008 - frozen
     ) -> None:
-        self.members, self.weights = members, weights
+        self.members, self.weights, self.options = members, weights, options
         self.strip, self.temperature, self.grammar = strip, temperature, grammar
         self.rounds: list[OracleRound] = []
         self.blanks: list[bool] = []
@@ -78,14 +80,9 @@ class _Fusion:
             return self.commit(
                 {forced: _Candidate(split_words(forced[0]))}, 0, [], limit, forced=True
             )
-        drafts: dict[int, list[Draft]] = {}
-        for number, member in enumerate(self.members):
-            try:
-                drafts[number] = member.draft()
-            except NotANumberError:
-                continue
+        drafts = self.drafts()
         self.require(drafts)
-        pool = self.pool(drafts)
+        pool = self.contested(drafts, self.pool(drafts))
         if not pool:
             return None
         admitted = self.admit(pool)
@@ -95,8 +92,39 @@ class _Fusion:
         if len(pool) == 1:
             return self.commit(pool, 0, [], limit)
         table = self.judge(pool, list(drafts))
-        winner = self.choose([self.mean(row) for row in table], rng)
+        winner = self.choose(self.means(table), rng)
         return self.commit(pool, winner, table, limit)
+
+    def drafts(self) -> dict[int, list[Draft]]:
+        """Of all members, or of a leader that is confident."""
+        drafts: dict[int, list[Draft]] = {}
+        for number, member in enumerate(self.members):
+            try:
+                drafts[number] = member.draft()
+            except NotANumberError:
+                continue
+        leader = self.options.leader
+        if leader is not None and drafts.get(leader) and self.members[leader].confident:
+            if self.strip and not self.rounds:  # every answer's beginning is known
+                self.pool(drafts)
+            return {leader: drafts[leader]}
+        return drafts
+
+    def contested(self, drafts: dict[int, list[Draft]], pool: Pool) -> Pool:
+        """The pool, or the words that all would write by themselves."""
+        voters = {n: own[0] for n, own in drafts.items() if own and self.weights[n] > 0}
+        if not self.options.contested_only or not voters:
+            return pool
+        texts = [self.stripped("".join(draft.words)) for draft in voters.values()]
+        shared = common_words(list(voters.values()), texts)
+        if shared is None:
+            return pool
+        first = next(iter(voters.values()))
+        spoken = "".join(first.words)
+        begin = len(spoken) - len(self.stripped(spoken))
+        words = part_of_words(first.words, begin, begin + len(shared[0]))
+        drafted = pool[shared].ids if shared in pool else {}
+        return {shared: _Candidate(words, list(voters), drafted)}
 
     def forced(self) -> tuple[str, bool] | None:
         if self.grammar is None:
@@ -110,7 +138,7 @@ class _Fusion:
         pool: Pool = {}
         for number, own in drafts.items():
             first = "".join(own[0].words) if own else ""
-            self.blanks[number] = first != self.stripped(first)
+            self.blanks[number] = self.blanks[number] or first != self.stripped(first)
             for draft in own:
                 spoken = "".join(draft.words)
                 text = self.stripped(spoken)
@@ -158,7 +186,7 @@ class _Fusion:
             drafter="" if forced else names[winner][0],
             candidates=tuple(keys),
             drafters=tuple(names),
-            scores=tuple(map(self.mean, table)) if table else (None,) * len(keys),
+            scores=tuple(self.means(table)) if table else (None,) * len(keys),
             member_scores=tuple(map(tuple, table or [[None] * len(self.members) for _ in keys])),
             gap=min(member.gap for member in self.members),
             forced=forced,
@@ -177,7 +205,11 @@ class _Fusion:
         for number in numbers:
             try:
                 column = [
-                    self.members[number].score(c.ids.get(number, self.encode(number, text)), ends)
+                    self.members[number].score(
+                        c.ids.get(number, self.encode(number, text)),
+                        ends,
+                        size(text, ends) if self.options.scoring == "byte" else None,
+                    )
                     for (text, ends), c in pool.items()
                 ]
             except NotANumberError:
@@ -187,6 +219,11 @@ class _Fusion:
                 row[number] = score
         self.require(judges)
         return table
+
+    def means(self, table: list[list[float | None]]) -> list[float]:
+        if self.options.weighting == "consistency":
+            return consistent(table, self.weights)
+        return [self.mean(row) for row in table]
 
     def mean(self, row: list[float | None]) -> float:
         both = zip(self.weights, row, strict=True)
@@ -258,8 +295,12 @@ def run(
     grammar: str | None = None,
     trigger: str | None = None,
     prose: bool = True,
+    **options: Any,
 ) -> OracleAnswer:
-    """Answer; `prose`: as text without a grammar begins and stops, up to the trigger."""
+    """Answer; `prose`: as text without a grammar begins and stops, up to the trigger.
+
+    `options` are those of `oracle_options`.
+    """
     settings = Settings(margin_threshold, max_words, branches, max_word_tokens, repetition_penalty)
     texts = [Text(given.tokenizer) for given in members]
     prompts = [text.prompt(prompt, prompt_format) for text in texts]
@@ -271,7 +312,11 @@ def run(
         for given, text, (ids, _) in zip(members, texts, prompts, strict=True)
     ]
     strip, weights = prose and "template" in forms, [given.weight for given in members]
-    fusion = _Fusion(own, weights, strip, temperature, bound)
+    chosen = Options(**options)
+    if chosen.weighting == "perplexity":
+        said = [prompt] if isinstance(prompt, str) else [one["content"] for one in prompt]
+        weights = perplexity(weights, [member.fit(said) for member in own])
+    fusion = _Fusion(own, weights, strip, temperature, bound, chosen)
     rng = random.Random(seed)
     answer, finish = "", None
     while finish is None:

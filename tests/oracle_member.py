@@ -64,6 +64,7 @@ class Member:
         self.asked: dict[tuple[int, ...], torch.Tensor] = {}
         self.allowed: dict[tuple[int, ...], set[int] | None] = {}
         self.answer = ""  # of all members: what this one committed may read otherwise
+        self.confident = True  # in the last draft
         self.masks: Masks | None = None
         if grammar is not None:
             self.masks = Masks(grammar, text.plain_tokens(), text.continuation)
@@ -170,6 +171,7 @@ class Member:
     def draft(self) -> list[Draft]:
         """This member's candidates, its most probable first."""
         settings = self.settings
+        self.confident = True
         span: list[int] = []
         borders = [0]  # where words of the span begin and end, in tokens
         while len(borders) <= settings.max_words:
@@ -199,6 +201,7 @@ class Member:
 
     def branch(self, span: list[int], borders: list[int], ids: list[int]) -> list[Draft]:
         spans: list[tuple[list[int], bool]] = []
+        self.confident = False
         for token in ids:
             if self.is_end(token):
                 if not any(map(self.is_end, ids[: ids.index(token)])):
@@ -221,7 +224,7 @@ class Member:
 
     # 3.3: scores
 
-    def score(self, ids: list[int], ends: bool) -> float | None:
+    def score(self, ids: list[int], ends: bool, size: int | None = None) -> float | None:
         """Mean NLL of the ids, and of the end after them; None where there is nothing to judge."""
         if len(ids) > self.room:
             ids, ends = ids[: self.room], False  # the end would follow a text that is cut
@@ -232,4 +235,23 @@ class Member:
         if ends:
             end_ids = torch.tensor(sorted(self.ends), dtype=torch.long)
             terms.append(-torch.logsumexp(steps[-1][end_ids], -1).item())
-        return math.fsum(terms) / len(terms) if terms else None
+        return math.fsum(terms) / (size or len(terms)) if terms else None
+
+    def fit(self, texts: Sequence[str]) -> tuple[float, int]:
+        """NLL of what the messages say within the prompt, and its tokens."""
+        pieces = [self.text.token_bytes(token) for token in self.prompt]
+        whole, begin, ranges = b"".join(pieces), 0, []
+        for text in texts:
+            if text.strip() and (found := whole.find(text.strip().encode(), begin)) >= 0:
+                begin = found + len(text.strip().encode())
+                ranges.append((found, begin))
+        with torch.no_grad():
+            logits = self.model(input_ids=torch.tensor([self.prompt]), use_cache=False).logits[0]
+        steps = logits.double().log_softmax(-1)
+        terms, end = [], 0
+        for place, piece in enumerate(pieces):
+            start, end = end, end + len(piece)
+            inside = not ranges or any(start < b and end > a for a, b in ranges)
+            if place and inside:
+                terms.append(-steps[place - 1][self.prompt[place]].item())
+        return math.fsum(terms), len(terms)

@@ -9,9 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adafuse import Candidate, Ensemble
-from adafuse.choice import choose, mean_score, pool, with_weight
+from adafuse.choice import choose, pool
 from adafuse.member import Draft
 from adafuse.testing import ScriptedMember
+from adafuse.weights import mean_score, with_weight
 
 CHECKED = settings(max_examples=200, deadline=None, derandomize=True)
 WORDS = st.lists(st.sampled_from(["a", " b", " ", "bc", "c"]), max_size=3).map(tuple)

@@ -128,12 +128,16 @@ def test_every_setting_reaches_the_decoder(call: Call) -> None:
         "seed": 7,
         "max_new_tokens": 99,
         "repetition_penalty": 1.5,
+        "weighting": "consistency",
+        "scoring": "byte",
+        "leader": 1,
     }
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    more = ["--stop", "x", "--stop", "\n\n", "--weight", "1", "--weight", "2.5"]
+    more = ["--contested-only", "--stop", "x", "--stop", "\n\n", "--weight", "1", "--weight", "2.5"]
     result = ask("question", *PAIR, *arguments, *more, "--device", "cpu", "--dtype", "bfloat16")
     assert result.exit_code == 0
     free = dict.fromkeys(CONSTRAINTS)
+    given["contested_only"] = True
     expected = {**given, "speculation": True, "stop": ("x", "\n\n"), "weights": (1.0, 2.5), **free}
     assert call.options == {**expected, "device": "cpu", "dtype": "bfloat16"}
 
