@@ -280,5 +280,9 @@ def _print(
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Entry point of the command: a question, or `compare`."""
+    if sys.argv[1:2] == ["compare"]:
+        from adafuse.compare.command import app as compare
+
+        compare(args=sys.argv[2:], prog_name="adafuse compare")
     app(prog_name="adafuse")

@@ -1,0 +1,25 @@
+"""Does an ensemble beat its members on your questions? Answers, scores, and how sure they are.
+
+    from adafuse.compare import compare
+    found = compare(["org/model-a", "org/model-b"], "questions.jsonl", max_new_tokens=32)
+    print(found.summary())
+
+The same from a shell: `python -m adafuse compare --help`. Needs the extra `compare`.
+"""
+
+from adafuse.compare.comparing import compare
+from adafuse.compare.metrics import METRICS
+from adafuse.compare.questions import Layout, Question
+from adafuse.compare.results import Comparison, Interval, SystemResult
+from adafuse.compare.running import Given
+
+__all__ = [
+    "METRICS",
+    "Comparison",
+    "Given",
+    "Interval",
+    "Layout",
+    "Question",
+    "SystemResult",
+    "compare",
+]

@@ -1,0 +1,160 @@
+"""How good an answer is, by task: numbers from 0 to 1, the first of which is the one that counts.
+
+Normalising and scoring are done by torchmetrics (SQuAD) and sacrebleu (translation).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from adafuse.checks import show
+from adafuse.compare.questions import Question
+from adafuse.errors import ConfigError, MissingExtraError
+
+__all__ = ["METRICS", "Metric", "guess_metric", "read_metric"]
+
+Metric = Callable[[str, Question], dict[str, float]]
+
+# A minus behind a number or a word is a dash or an operator.
+_NUMBER = re.compile(
+    r"(?<![\w)])[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+|\d+(?:\.\d+)?"
+)
+_LETTER = re.compile(r"(?<![A-Za-z])\(?([A-Z])(?=[).:,]|\s|$)")
+
+
+def squad(answer: str, question: Question) -> dict[str, float]:
+    """Exact match and F1 over words, without case, punctuation and articles, as SQuAD defines them.
+
+    The best over the references.
+    """
+    from torchmetrics.functional.text import squad as score
+
+    predicted = [{"prediction_text": answer, "id": "0"}]
+    texts = list(question.references)
+    wanted = [{"answers": {"text": texts, "answer_start": [0] * len(texts)}, "id": "0"}]
+    found = score(predicted, wanted)  # type: ignore[arg-type]
+    return {"exact match": float(found["exact_match"]) / 100, "F1": float(found["f1"]) / 100}
+
+
+def numeric(answer: str, question: Question) -> dict[str, float]:
+    """Whether the last number of the answer is that of a reference, as for GSM8K."""
+    found = _last_number(answer)
+    wanted = [_last_number(reference) for reference in question.references]
+    return {"accuracy": float(found is not None and found in wanted)}
+
+
+def choice(answer: str, question: Question) -> dict[str, float]:
+    """Whether the answer names the right choice: by its letter, else by its whole text."""
+    right = {_plain(reference) for reference in question.references}
+    listed = [_plain(one) for one in question.choices]
+    letters = [chr(ord("A") + at) for at, one in enumerate(listed) if one in right]
+    letters += [one for one in question.references if re.fullmatch("[A-Z]", one)]
+    said = _plain(_first_line(answer))
+    named = [one for one in listed if said == one or said.startswith(f"{one} ")]
+    if not named and (match := _LETTER.search(answer)):
+        return {"accuracy": float(match.group(1) in letters)}
+    texts = right | {listed[ord(one) - ord("A")] for one in letters if ord(one) - 65 < len(listed)}
+    return {"accuracy": float((bool(named) and max(named, key=len) in texts) or said in texts)}
+
+
+def contains(answer: str, question: Question) -> dict[str, float]:
+    """Whether a reference stands anywhere in the answer, without case and punctuation."""
+    said = f" {_plain(answer)} "
+    return {"contains": float(any(f" {_plain(one)} " in said for one in question.references))}
+
+
+def translation(answer: str, question: Question) -> dict[str, float]:
+    """Sentence chrF and BLEU of sacrebleu, divided by 100."""
+    import sacrebleu
+
+    line, references = answer.strip(), list(question.references)
+    return {
+        "chrF": sacrebleu.sentence_chrf(line, references).score / 100,
+        "BLEU": sacrebleu.sentence_bleu(line, references).score / 100,
+    }
+
+
+METRICS: Mapping[str, Metric] = {
+    "squad": squad,
+    "numeric": numeric,
+    "choice": choice,
+    "contains": contains,
+    "translation": translation,
+}
+_NEEDS = {"squad": "torchmetrics", "translation": "sacrebleu"}
+
+
+def guess_metric(question: Question) -> str:
+    """The metric for a task, by what a row of it has."""
+    if question.choices:
+        return "choice"
+    return "translation" if "source" in question.row else "squad"
+
+
+def read_metric(given: str | Callable[..., Any]) -> Metric:
+    """A metric by name, a function, or "module:function" (or "file.py:function").
+
+    A function of the user's takes the answer's text and the row, and gives a number or several by
+    name; True is 1. Higher is better.
+
+    Raises:
+        ConfigError: there is no such metric.
+        MissingExtraError: what it needs is not installed.
+    """
+    if callable(given):
+        return _wrapped(given, getattr(given, "__name__", "score"))
+    if given in METRICS:
+        needed = _NEEDS.get(given)
+        if needed and importlib.util.find_spec(needed) is None:
+            raise MissingExtraError(f"the metric {given!r}", "compare")
+        return METRICS[given]
+    module, colon, name = given.rpartition(":")
+    if not colon:
+        known = ", ".join(METRICS)
+        raise ConfigError(f"unknown metric {given!r}: one of {known}, or 'module:function'")
+    try:
+        if module.endswith(".py"):
+            sys.path.insert(0, str(Path(module).resolve().parent))
+            module = Path(module).stem
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"the metric {given!r} cannot be imported: {error}") from None
+    return _wrapped(function, name)
+
+
+def _wrapped(function: Callable[..., Any], name: str) -> Metric:
+    def scored(answer: str, question: Question) -> dict[str, float]:
+        found = function(answer, question.row)
+        numbers = found if isinstance(found, Mapping) else {name: found}
+        try:
+            return {str(key): float(value) for key, value in numbers.items()}
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"the metric {name!r} must give a number, or several by name, not {show(found)}"
+            ) from None
+
+    return scored
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def _last_number(text: str) -> Decimal | None:
+    found = [match.group() for match in _NUMBER.finditer(text) if match.group()]
+    try:
+        return Decimal(found[-1].replace(",", "")).normalize() if found else None
+    except InvalidOperation:
+        return None
+
+
+def _plain(text: str) -> str:
+    """Lower case, words and digits only, one space between them."""
+    return " ".join(re.findall(r"\w+", text.lower()))

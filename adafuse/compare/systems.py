@@ -1,0 +1,135 @@
+"""What is compared: each member alone, the ensemble, and variants of its settings."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from adafuse.config import DecodingConfig
+from adafuse.ensemble import Ensemble
+from adafuse.errors import ConfigError
+from adafuse.presets import PRESETS
+
+__all__ = ["System", "explored", "members_alone", "read_variant", "together"]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Something that answers.
+
+    Attributes:
+        name: shown in tables.
+        members: names of the members that answer.
+        settings: what is set of `DecodingConfig`, for reports.
+        ensemble: ready to answer with these settings.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    settings: Mapping[str, Any]
+    ensemble: Ensemble = field(repr=False, compare=False)
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is one member by itself."""
+        return len(self.members) == 1
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain values that tell it from others, if members of one name are the same."""
+        config = asdict(self.ensemble.config)
+        return {"members": list(self.members), "settings": json.loads(json.dumps(config))}
+
+
+_OF_SEVERAL = ("weights", "weighting", "scoring", "leader", "contested_only", "preset")
+
+
+def members_alone(ensemble: Ensemble, shared: Mapping[str, Any]) -> list[System]:
+    """Every member by itself, greedily: what it writes without adafuse."""
+    settings = {name: value for name, value in shared.items() if name not in _OF_SEVERAL}
+    settings["branches"] = 1
+    return [
+        System(
+            one.name,
+            (one.name,),
+            {"branches": 1},
+            Ensemble([one], DecodingConfig().override(**settings)),
+        )
+        for one in ensemble.members
+    ]
+
+
+def together(
+    name: str, ensemble: Ensemble, shared: Mapping[str, Any], settings: Mapping[str, Any]
+) -> System:
+    """Members with these settings.
+
+    Args:
+        shared: settings of the whole comparison, such as `max_new_tokens`.
+        settings: those of this system; they go before the shared ones.
+
+    Raises:
+        ConfigError: a setting is wrong; the system is named.
+    """
+    try:
+        config = DecodingConfig().override(**{**shared, **settings})
+        made = Ensemble(ensemble.members, config)
+        made.stream("?").close()  # what does not fit these members is refused now
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    return System(name, tuple(member.name for member in made.members), dict(settings), made)
+
+
+def read_variant(text: str) -> tuple[str, dict[str, Any]]:
+    """A variant written as "branches=1 weights=[1,2]" or "name: branches=1": name and settings.
+
+    Values are JSON, or else text. `preset=recommended` is a setting, too.
+
+    Raises:
+        ConfigError: it is no list of settings.
+    """
+    name, colon, rest = text.partition(":")
+    if not colon or "=" in name:
+        name, rest = text.strip(), text
+    settings: dict[str, Any] = {}
+    try:
+        parts = shlex.split(rest)
+    except ValueError as error:
+        raise ConfigError(f"the variant {text!r} cannot be read: {error}") from None
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"the variant {text!r} must be settings such as 'branches=1 seed=2'")
+        try:
+            settings[key] = json.loads(value)
+        except ValueError:
+            settings[key] = {"True": True, "False": False, "None": None}.get(value, value)
+    if not settings:
+        raise ConfigError(f"the variant {text!r} has no settings")
+    DecodingConfig().override(**settings)
+    return name.strip(), settings
+
+
+def explored(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The usual variants, each of one change to the paper's settings; `names` of the members."""
+    variants: dict[str, dict[str, Any]] = {
+        "τ 0.3": {"margin_threshold": 0.3},
+        "τ 0.9": {"margin_threshold": 0.9},
+        "1 word": {"max_words": 1},
+        "1 branch": {"branches": 1},
+        "5 branches": {"branches": 5},
+        "per byte": {"scoring": "byte"},
+        "by perplexity": {"weighting": "perplexity"},
+        "by consistency": {"weighting": "consistency"},
+        "contested only": {"contested_only": True},
+    }
+    for name in names:
+        variants[f"led by {name}"] = {"leader": name}
+    known = {f.name for f in fields(DecodingConfig)}
+    assert all(set(one) <= known for one in variants.values())
+    if PRESETS["recommended"]:
+        variants["recommended"] = {"preset": "recommended"}
+    return variants
