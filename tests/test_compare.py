@@ -103,7 +103,7 @@ def test_the_best_pair_and_setting_are_chosen_on_other_questions() -> None:
     assert "pair chosen on 6 other questions by exact match: b + c" in found.notes[0]
     assert "setting chosen" in found.notes[1]
     assert [one.name for one in found.systems] == ["b", "c", "ensemble"]
-    with pytest.raises(ConfigError, match="leave some to report"):
+    with pytest.raises(ConfigError, match="some must be left to report"):
         compare(three, ROWS, dev=12)
 
 
