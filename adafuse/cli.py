@@ -1,5 +1,7 @@
 """Ask an ensemble from the shell: `python -m adafuse "a question" --model A --model B`.
 
+`python -m adafuse compare` is another command; see `adafuse.compare.command`.
+
 Standard output carries the answer and nothing else; all else goes to standard error. An error is
 one line: exit code 2 for a wrong option or setting, 1 for any other.
 """
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import fields
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -23,6 +26,7 @@ from adafuse.config import CONSTRAINTS, DecodingConfig, Scoring, Weighting
 from adafuse.display import AnswerPrinter, stats_table
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
+from adafuse.events import Answer
 from adafuse.presets import PRESETS, with_preset
 from adafuse.prompts import PromptFormat, read_prompt
 from adafuse.quiet import quiet_libraries
@@ -94,6 +98,10 @@ def _ask(
     stats: Annotated[
         bool, typer.Option("--stats", help="Show who wrote what and its cost, on standard error.")
     ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Also write the answer as an HTML page that shows who wrote what."),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="Such as cpu or cuda:1. Default: CUDA if there is one.")
     ] = None,
@@ -240,6 +248,8 @@ def _ask(
         from adafuse.constraints import read_constraint  # needs an extra
 
         read_constraint(config)
+    if trace is not None and not trace.parent.is_dir():
+        raise ConfigError(f"--trace: there is no folder {str(trace.parent)!r}")
     folders = [model_folder(name) for name in model]
     settings = {f.name: getattr(config, f.name) for f in fields(config)}
     output = sys.stdout  # the status line below stands in for it while it is shown
@@ -255,6 +265,8 @@ def _ask(
     if stats:
         summary = summarise(rounds, seconds=seconds)
         Console(stderr=True).print(stats_table(summary, rounds[-1].usage or {}))
+    if trace is not None:
+        Answer.fold(rounds).save_trace(trace, prompt=asked)
 
 
 def _print(

@@ -316,3 +316,24 @@ def test_ctrl_c_is_quiet(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 130
     assert (result.stdout, result.stderr) == ("", "")
     assert all(session.closed for session in sessions)
+
+
+def test_a_trace_is_written_beside_the_answer(call: Call, tmp_path: Path) -> None:
+    page = tmp_path / "answer.html"
+    result = ask("question", *PAIR, "--trace", str(page))
+    assert result.stdout_bytes == CODE.encode()
+    assert "question" in page.read_text(encoding="utf-8")
+    del call.prompt
+    assert "no folder" in one_line_error(
+        ask("?", *PAIR, "--trace", str(tmp_path / "no" / "a.html"))
+    )
+    assert not hasattr(call, "prompt")
+
+
+def test_a_preset_stands_for_options_that_are_not_given(call: Call) -> None:
+    ask("question", *PAIR, "--preset", "recommended", "--branches", "7")
+    expected = DecodingConfig().override(preset="recommended", branches=7)
+    settings = {k: v for k, v in call.options.items() if k not in ("device", "dtype")}
+    assert DecodingConfig(**settings) == expected
+    ask("question", *PAIR, "--preset", "paper", "--max-words", "3")
+    assert call.options["max_words"] == 3

@@ -60,7 +60,8 @@ def compare(
             chosen on these, and only they are reported, on the other questions.
         layout: how rows become prompts; default: chat messages of their usual fields.
         folder: where answers are kept, so that an interrupted comparison goes on; also
-            `answers.jsonl` and, with `traces`, a page for each answer of an ensemble.
+            `answers.jsonl`, `report.html` and, with `traces`, a page for each answer of an
+            ensemble.
         seed: of the bootstrap.
         progress: show a bar on standard error.
         device, dtype: as for `Ensemble.load`.
@@ -119,6 +120,7 @@ def compare(
     found = Comparison(asked, tuple(map(_filled(metrics), results)), metrics, tuple(notes), seed)
     if place is not None:
         found.save_answers(place / "answers.jsonl")
+        found.save_report(place / "report.html")
     return found
 
 

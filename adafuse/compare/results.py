@@ -143,6 +143,22 @@ class Comparison:
         lines = [json.dumps(record, ensure_ascii=False) for record in self.records()]
         Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
+    def save_report(self, path: str | Path) -> Path:
+        """Write one HTML page that shows all of it: the outcome, tables, every question.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        from adafuse.pages import save_report  # templates are read when a page is wanted
+
+        return save_report(self, path)
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        from adafuse.pages import report_frame
+
+        return report_frame(self)
+
     def summary(self) -> dict[str, Any]:
         """The table as plain values."""
         return {

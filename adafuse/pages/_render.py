@@ -1,0 +1,88 @@
+"""Turns a template and plain values into one HTML page that loads nothing and leaks nothing.
+
+Everything is escaped on its way in; what a page is about, this module does not know.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from pathlib import Path
+from typing import Any
+
+import regex
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from adafuse.errors import ConfigError
+from adafuse.pages._numbers import number
+from adafuse.visible import code_point, visible
+
+__all__ = ["frame", "render", "write"]
+
+# Whitespace, and format characters but for the joiners and tags that spell letters and emoji.
+_UNSEEN = regex.compile(r"([\s\p{Z}\p{Cf}--[\u200c\u200d\U000e0020-\U000e007f]])", regex.V1)
+_MARKS = {" ": "·", "\n": "↵", "\t": "⇥"}
+
+
+def marked(text: str) -> Markup:
+    """The text on one line, its whitespace as marks; `<s>` says that a mark is not the text."""
+    parts = []
+    for at, part in enumerate(_UNSEEN.split(visible(text))):
+        if at % 2:
+            # A long span breaks behind its spaces.
+            parts.append(f"<s>{_MARKS.get(part) or code_point(part)}</s><wbr>")
+        else:
+            parts.append(str(escape(part)))
+    return Markup("".join(parts))
+
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("adafuse.pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {"marked": marked, "visible": visible, "number": number}
+
+
+def render(template: str, script: str, **values: Any) -> str:
+    """Render a page.
+
+    Args:
+        template: name of a template that extends `page.html.j2`.
+        script: name of the page's script, the only one that its policy allows to run.
+        values: what the template asks for; one that is missing is an error.
+    """
+    assert _ENVIRONMENT.loader is not None
+    source = _ENVIRONMENT.loader.get_source(_ENVIRONMENT, script)[0]
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    page = _ENVIRONMENT.get_template(template)
+    return page.render(script=Markup(source), script_digest=digest, **values)
+
+
+def frame(page: str, title: str) -> str:
+    """The page as an element of another one, such as a notebook: neither can touch the other."""
+    # Links within the page would else lead to the other one; ahead of the policy, which forbids it.
+    page = page.replace("<head>", '<head><base href="about:srcdoc">', 1)
+    return (
+        f'<iframe srcdoc="{html.escape(page)}" title="{html.escape(title)}" '
+        'sandbox="allow-scripts" style="display:block;width:100%;height:40rem;max-height:90vh;'
+        'border:1px solid #8885;border-radius:8px;resize:vertical"></iframe>'
+    )
+
+
+def write(page: str, path: str | Path) -> Path:
+    """Write a page, over what was there.
+
+    Raises:
+        ConfigError: it cannot be written there; such as for want of a folder.
+    """
+    try:
+        Path(path).write_text(page, encoding="utf-8", newline="\n")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(f"no page can be written to {str(path)!r}: {reason}") from error
+    return Path(path)
