@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adafuse.pages._estimates import Estimate, signed
+from adafuse.pages._estimates import Estimate
 from adafuse.pages._numbers import number
 from adafuse.pages._systems import SystemView
 
@@ -82,7 +82,9 @@ def _axis(estimates: Sequence[Estimate | None], line: float) -> Axis:
     def dot(one: Estimate | None) -> Dot | None:
         if one is None or not math.isfinite(one.mean):
             return None
-        return Dot(place(one.mean), *((place(one.low), place(one.high)) if one.told else (None,) * 2))
+        if not one.told:
+            return Dot(place(one.mean), None, None)
+        return Dot(place(one.mean), place(one.low), place(one.high))
 
     return Axis(
         signs,

@@ -78,7 +78,7 @@ def view_systems(found: Comparison) -> list[SystemView]:
     names = dict.fromkeys(name for system in found.systems for name in system.members)
     # Letters and colours are those of the traces of these members.
     none = MemberUsage(0, 0, 0, 0, {})
-    members = view_members(Answer("", (), "", dict.fromkeys(names, none)))
+    members = view_members(Answer("", (), "stop", dict.fromkeys(names, none)))
     counting = [system.scores[found.metric] for system in found.systems]
     binary = all(score in (0, 1) for scores in counting for score in scores)
     return [_view(found, at, members, binary) for at in range(len(found.systems))]
