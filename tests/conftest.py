@@ -1,8 +1,12 @@
 """Settings of the whole suite."""
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from cli_calls import Call
 
 # Before torch is imported anywhere: tests run in several processes, and threads that wait for each
 # other's cores make all of them slow.
@@ -17,3 +21,11 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> "Call":
+    """What the command asks the library for; see `cli_calls`."""
+    from cli_calls import watch
+
+    return watch(monkeypatch)

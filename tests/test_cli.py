@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 import adafuse
 from adafuse import (
@@ -19,58 +17,12 @@ from adafuse import (
     ModelNotFoundError,
     __version__,
 )
-from adafuse.cli import app, main
-from adafuse.config import CONSTRAINTS
+from adafuse.cli import main
 from adafuse.member import Drafts
 from adafuse.prompts import Prompt
 from adafuse.testing import ScriptedMember, ScriptedSession
+from cli_calls import PAIR, Call, ask, one_line_error
 from scripted import CODE
-
-PAIR = ["--model", "org/a", "--model", "org/b"]
-
-
-class Call:
-    """What the command asked the library for."""
-
-    models: list[str]
-    options: dict[str, Any]
-    prompt: Any
-    prompt_format: Any
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Loading gives scripted members and is written down."""
-    seen = Call()
-
-    def load(cls: type[Ensemble], models: Any, **options: Any) -> Ensemble:
-        seen.models, seen.options = models, dict(options)
-        del options["device"], options["dtype"]
-        members = [ScriptedMember(CODE, m, confident=False, nll=i) for i, m in enumerate(models)]
-        return cls(members, DecodingConfig(**options))
-
-    stream = Ensemble.stream
-
-    def watched_stream(self: Ensemble, prompt: Any, **options: Any) -> Any:
-        seen.prompt, seen.prompt_format = prompt, options["prompt_format"]
-        return stream(self, prompt, **options)
-
-    monkeypatch.setattr(Ensemble, "load", classmethod(load))
-    monkeypatch.setattr(Ensemble, "stream", watched_stream)
-    return seen
-
-
-def ask(*arguments: str, **options: Any) -> Any:
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False, **options)
-
-
-def one_line_error(result: Any) -> str:
-    assert result.stdout == ""
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.endswith("\n")
-    assert result.stderr.count("\n") == 1
-    return str(result.stderr)
-
 
 # --- Output ---
 
@@ -116,70 +68,6 @@ def test_version_and_help() -> None:
 
 
 # --- Input ---
-
-
-def test_every_setting_reaches_the_decoder(call: Call) -> None:
-    given = {
-        "margin_threshold": 0.25,
-        "max_words": 2,
-        "branches": 5,
-        "max_word_tokens": 9,
-        "temperature": 0.5,
-        "seed": 7,
-        "max_new_tokens": 99,
-        "repetition_penalty": 1.5,
-        "weighting": "consistency",
-        "scoring": "byte",
-        "leader": 1,
-    }
-    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    more = ["--contested-only", "--stop", "x", "--stop", "\n\n", "--weight", "1", "--weight", "2.5"]
-    result = ask("question", *PAIR, *arguments, *more, "--device", "cpu", "--dtype", "bfloat16")
-    assert result.exit_code == 0
-    free = dict.fromkeys(CONSTRAINTS)
-    given["contested_only"] = True
-    expected = {**given, "speculation": True, "stop": ("x", "\n\n"), "weights": (1.0, 2.5), **free}
-    assert call.options == {**expected, "device": "cpu", "dtype": "bfloat16"}
-
-
-def test_an_answer_can_be_constrained(call: Call, tmp_path: Path) -> None:
-    schema, file = {"type": "object", "properties": {"é": {"const": 1}}}, tmp_path / "schema.json"
-    file.write_text(json.dumps(schema, ensure_ascii=False), encoding="utf-8")
-    for given in (str(file), json.dumps(schema)):
-        assert ask("question", *PAIR, "--json-schema", given).exit_code == 0
-        assert call.options["json_schema"] == schema
-    lark = 'start: "x" | "y"'
-    file.write_text(lark, encoding="utf-8")
-    for given in (str(file), lark):
-        assert ask("question", *PAIR, "--grammar", given).exit_code == 0
-        assert call.options["grammar"] == lark
-    ask("question", *PAIR, "--regex", "[0-9]+")
-    assert call.options["regex"] == "[0-9]+"
-    ask("question", *PAIR, "--choice", "yes", "--choice", "no, thanks")
-    assert call.options["choices"] == ("yes", "no, thanks")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--json-schema", "{"], "neither a file nor JSON"),
-        (["--json-schema", '{"not": {}}'], "not"),
-        (["--regex", "(a"], "regex cannot be enforced"),
-        (["--grammar", "start: nothing"], "nothing"),
-        (["--regex", "a", "--choice", "b"], "regex and choices"),
-    ],
-)
-def test_what_cannot_be_enforced_is_refused_before_models_load(
-    arguments: list[str], said: str, call: Call
-) -> None:
-    assert said in one_line_error(ask("question", *PAIR, *arguments))
-    assert not hasattr(call, "options")
-
-
-def test_defaults_are_those_of_the_library(call: Call) -> None:
-    ask("question", *PAIR)
-    settings = {k: v for k, v in call.options.items() if k not in ("device", "dtype")}
-    assert DecodingConfig(**settings) == DecodingConfig()
 
 
 @pytest.mark.parametrize(
@@ -328,12 +216,3 @@ def test_a_trace_is_written_beside_the_answer(call: Call, tmp_path: Path) -> Non
         ask("?", *PAIR, "--trace", str(tmp_path / "no" / "a.html"))
     )
     assert not hasattr(call, "prompt")
-
-
-def test_a_preset_stands_for_options_that_are_not_given(call: Call) -> None:
-    ask("question", *PAIR, "--preset", "recommended", "--branches", "7")
-    expected = DecodingConfig().override(preset="recommended", branches=7)
-    settings = {k: v for k, v in call.options.items() if k not in ("device", "dtype")}
-    assert DecodingConfig(**settings) == expected
-    ask("question", *PAIR, "--preset", "paper", "--max-words", "3")
-    assert call.options["max_words"] == 3

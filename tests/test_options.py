@@ -1,10 +1,12 @@
 """Scoring, weighting, leaders and contested rounds: the fast path equals the plain oracle."""
 
+import copy as copy_module
 import math
 import random
 from typing import Any
 
 import pytest
+import torch
 
 import oracle
 from adafuse import Answer, ConfigError, DecodingConfig, Ensemble
@@ -49,6 +51,25 @@ def _case(number: int) -> tuple[list[oracle.OracleMember], Any, dict[str, Any]]:
 def test_options_equal_the_oracle(number: int) -> None:
     members, prompt, settings = _case(number)
     compare(members, prompt, **settings)
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_members_that_mostly_agree_equal_the_oracle(number: int) -> None:
+    """Random models never agree; a model and a rounded copy of it do, on most words."""
+    rng = random.Random(number)
+    model, tokenizer = family(rng.choice(list(FAMILIES)), seed=number)
+    torch.manual_seed(number)
+    copy = copy_module.deepcopy(model)
+    with torch.no_grad():
+        for weight in copy.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.02 * float(weight.std()))
+    members = [
+        oracle.OracleMember("a", model, tokenizer),
+        oracle.OracleMember("b", copy, tokenizer),
+    ]
+    settings = {"contested_only": True, "leader": rng.choice((None, 0, 1))}
+    answer, _ = compare(members, rng.choice(PROMPTS), max_new_tokens=24, max_words=2, **settings)
+    assert any((one.unanimous and len(one.drafters) == 2) or one.led for one in answer.rounds)
 
 
 def _pair(**of_second: Any) -> Ensemble:

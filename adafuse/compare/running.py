@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,7 @@ def answer_all(
             key = _key(system, question, models, prompt_format)
             known = ledger.get(key)
             if known is None:
-                known = _ask(
-                    system, question, prompt_format, lambda a, s=system, n=at: keep(s, n, a)
-                )
+                known = _ask(system, question, prompt_format, partial(keep, system, at))
                 ledger.add(key, known)
             given[place][at] = known
             advance()
