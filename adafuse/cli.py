@@ -153,7 +153,7 @@ def _ask(
     ] = _WEIGHTING,
     scoring: Annotated[
         _Scoring,
-        typer.Option(help="Scores are means per token or byte.", rich_help_panel=_DECODING),
+        typer.Option(help="Scores are means per token, byte or word.", rich_help_panel=_DECODING),
     ] = _SCORING,
     leader: Annotated[
         str | None,

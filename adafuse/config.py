@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 MAX_MEMBERS = 8
-Scoring = Literal["token", "byte"]
+Scoring = Literal["token", "byte", "word"]
 Weighting = Literal["fixed", "perplexity", "consistency"]
 CONSTRAINTS = ("json_schema", "regex", "choices", "grammar")
 """Settings that say what an answer may be, of which at most one is given."""
@@ -60,8 +60,9 @@ class DecodingConfig:
             by how well its member predicts the prompt (PackLLM, arXiv 2404.11531). "consistency":
             in each round those count more that are sure and agree with the others (CoRE, arXiv
             2510.13855). See `adafuse.weights`.
-        scoring: a score is the mean NLL per "token" of the member, or per "byte" of the text in
-            UTF-8, an end counting as one: tokenizers differ in how much a token holds.
+        scoring: a score is the mean NLL per "token" of the member, per "byte" of the text in UTF-8,
+            or per "word", an end counting as one. Tokenizers differ in how much a token holds, and
+            a long word of many tokens has a low mean per token once it is begun.
         leader: the member, by name or place (0 is the first), whose confident drafts are committed
             at once; the others are asked where it is uncertain (after SAFE, arXiv 2510.15346).
         contested_only: words that all members would write by themselves, which are the beginning

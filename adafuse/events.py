@@ -79,9 +79,9 @@ class Candidate:
         ends: whether the answer ends after it.
         words: the span as its earliest drafter split it; they concatenate to `text`.
         drafters: members that proposed it, the earliest first.
-        scores: mean NLL in nats per token, or byte (`scoring`), by member; empty where nothing was
-            scored. A member left out of the round is missing; so is one that reads the text as no
-            tokens at all.
+        scores: mean NLL in nats per token, byte or word (`scoring`), by member; empty where nothing
+            was scored. A member left out of the round is missing; so is one that reads the text as
+            no tokens at all.
         score: weighted mean of `scores` (or as `weighting` has it), lowest wins; None where nothing
             was scored.
     """

@@ -77,7 +77,7 @@ class Session(Protocol):
         """
 
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
-        """Return the mean NLL of each (text, ends), in nats per token or byte (`config.scoring`).
+        """Return the mean NLL of each (text, ends), in nats per token, byte or word (`scoring`).
 
         NaN where it is not a number; None where the member reads the text as no tokens.
         """

@@ -19,6 +19,7 @@ from adafuse.member import Draft, Drafts, PromptFit
 from adafuse.reading import NotFiniteError, Reader
 from adafuse.rendering import Rendered
 from adafuse.scoring import score_spans
+from adafuse.words import sizes_of
 
 if TYPE_CHECKING:
     from adafuse.local import LocalMember
@@ -192,10 +193,7 @@ class LocalSession:
                 ids = self._ids(text, ends)
                 # One that does not fit in the window is scored on what fits, and does not end.
                 spans.append((self._reader.grow(ids[:room]), ends and len(ids) <= room))
-            sizes = None
-            if self._config.scoring == "byte":
-                sizes = [len(text.encode()) + ends for text, ends in candidates]
-            scores = score_spans(self._reader, spans, sizes)
+            scores = score_spans(self._reader, spans, sizes_of(candidates, self._config.scoring))
             if any(score is not None and math.isnan(score) for score in scores):
                 self._left_out += 1
             return scores

@@ -16,6 +16,7 @@ from adafuse.errors import ContextWindowError
 from adafuse.events import MemberUsage
 from adafuse.member import Draft, Drafts, PromptFit
 from adafuse.prompts import Prompt
+from adafuse.words import sizes_of
 
 __all__ = ["ScriptedMember"]
 
@@ -122,11 +123,12 @@ class ScriptedSession:
         """Score each text by how far it continues the script."""
         self._forwards += 1
         scores = [self._score(text, ends) for text, ends in candidates]
-        if self._config.scoring == "token":
+        sizes = sizes_of(candidates, self._config.scoring)
+        if sizes is None:
             return scores
         return [
-            score and score * (len(text) + ends) / (len(text.encode()) + ends)
-            for score, (text, ends) in zip(scores, candidates, strict=True)
+            score and score * (len(text) + ends) / size
+            for score, (text, ends), size in zip(scores, candidates, sizes, strict=True)
         ]
 
     def _score(self, text: str, ends: bool) -> float | None:

@@ -7,19 +7,40 @@ tokenizers: it is told each token's bytes, and what the next greedy token looks 
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import regex
 
-__all__ = ["Word", "decode", "starts_with_whitespace"]
+__all__ = ["Word", "count_words", "decode", "sizes_of", "starts_with_whitespace"]
 
 # Scripts written without spaces; Script_Extensions, so that shared punctuation counts too.
-_UNSPACED = regex.compile(
-    r"[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmer}"
-    r"\p{scx=Myanmar}]"
+_SCRIPTS = (
+    r"\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmer}"
+    r"\p{scx=Myanmar}"
 )
+_UNSPACED = regex.compile(f"[{_SCRIPTS}]")
+_WORD = regex.compile(f"[{_SCRIPTS}]|[^{_SCRIPTS}]+")
 _REPLACEMENT = "\ufffd"
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
+
+
+def count_words(text: str) -> int:
+    """How many words a text has, by itself: what whitespace parts, and every unspaced character."""
+    return sum(len(_WORD.findall(part)) for part in text.split())
+
+
+def sizes_of(candidates: Sequence[tuple[str, bool]], scoring: str) -> list[int] | None:
+    """What NLLs are divided by, one number for each (text, ends); None: the member's tokens."""
+    if scoring == "token":
+        return None
+    measure = count_words if scoring == "word" else _count_bytes
+    # Whitespace alone is no word, and yet is something.
+    return [max(measure(text) + ends, 1) for text, ends in candidates]
+
+
+def _count_bytes(text: str) -> int:
+    return len(text.encode())
 
 
 def decode(data: bytes) -> tuple[str, bytes, int]:

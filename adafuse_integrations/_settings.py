@@ -68,7 +68,7 @@ class DecodingFields(BaseModel):
     )
     scoring: Scoring = Field(
         default=_DEFAULTS.scoring,
-        description="Scores are mean NLLs per 'token' of the member or per 'byte' of the text.",
+        description="Scores are mean NLLs per 'token' of the member, per 'byte' or per 'word'.",
     )
     leader: str | int | None = Field(
         default=None,

@@ -208,7 +208,7 @@ class _Fusion:
                     self.members[number].score(
                         c.ids.get(number, self.encode(number, text)),
                         ends,
-                        size(text, ends) if self.options.scoring == "byte" else None,
+                        size(text, ends, self.options.scoring),
                     )
                     for (text, ends), c in pool.items()
                 ]

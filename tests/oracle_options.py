@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oracle_member import Draft
+from oracle_text import SPACELESS
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,18 @@ class Options:
     contested_only: bool = False
 
 
-def size(text: str, ends: bool) -> int:
-    """What an NLL is divided by where scores are per byte."""
-    return len(text.encode()) + ends
+def size(text: str, ends: bool, scoring: str) -> int | None:
+    """What an NLL is divided by; None: by the member's tokens."""
+    if scoring == "token":
+        return None
+    if scoring == "byte":
+        return max(len(text.encode()) + ends, 1)
+    words, inside = 0, False
+    for character in text:
+        spaceless = bool(SPACELESS.match(character))
+        words += not character.isspace() and (spaceless or not inside)
+        inside = not character.isspace() and not spaceless
+    return max(words + ends, 1)
 
 
 def common_words(drafts: Sequence[Draft], stripped: Sequence[str]) -> tuple[str, bool] | None:

@@ -21,7 +21,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "max_new_tokens": (0, -1, 1.5, None, True, INF, "256"),
     "temperature": (-0.1, NAN, INF, -INF, "1", None, True, HUGE),
     "weighting": ("", "Fixed", None, 1, ["fixed"]),
-    "scoring": ("word", None, 0, True),
+    "scoring": ("words", None, 0, True),
     "leader": (-1, 1.5, True, ["a"]),
     "contested_only": (1, "yes", None),
     "repetition_penalty": (0, 0.0, -1.0, NAN, INF, None, "1", True, HUGE),

@@ -36,7 +36,7 @@ def _case(number: int) -> tuple[list[oracle.OracleMember], Any, dict[str, Any]]:
         "branches": rng.choice((1, 2, 3)),
         "max_new_tokens": rng.choice((7, 16)),
         "prompt_format": rng.choice(("raw", "auto", "chat")),
-        "scoring": rng.choice(("token", "byte")),
+        "scoring": rng.choice(("token", "byte", "word")),
         "weighting": rng.choice(("fixed", "perplexity", "consistency")),
         "contested_only": rng.random() < 0.3,
         "leader": rng.choice((None, rng.randrange(len(names)))),

@@ -122,6 +122,7 @@ def explored(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         "1 branch": {"branches": 1},
         "5 branches": {"branches": 5},
         "per byte": {"scoring": "byte"},
+        "per word": {"scoring": "word"},
         "by perplexity": {"weighting": "perplexity"},
         "by consistency": {"weighting": "consistency"},
         "contested only": {"contested_only": True},
