@@ -1,4 +1,4 @@
-"""Run a measurement: `python -m benchmarks speed`, `exactness`, `identity` or `schemas`."""
+"""Run a measurement: `python -m benchmarks speed`, `exactness`, `harness`, `identity`, …."""
 
 import json
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from adafuse.errors import AdaFuseError
-from benchmarks import exactness, identity, schemas
+from benchmarks import exactness, harness, identity, schemas
 from benchmarks.speed import command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure on the demo models.")
@@ -33,6 +33,15 @@ def same(
 ) -> None:
     """Compare answers with speculation and without it, and print counts as JSON."""
     typer.echo(json.dumps(identity.run(prompts, tokens, dtype, branches), indent=2))
+
+
+@app.command("harness")
+def harness_model(
+    items: Annotated[int, typer.Option(help="Answers, and as many log-likelihoods.")] = 50,
+    tokens: Annotated[int, typer.Option(help="Of an answer.")] = 32,
+) -> None:
+    """Compare the lm-eval adapter with the harness's own model, and print counts as JSON."""
+    typer.echo(json.dumps(harness.run(items, tokens), indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":
