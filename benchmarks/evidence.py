@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adafuse import Ensemble
 from adafuse.compare import Comparison, Layout, compare
-from adafuse.compare.table import table
 from adafuse.models import prepare_all
 from benchmarks.rows import FOLDER
 
-__all__ = ["TASKS", "Task", "run"]
+__all__ = ["TASKS", "VARIANTS", "Task", "run"]
 
 RESULTS = Path(__file__).parent / "results" / "evidence"
 _PLAIN = """\
@@ -29,12 +29,15 @@ _PLAIN = """\
 
 @dataclass(frozen=True)
 class Task:
-    """A test set: which of its rows are solved examples, for choosing, and for reporting."""
+    """A test set: what is asked and how, and which of its rows are for choosing and reporting.
+
+    `examples` are solved before each question: rows of the set, or these.
+    """
 
     metric: str
     template: str
     system: str
-    examples: slice
+    examples: slice | tuple[dict[str, str], ...]
     dev: slice
     test: slice
     tokens: int
@@ -42,27 +45,61 @@ class Task:
 
 
 _ANSWER = "Answer the question with a name, a date or a few words, and nothing else."
+_READ = (  # short, so that they cost little beside the contexts of the set
+    {
+        "context": "The Vistula is the longest river in Poland. It rises at Barania Góra, is 1,047 "
+        "kilometres long, and flows into the Baltic Sea.",
+        "question": "Into which sea does the Vistula flow?",
+        "answer": "the Baltic Sea",
+    },
+    {
+        "context": "Marie Curie won the Nobel Prize in Physics in 1903, with her husband Pierre "
+        "and Henri Becquerel, and the Nobel Prize in Chemistry in 1911.",
+        "question": "When did Curie win her second Nobel Prize?",
+        "answer": "1911",
+    },
+    {
+        "context": "A violin has four strings, tuned in fifths. Most bows are strung with hair "
+        "from the tails of horses.",
+        "question": "What are most bows strung with?",
+        "answer": "hair from the tails of horses",
+    },
+)
 TASKS = {
     "squad": Task(
         "squad", "{{ context }}\n\nQuestion: {{ question }}",
         "Answer the question with a few words from the text, and nothing else.",
-        slice(9, 10), slice(200, 230), slice(100, 200), 24,
+        _READ, slice(200, 212), slice(100, 200), 16,
     ),
     "triviaqa": Task(
         "squad", "Question: {{ question }}", _ANSWER,
-        slice(0, 5), slice(200, 230), slice(100, 200), 16,
+        slice(0, 5), slice(200, 216), slice(100, 200), 16,
     ),
     "natural_questions": Task(
         "squad", "Question: {{ question }}?", _ANSWER,
-        slice(0, 5), slice(200, 230), slice(100, 200), 16,
+        slice(0, 5), slice(200, 216), slice(100, 200), 16,
     ),
     "gsm8k": Task(
         "numeric", "Question: {{ question }}",
         'Solve the problem step by step, and end with "the answer is" and the number.',
-        slice(0, 2), slice(120, 132), slice(60, 120), 128, ("\n\n", "Question:"),
+        slice(0, 2), slice(120, 132), slice(60, 120), 112, ("\n\n", "Question:"),
     ),
 }  # fmt: skip
-_NUMBERS = {"gsm8k": ("leader", "weights", "preset")}  # what a long answer is tried with
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "1 branch": {"branches": 1},
+    "per byte": {"scoring": "byte"},
+    "per word": {"scoring": "word"},
+    "1 branch per word": {"branches": 1, "scoring": "word"},
+    "weights 1:2": {"weights": [1, 2]},
+    "by perplexity": {"weighting": "perplexity"},
+    "by consistency": {"weighting": "consistency"},
+    "contested only": {"contested_only": True},
+    "led by smollm2": {"leader": "smollm2"},
+    "led by gemma3": {"leader": "gemma3"},
+}
+"""What is tried on the rows for choosing."""
 
 
 def rows(name: str, part: slice) -> list[dict[str, Any]]:
@@ -70,36 +107,35 @@ def rows(name: str, part: slice) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[part]]
 
 
-def variants(names: list[str]) -> dict[str, dict[str, Any]]:
-    """Beside the usual ones: weights, and pairs of changes."""
-    first, second = names
-    return {
-        "weights 1:2": {"weights": [1, 2]},
-        "weights 2:1": {"weights": [2, 1]},
-        f"led by {first} from 0.3": {"leader": first, "margin_threshold": 0.3},
-        f"led by {second} from 0.3": {"leader": second, "margin_threshold": 0.3},
-        f"led by {second}, 1:2": {"leader": second, "weights": [1, 2]},
-        "1 branch per byte": {"branches": 1, "scoring": "byte"},
-    }
+def run(name: str, folder: Path, choose: bool) -> Comparison:
+    """Compare on one part of a task; answers are kept, so that a run can be interrupted.
 
-
-def run(name: str, folder: Path, explore: bool) -> Comparison:
-    """Compare on a task; answers are kept in the folder, so that a run can be interrupted."""
-    task = TASKS[name]
+    Args:
+        choose: on the rows for choosing, with every variant; prompts that begin alike are reused,
+            so that seconds mean little. Else on the rows that are reported: members, the paper's
+            settings and the preset `recommended`, each prompt read anew.
+    """
+    task, part = TASKS[name], "choosing" if choose else "reported"
     folders = prepare_all()
-    models = [
+    models: list[dict[str, Any]] = [
         {"model": str(folders["smollm2"]), "name": "smollm2"},
         {"model": str(folders["gemma3"]), "name": "gemma3", "chat_template": _PLAIN},
     ]
-    layout = Layout(task.template, task.system, tuple(rows(name, task.examples)))
+    solved = task.examples
+    examples = solved if isinstance(solved, tuple) else tuple(rows(name, solved))
     found = compare(
-        models, rows(name, task.test), metric=task.metric, layout=layout,
-        variants=variants(["smollm2", "gemma3"]) if explore else {},
-        explore=explore, dev=rows(name, task.dev) if explore else None,
-        folder=folder / name, traces=False, progress=True, max_new_tokens=task.tokens,
+        Ensemble.load(models) if choose else models,
+        rows(name, task.dev if choose else task.test),
+        metric=task.metric,
+        layout=Layout(task.template, task.system, examples),
+        variants=VARIANTS if choose else {"recommended": {"preset": "recommended"}},
+        folder=folder / part / name,
+        traces=not choose,
+        progress=True,
+        max_new_tokens=task.tokens,
         stop=task.stop,
-    )  # fmt: skip
+    )
     RESULTS.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found.summary(), ensure_ascii=False, indent=2)
-    (RESULTS / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+    (RESULTS / f"{name}-{part}.json").write_text(f"{text}\n", encoding="utf-8")
     return found
