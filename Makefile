@@ -27,13 +27,14 @@ models: $(INSTALLED) ## Prepare the demo models in the cache.
 demo: models ## Answer three questions from documents, with two models writing together.
 	$(BIN)/python examples/rag_chain.py
 
-examples: models ## Run the other examples: agents, extraction, conversations, a query engine.
+examples: models ## Run the other examples: agents, extraction, conversations, a comparison.
 	$(BIN)/python examples/agent.py
 	$(BIN)/python examples/extraction.py
 	$(BIN)/python examples/terminal.py < /dev/null
 	$(BIN)/python examples/llama_index_query.py
 	$(BIN)/python examples/llama_index_chat.py
 	$(BIN)/python examples/llama_index_agent.py
+	$(BIN)/python examples/compare.py
 
 # Not part of `test`: it installs torch twice.
 environments: ## Try each framework in a clean environment without the other.

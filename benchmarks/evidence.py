@@ -69,7 +69,7 @@ TASKS = {
     "squad": Task(
         "squad", "{{ context }}\n\nQuestion: {{ question }}",
         "Answer the question with a few words from the text, and nothing else.",
-        _READ, slice(200, 212), slice(100, 200), 16,
+        _READ, slice(110, 300, 16), slice(0, 100), 16,
     ),
     "triviaqa": Task(
         "squad", "Question: {{ question }}", _ANSWER,
@@ -82,7 +82,7 @@ TASKS = {
     "gsm8k": Task(
         "numeric", "Question: {{ question }}",
         'Solve the problem step by step, and end with "the answer is" and the number.',
-        slice(0, 2), slice(120, 132), slice(60, 120), 112, ("\n\n", "Question:"),
+        slice(0, 2), slice(120, 132), slice(60, 120), 96, ("\n\n", "Question:"),
     ),
 }  # fmt: skip
 

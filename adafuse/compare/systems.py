@@ -50,7 +50,7 @@ _OF_SEVERAL = ("weights", "weighting", "scoring", "leader", "contested_only", "p
 def members_alone(ensemble: Ensemble, shared: Mapping[str, Any]) -> list[System]:
     """Every member by itself, greedily: what it writes without adafuse."""
     settings = {name: value for name, value in shared.items() if name not in _OF_SEVERAL}
-    settings["branches"] = 1
+    settings |= {"branches": 1, "weights": (1.0,)}  # also of a member whose weight is 0
     return [
         System(
             one.name,
