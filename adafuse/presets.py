@@ -23,7 +23,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "contested_only": False,
             }
         ),
-        "recommended": MappingProxyType({}),
+        "recommended": MappingProxyType({"branches": 1}),
     }
 )
 """Settings of `DecodingConfig` by the preset's name."""
