@@ -43,7 +43,8 @@ _DEFAULTS = DecodingConfig()
 _HELP = (
     "Ask several language models one question; they answer together, word by word.\n\n"
     "Words appear as they are fused, coloured by the member that drafted them. Where the output is "
-    "not a terminal it is the exact text of the answer."
+    "not a terminal it is the exact text of the answer.\n\n"
+    "`adafuse compare` asks members alone and together, and tells which is better."
 )
 _DECODING = "Decoding"  # heading of their options in --help
 
@@ -215,7 +216,7 @@ def _ask(
         "branches": branches,
         "weighting": weighting.value,
         "scoring": scoring.value,
-        "leader": int(leader) if leader is not None and leader.isdigit() else leader,
+        "leader": int(leader) if leader is not None and leader.isdecimal() else leader,
         "contested_only": contested_only,
     }
     sources = {name: context.get_parameter_source(name) for name in by_preset}

@@ -13,30 +13,35 @@ from adafuse.member import PromptFit
 __all__ = ["prompt_fit", "said"]
 
 
-def said(pieces: Sequence[bytes], texts: Sequence[str]) -> list[int]:
-    """Places of the tokens that hold some of the texts, which come in this order.
+def said(pieces: Sequence[bytes], texts: Sequence[str]) -> list[list[int] | None]:
+    """Places of the tokens that hold each of the texts, which come in this order.
 
     Args:
         pieces: the bytes of every token of the prompt.
-        texts: what the messages say; a template may have trimmed them. Those that are not found,
-            as the tokenizer cannot hold them or the template rewrote them, do not count.
+        texts: what the messages say; a template may have trimmed them.
+
+    Returns:
+        For each text its places, none for one of whitespace alone. None for a text that is not
+        there: the tokenizer cannot hold it, or the template rewrote it.
     """
     whole = b"".join(pieces)
     ends = list(accumulate(map(len, pieces)))
-    places: list[int] = []
+    found: list[list[int] | None] = []
     begin = 0
     for text in texts:
         wanted = text.strip().encode()
-        found = whole.find(wanted, begin) if wanted else -1
-        if found < 0:
+        start = whole.find(wanted, begin) if wanted else begin
+        if start < 0:
+            found.append(None)
             continue
-        begin = found + len(wanted)
-        places += [
+        begin = start + len(wanted)
+        places = [
             at
             for at, (end, piece) in enumerate(zip(ends, pieces, strict=True))
-            if end > found and end - len(piece) < begin and (not places or at > places[-1])
+            if end > start and end - len(piece) < begin
         ]
-    return places
+        found.append(places if wanted else [])
+    return found
 
 
 def prompt_fit(
@@ -46,9 +51,16 @@ def prompt_fit(
 
     Args:
         pieces: as for `said`.
-        logprobs: of every token but the first, which nothing comes before, in nats.
-        texts: as for `said`; where none is found, the whole prompt counts.
+        logprobs: of every token but the first, which nothing comes before, in nats. Where a text
+            holds the first token, that counts as much as the text's others do on average.
+        texts: as for `said`.
     """
-    places = said(pieces, texts) or list(range(len(pieces)))
-    rated = [logprobs[at - 1] for at in places if at > 0]
-    return PromptFit(-sum(rated), len(rated))
+
+    def rated(places: Sequence[int]) -> tuple[float, int] | None:
+        known = [-logprobs[at - 1] for at in places if at > 0]
+        if len(known) == len(places):
+            return sum(known), len(known)
+        return (sum(known) / len(known) * len(places), len(places)) if known else None
+
+    fits = [None if places is None else rated(places) for places in said(pieces, texts)]
+    return PromptFit(tuple(fits), rated(range(len(pieces))) or (0.0, 1))

@@ -30,9 +30,9 @@ from adafuse.prompts import Prompt
 from adafuse.stops import StopScanner
 from adafuse.team import Team
 from adafuse.weights import (
-    consistent_scores,
+    check_rated,
+    final_scores,
     leader_of,
-    mean_score,
     member_weights,
     perplexity_weights,
     with_weight,
@@ -113,6 +113,8 @@ class _Fusion:
 
     def rounds(self) -> Generator[Round]:
         """Yield rounds, each once none of its text can be part of a stop string."""
+        if self._config.weighting == "perplexity":
+            check_rated(self._weights, self._sessions)
         self._team.prefill()
         if self._config.weighting == "perplexity":
             self._weights = perplexity_weights(self._weights, self._sessions)
@@ -210,12 +212,11 @@ class _Fusion:
         if len(bad) == len(drafted):
             raise NonFiniteError(tuple(bad), index)
         pooled = pool({name: one.drafts for name, one in drafted.items()})
-        if self._config.contested_only:
-            voters = with_weight(drafted, self._weights)
-            common = agreed({name: drafted[name].drafts for name in voters})
-            pooled = [common] if common is not None else pooled
-        if self._guard is not None and pooled:
-            pooled = self._guard.admit(pooled)
+        common = self._common(drafted)
+        if self._guard is None:
+            pooled = common or pooled
+        elif pooled:
+            pooled = self._guard.admit(common) or self._guard.admit(pooled)
             if not pooled:
                 return self._closed(index, tuple(bad))
         if len(pooled) <= 1:
@@ -234,13 +235,18 @@ class _Fusion:
             {name: score for name, given in scores.items() if (score := given[at]) is not None}
             for at in range(len(pooled))
         ]
-        if self._config.weighting == "consistency":
-            means = consistent_scores(nlls, self._weights)
-        else:
-            means = [mean_score(own, self._weights) for own in nlls]
+        means = final_scores(nlls, self._weights, self._config.weighting)
         candidates = tuple(map(_scored, pooled, nlls, means))
         winner = choose(means, self._config.temperature, self._rng)
         return _Outcome(candidates, winner, tuple(bad))
+
+    def _common(self, drafted: dict[str, Drafts]) -> list[Candidate]:
+        """What all members would write by themselves, where only contested rounds are scored."""
+        if not self._config.contested_only:
+            return []
+        voters = with_weight(drafted, self._weights)
+        common = agreed({name: drafted[name].drafts for name in voters})
+        return [common] if common is not None else []
 
     def _closed(self, index: int, bad: tuple[str, ...]) -> _Outcome:
         """Commit what makes the answer whole, since nothing that was drafted can go on."""

@@ -135,12 +135,14 @@ class PromptFit:
     """How well a member predicts a prompt.
 
     Attributes:
-        nll: negative log-likelihood of what the messages say, in nats, summed over its tokens.
-        tokens: how many those are.
+        texts: for what each message says, in order, its negative log-likelihood in nats, summed
+            over its tokens, and how many these are; None where the member does not read the text
+            as it is.
+        whole: the same of the whole prompt.
     """
 
-    nll: float
-    tokens: int
+    texts: tuple[tuple[float, int] | None, ...]
+    whole: tuple[float, int]
 
 
 @runtime_checkable

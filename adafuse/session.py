@@ -188,12 +188,16 @@ class LocalSession:
         """Score candidates, all new tokens in one forward; see `adafuse.member.Session`."""
         with self._timed("score"):
             room = self.room
-            spans = []
+            spans, read = [], []
             for text, ends in candidates:
                 ids = self._ids(text, ends)
-                # One that does not fit in the window is scored on what fits, and does not end.
-                spans.append((self._reader.grow(ids[:room]), ends and len(ids) <= room))
-            scores = score_spans(self._reader, spans, sizes_of(candidates, self._config.scoring))
+                if len(ids) > room:
+                    # One that does not fit in the window is scored on what fits, and does not end.
+                    ids, ends = ids[:room], False
+                    text = self._codec.text(ids)
+                spans.append((self._reader.grow(ids), ends))
+                read.append((text, ends))
+            scores = score_spans(self._reader, spans, sizes_of(read, self._config.scoring))
             if any(score is not None and math.isnan(score) for score in scores):
                 self._left_out += 1
             return scores

@@ -104,7 +104,8 @@ class ScriptedSession:
 
     def prompt_fit(self) -> PromptFit:
         """It finds every character of a prompt as likely as those of its answer."""
-        return PromptFit(self._member.nll * self._prompt_tokens, self._prompt_tokens)
+        fit = (self._member.nll * self._prompt_tokens, self._prompt_tokens)
+        return PromptFit((fit,), fit)
 
     def draft(self, *, strip_blank: bool) -> Drafts:
         """Propose the next words of the script, or the end where it was left or is complete."""

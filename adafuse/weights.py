@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from adafuse.config import DecodingConfig
+from adafuse.config import DecodingConfig, Weighting
 from adafuse.errors import ConfigError
 from adafuse.member import Member, PromptFit, Rated, Session
 
 __all__ = [
+    "check_rated",
     "consistent_scores",
+    "final_scores",
     "leader_of",
     "mean_score",
     "member_weights",
@@ -65,34 +67,54 @@ def mean_score(scores: Mapping[str, float], weights: Mapping[str, float]) -> flo
     return sum(weight * score for weight, score in having) / total
 
 
+def check_rated(weights: Mapping[str, float], sessions: Mapping[str, Session]) -> None:
+    """Raise ConfigError if a member that counts cannot rate a prompt."""
+    for name in with_weight(sessions, weights):
+        if not isinstance(sessions[name], Rated):
+            raise ConfigError(f'member {name!r} cannot rate a prompt; weighting "perplexity" asks')
+
+
 def perplexity_weights(
     weights: Mapping[str, float], sessions: Mapping[str, Session]
 ) -> dict[str, float]:
-    """Weights times exp(-log perplexity) of the prompt's messages, as far as it is finite.
+    """Weights times exp(-log perplexity) of what the prompt's messages say.
 
     PackLLM (arXiv 2404.11531, 3.2) weighs members so. Perplexities of different tokenizers do not
-    compare, so each NLL is divided by the same number: the mean of the members' token counts.
-
-    Raises:
-        ConfigError: a member cannot tell, or none has a finite perplexity.
+    compare, so each NLL is divided by the same number: the mean of the members' token counts. Only
+    messages count that all these members read as they are; where there is none, the whole prompt.
+    A member whose NLL is not finite gets weight 0, unless none is.
     """
     fits: dict[str, PromptFit] = {}
-    for name, session in sessions.items():
-        if not isinstance(session, Rated):
-            raise ConfigError(f'member {name!r} cannot rate a prompt; weighting "perplexity" asks')
+    for name in with_weight(sessions, weights):
+        session = sessions[name]
+        assert isinstance(session, Rated), "checked before the prompt was read"
         fits[name] = session.prompt_fit()
-    tokens = sum(fit.tokens for fit in fits.values()) / len(fits)
-    finite = {
-        name: fit.nll / max(tokens, 1) for name, fit in fits.items() if math.isfinite(fit.nll)
+    by_text = zip(*(fit.texts for fit in fits.values()), strict=True)
+    common = [row for row in by_text if None not in row]
+    sums = {
+        name: tuple(map(sum, zip(*(row[at] for row in common), strict=True)))
+        if common
+        else fit.whole
+        for at, (name, fit) in enumerate(fits.items())
     }
-    rated = {name: nll for name, nll in finite.items() if weights[name] > 0}
-    if not rated:
-        raise ConfigError('weighting "perplexity": no member has a finite perplexity of the prompt')
-    best = min(rated.values())
+    tokens = max(sum(count for _, count in sums.values()) / len(sums), 1)
+    finite = {name: nll / tokens for name, (nll, _) in sums.items() if math.isfinite(nll)}
+    if not finite:
+        return dict(weights)  # the first round will say so
+    best = min(finite.values())
     return {
         name: weight * math.exp(best - finite[name]) if name in finite else 0.0
         for name, weight in weights.items()
     }
+
+
+def final_scores(
+    scores: Sequence[Mapping[str, float]], weights: Mapping[str, float], weighting: Weighting
+) -> list[float]:
+    """One score for each candidate, from those of the members by name; the lowest wins."""
+    if weighting == "consistency":
+        return consistent_scores(scores, weights)
+    return [mean_score(own, weights) for own in scores]
 
 
 def consistent_scores(

@@ -70,7 +70,7 @@ class DecodingFields(BaseModel):
         default=_DEFAULTS.scoring,
         description="Scores are mean NLLs per 'token' of the member, per 'byte' or per 'word'.",
     )
-    leader: str | int | None = Field(
+    leader: str | _Whole | None = Field(
         default=None,
         description="A member, by name or by place from 0, whose confident drafts are committed at "
         "once; the others are asked where it is uncertain.",

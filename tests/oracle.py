@@ -208,7 +208,7 @@ class _Fusion:
                     self.members[number].score(
                         c.ids.get(number, self.encode(number, text)),
                         ends,
-                        size(text, ends, self.options.scoring),
+                        self.size(number, text, ends),
                     )
                     for (text, ends), c in pool.items()
                 ]
@@ -219,6 +219,13 @@ class _Fusion:
                 row[number] = score
         self.require(judges)
         return table
+
+    def size(self, number: int, text: str, ends: bool) -> int | None:
+        """What an NLL is divided by; a text that does not fit counts as far as it was read."""
+        member, ids = self.members[number], self.encode(number, text)
+        if len(ids) > member.room:
+            text, ends = member.text.read(ids[: member.room])[0], False
+        return size(text, ends, self.options.scoring)
 
     def means(self, table: list[list[float | None]]) -> list[float]:
         if self.options.weighting == "consistency":

@@ -18,6 +18,8 @@ from transformers import PreTrainedModel
 from oracle_grammar import Grammar, Masks
 from oracle_text import SPACELESS, Text
 
+Fit = tuple[float, int]
+
 END = -1
 """What a member takes where a grammar leaves it no token: the answer can only end."""
 
@@ -237,21 +239,34 @@ class Member:
             terms.append(-torch.logsumexp(steps[-1][end_ids], -1).item())
         return math.fsum(terms) / (size or len(terms)) if terms else None
 
-    def fit(self, texts: Sequence[str]) -> tuple[float, int]:
-        """NLL of what the messages say within the prompt, and its tokens."""
+    def fit(self, texts: Sequence[str]) -> tuple[list[Fit | None], Fit]:
+        """NLL and tokens of what each message says within the prompt, and of the whole prompt."""
         pieces = [self.text.token_bytes(token) for token in self.prompt]
-        whole, begin, ranges = b"".join(pieces), 0, []
-        for text in texts:
-            if text.strip() and (found := whole.find(text.strip().encode(), begin)) >= 0:
-                begin = found + len(text.strip().encode())
-                ranges.append((found, begin))
         with torch.no_grad():
             logits = self.model(input_ids=torch.tensor([self.prompt]), use_cache=False).logits[0]
         steps = logits.double().log_softmax(-1)
-        terms, end = [], 0
-        for place, piece in enumerate(pieces):
-            start, end = end, end + len(piece)
-            inside = not ranges or any(start < b and end > a for a, b in ranges)
-            if place and inside:
-                terms.append(-steps[place - 1][self.prompt[place]].item())
-        return math.fsum(terms), len(terms)
+
+        def rate(first: int, last: int) -> Fit | None:
+            """Of the tokens that hold bytes from `first` to `last`."""
+            terms, unknown, end = [], 0, 0
+            for place, piece in enumerate(pieces):
+                start, end = end, end + len(piece)
+                if first < last and start < last and end > first:
+                    if place:
+                        terms.append(-steps[place - 1][self.prompt[place]].item())
+                    else:
+                        unknown += 1
+            if unknown and not terms:
+                return None
+            count = len(terms) + unknown
+            return math.fsum(terms) * (count / len(terms) if terms else 1.0), count
+
+        whole, begin = b"".join(pieces), 0
+        found: list[Fit | None] = []
+        for text in texts:
+            data = text.strip().encode()
+            at = whole.find(data, begin)
+            if at >= 0:
+                begin = at + len(data)
+            found.append(rate(at, begin) if at >= 0 else None)
+        return found, rate(0, len(whole)) or (0.0, 1)

@@ -74,10 +74,19 @@ def consistent(table: Sequence[Sequence[float | None]], weights: Sequence[float]
     return [-math.log(mass / importance) if mass > 0 else math.inf for mass in mixture]
 
 
-def perplexity(weights: Sequence[float], fits: Sequence[tuple[float, int]]) -> list[float]:
-    """Weights by (NLL of what the messages say, its tokens), one pair for each member."""
-    common = math.fsum(tokens for _, tokens in fits) / len(fits)
-    return [
-        weight * math.exp(-nll / max(common, 1))
-        for weight, (nll, _) in zip(weights, fits, strict=True)
-    ]
+Fit = tuple[float, int]
+
+
+def perplexity(
+    weights: Sequence[float], fits: Sequence[tuple[list[Fit | None], Fit]]
+) -> list[float]:
+    """Weights by what each member finds of each message (NLL, tokens), and of the whole prompt."""
+    shared = [place for place in range(len(fits[0][0])) if all(fit[0][place] for fit in fits)]
+    sums = []
+    for texts, whole in fits:
+        found = [texts[place] for place in shared]
+        pairs = [one for one in found if one is not None] if shared else [whole]
+        sums.append((math.fsum(nll for nll, _ in pairs), sum(tokens for _, tokens in pairs)))
+    common = max(math.fsum(tokens for _, tokens in sums) / len(sums), 1)
+    both = zip(weights, sums, strict=True)
+    return [weight * math.exp(-nll / common) for weight, (nll, _) in both]

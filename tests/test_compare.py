@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adafuse import ConfigError, Ensemble
+from adafuse import ConfigError, DecodingError, Ensemble
 from adafuse.testing import ScriptedMember
 
 pytest.importorskip("torchmetrics")
@@ -72,7 +72,8 @@ def test_an_interrupted_comparison_goes_on(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.jsonl"
     kept = len(ledger.read_text().splitlines())
     with ledger.open("a") as file:
-        file.write('{"key": "cut sho')  # as if the machine had gone down while writing
+        file.write('{"key": "cut shö')  # as if the machine had gone down while writing
+    ledger.write_bytes(ledger.read_bytes()[:-1])
     asked.clear()
     limit = 1000
     found = compare(Ensemble(members), ROWS, folder=tmp_path)
@@ -102,9 +103,41 @@ def test_the_best_pair_and_setting_are_chosen_on_other_questions() -> None:
     assert found.questions[0].row is ROWS[6]
     assert "pair chosen on 6 other questions by exact match: b + c" in found.notes[0]
     assert "setting chosen" in found.notes[1]
-    assert [one.name for one in found.systems] == ["b", "c", "ensemble"]
+    assert [one.name for one in found.systems] == ["a", "b", "c", "ensemble"]
+    assert found["ensemble"].members == ("b", "c")
     with pytest.raises(ConfigError, match="some must be left to report"):
         compare(three, ROWS, dev=12)
+
+
+def test_settings_of_members_that_were_not_chosen() -> None:
+    three = Ensemble([_knows(name, range(12)) for name in "abc"])
+    variants = {
+        "weighed": {"weights": [1, 2, 3]},
+        "first": {"leader": 0},
+        "last": {"leader": "c"},
+    }
+    found = compare(three, ROWS, dev=3, variants=variants, weights=[3, 2, 1])
+    assert "a + b" in found.notes[0]
+    assert "last" not in found.notes[1]
+    assert all(name in found.notes[1] for name in ("weighed", "first"))
+
+
+def test_failures_are_asked_again_and_all_of_them_are_an_error(tmp_path: Path) -> None:
+    rows = [{"question": "10?", "answer": "answer 10"}]
+    small, large = (
+        Ensemble([_knows(name, range(12), window=window) for name in "ab"]) for window in (2, 99)
+    )
+    with pytest.raises(DecodingError, match="no question could be answered"):
+        compare(small, rows, folder=tmp_path)
+    found = compare(large, rows, folder=tmp_path)
+    assert found["ensemble"].given[0].text == "answer 10"
+
+
+def test_a_members_own_weight_makes_another_answer(tmp_path: Path) -> None:
+    for weight, text in ((0.1, "answer 1"), (10.0, "no idea")):
+        pair = Ensemble([_knows("a", range(0), weight=weight), _knows("b", range(12))])
+        found = compare(pair, ROWS[1:2], folder=tmp_path)
+        assert found["ensemble"].given[0].text == text
 
 
 def test_a_question_that_cannot_be_answered_counts_as_wrong() -> None:
@@ -141,6 +174,14 @@ def test_a_function_of_the_users_scores() -> None:
         (ROWS, {"layout": Layout("{{ question")}, "template cannot be filled in"),
         (ROWS, {"layout": Layout("{{ questoin }}")}, "template cannot be filled in"),
         ("no/such/file.jsonl", {}, "cannot be read"),
+        (ROWS, {"variants": {"ensemble": {"branches": 1}}}, "named like another system: ensemble"),
+        (ROWS, {"metric": lambda answer, row: row["no"]}, "failed: KeyError"),
+        (ROWS, {"seed": -1}, "seed must be"),
+        ([{"messages": ["hi"], "answer": "x"}], {}, "messages must be objects"),
+        ([{"messages": [], "answer": "x"}], {"layout": Layout(system="S")}, "has messages"),
+        ([{"question": "?", "choices": 5, "answer": "x"}], {}, "choices must be"),
+        ([{"question": "?", "answer": "\ud800"}], {}, "lone surrogate"),
+        ([{"question": 1, "answer": "x"}], {"layout": Layout("{{ question + 'a' }}")}, "filled in"),
     ],
 )
 def test_what_is_wrong_is_refused(rows: Any, options: dict[str, Any], said: str) -> None:

@@ -59,6 +59,7 @@ def test_numbers_with_separators_and_signs() -> None:
     assert _score("numeric", "$1,234.50 in all", answer="1234.5") == [1.0]
     assert _score("numeric", "x = -3", answer="-3") == [1.0]
     assert _score("numeric", ".5", answer="0.5") == [1.0]
+    assert _score("numeric", "it is -.5", answer="\u22120.5") == [1.0]
     assert _score("numeric", "12,34", answer="34") == [1.0]  # no separator of thousands
 
 
@@ -82,7 +83,35 @@ def test_choice(answer: str, right: bool, reference: Any) -> None:
     assert _score("choice", answer, choices=choices, answer=reference) == [float(right)]
 
 
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("I think the answer is B.", True),
+        ("A good guess is B.", True),
+        ("b) Mars", True),
+        ("**B**", True),
+        ("I would choose Mars", True),
+        ("Not A. It is B.", True),
+        ("Mars or Venus", False),
+        ("I", False),
+    ],
+)
+def test_choices_in_whole_sentences(answer: str, right: bool) -> None:
+    choices = ["Venus", "Mars", "Jupiter"]
+    assert _score("choice", answer, choices=choices, answer="Mars") == [float(right)]
+
+
+def test_choices_that_are_signs() -> None:
+    signs: dict[str, Any] = {"choices": ["+", "-", "*"], "answer": "+"}
+    found = [_score("choice", said, **signs)[0] for said in ("A", "+", "B", "-", "", "the + sign")]
+    assert found == [1, 1, 0, 0, 0, 1]
+    labels: dict[str, Any] = {"choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answer": "2"}
+    assert _score("choice", "B", **labels) == [1.0]
+
+
 def test_contains_and_translation() -> None:
+    assert _score("contains", "答案是巴黎。", answer="巴黎") == [1.0]
+    assert _score("contains", "", answer="+") == [0.0]
     assert _score("contains", "It was in Paris, I think.", answer="paris") == [1.0]
     assert _score("contains", "Parisian", answer="paris") == [0.0]
     perfect = _score("translation", "Das ist ein Test hier.", answer="Das ist ein Test hier.")
@@ -136,7 +165,7 @@ def test_usual_rows_are_understood() -> None:
     ]
     found = read_questions(rows, Layout())
     assert [one.text for one in found] == ["Hi", "Hi", "C.\n\nQuestion: Q?", "Q?\nA. u\nB. v"]
-    assert [one.references for one in found] == [("x",), ("x",), ("x", "y"), ("A",)]
+    assert [one.references for one in found] == [("x",), ("x",), ("x", "y"), ("u",)]
 
 
 def test_files_are_read_line_by_line(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import oracle
 from adafuse import Answer, ConfigError, DecodingConfig, Ensemble
 from adafuse.choice import agreed
 from adafuse.fit import prompt_fit, said
-from adafuse.member import Draft
+from adafuse.member import Draft, PromptFit
 from adafuse.presets import PRESETS
 from adafuse.testing import ScriptedMember
-from adafuse.weights import consistent_scores
+from adafuse.weights import consistent_scores, perplexity_weights
 from families import FAMILIES, family
 from parity import compare, ensemble_of
 from test_parity import CHATS, PROMPTS
@@ -141,12 +141,43 @@ def test_a_prompt_that_a_member_predicts_well_gives_it_weight() -> None:
 
 def test_only_what_messages_say_is_rated() -> None:
     pieces = [b"<s>", b"User: ", b"Hel", b"lo ", b"th", b"ere", b"\n", b"Hi"]
-    assert said(pieces, ["Hello there"]) == [2, 3, 4, 5]
-    assert said(pieces, ["Hello", "gone", " there\n"]) == [2, 3, 4, 5]
-    assert said(pieces, ["", "  ", "Hi"]) == [7]
-    fit = prompt_fit(pieces, [-1.0, -2.0, -4.0, -8.0, -16.0, -32.0, -64.0], ["Hello there"])
-    assert (fit.nll, fit.tokens) == (30.0, 4)
-    assert prompt_fit([b"a", b"b"], [-3.0], ["x"]).nll == 3.0  # not found: all of it
+    assert said(pieces, ["Hello there"]) == [[2, 3, 4, 5]]
+    assert said(pieces, ["Hello", "gone", " there\n"]) == [[2, 3], None, [4, 5]]
+    assert said(pieces, ["", "  ", "Hi"]) == [[], [], [7]]
+    fit = prompt_fit(pieces, [-1.0, -2.0, -4.0, -8.0, -16.0, -32.0, -64.0], ["Hello there", "x"])
+    assert fit.texts == ((30.0, 4), None)
+    assert fit.whole == (127.0 / 7 * 8, 8)
+    assert prompt_fit([b"a", b"b"], [-3.0], ["ab"]).texts == ((6.0, 2),)  # nothing before "a"
+    assert prompt_fit([b"a"], [], ["a"]).texts == (None,)
+
+
+def test_a_message_that_one_member_cannot_hold_counts_for_none() -> None:
+    """Else a member that reads less of the prompt would find it less strange."""
+    first, second = (_Fixed(texts) for texts in (((9.0, 3), (50.0, 10)), ((9.0, 3), None)))
+    sessions: Any = {"a": first, "b": second}
+    found = perplexity_weights({"a": 1.0, "b": 1.0}, sessions)
+    assert found["a"] == found["b"]
+    sessions = {"a": first, "c": _Fixed((None, None))}
+    assert perplexity_weights({"a": 1.0, "c": 0.0}, sessions) == {"a": 1.0, "c": 0.0}
+
+
+class _Fixed:
+    def __init__(self, texts: tuple[tuple[float, int] | None, ...]) -> None:
+        self._texts = texts
+
+    def prompt_fit(self) -> PromptFit:
+        return PromptFit(self._texts, (1.0, 1))
+
+
+def test_common_words_that_a_grammar_refuses_leave_the_others() -> None:
+    def draft(word: str) -> ScriptedMember:
+        return ScriptedMember(word, name=word, confident=False)
+
+    pair = Ensemble([draft("no"), draft("yes")])
+    answers = [
+        pair.generate("?", choices=["yes", "no"], contested_only=on).text for on in (True, False)
+    ]
+    assert answers[0] == answers[1]
 
 
 def test_consistency_prefers_the_sure_and_the_agreed() -> None:

@@ -40,8 +40,12 @@ def _compare(
         Path | None,
         typer.Option(help="Other questions, on which the best pair and variant are chosen."),
     ] = None,
-    dev_rows: Annotated[int, typer.Option(help="Take the first questions of --data for that.")] = 0,
-    limit: Annotated[int, typer.Option(help="Only so many questions are reported; 0: all.")] = 0,
+    dev_rows: Annotated[
+        int, typer.Option(min=0, help="Take the first questions of --data for that.")
+    ] = 0,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Only so many questions are reported; 0: all.")
+    ] = 0,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -70,7 +74,7 @@ def _compare(
     examples: Annotated[
         Path | None, typer.Option(help="Rows that are shown solved before each question.")
     ] = None,
-    shots: Annotated[int, typer.Option(help="How many of --examples.")] = 4,
+    shots: Annotated[int, typer.Option(min=0, help="How many of --examples.")] = 4,
     max_new_tokens: Annotated[int, typer.Option(help="Of an answer, for the first member.")] = 64,
     stop: Annotated[list[str] | None, typer.Option(help="Text that ends an answer.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for answers and the report.")] = Path(

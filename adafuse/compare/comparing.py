@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from adafuse.checks import whole
+from adafuse.compare.choosing import choose
 from adafuse.compare.metrics import guess_metric, read_metric
 from adafuse.compare.progress import Bar
 from adafuse.compare.questions import Layout, Question, read_questions, read_rows
 from adafuse.compare.results import Comparison, SystemResult, scored
 from adafuse.compare.running import Ledger, answer_all
-from adafuse.compare.systems import System, explored, members_alone, together
+from adafuse.compare.systems import (
+    ENSEMBLE,
+    System,
+    explored,
+    members_alone,
+    of_members,
+    together,
+)
 from adafuse.config import DecodingConfig, MemberSpec, as_spec
 from adafuse.ensemble import Ensemble
-from adafuse.errors import ConfigError
+from adafuse.errors import ConfigError, DecodingError, MissingExtraError
 from adafuse.events import Answer
 from adafuse.prompts import PromptFormat
 
 __all__ = ["compare"]
 
 Rows = str | Path | Sequence[Mapping[str, Any]]
-ENSEMBLE = "ensemble"
-"""Name of the ensemble with the settings of the whole comparison: the paper's, unless set."""
 
 
 def compare(
@@ -57,7 +63,8 @@ def compare(
         explore: also try the usual variants, one change each.
         dev: development rows, a file of them, or how many of the first questions are: the best of
             all pairs (of more than two models), then the best of the ensemble and its variants are
-            chosen on these, and only they are reported, on the other questions.
+            chosen on these, and only they are reported, beside every member alone, on the other
+            questions.
         layout: how rows become prompts; default: chat messages of their usual fields.
         folder: where answers are kept, so that an interrupted comparison goes on; also
             `answers.jsonl`, `report.html` and, with `traces`, a page for each answer of an
@@ -70,26 +77,34 @@ def compare(
     Raises:
         ConfigError: a row, a setting or the metric is wrong; before any model is loaded, but for
             what depends on it.
-        MissingExtraError: the metric needs the extra `compare`.
+        MissingExtraError: the extra `compare` is not installed.
+        DecodingError: no question could be answered at all.
         LoadError: a model cannot be loaded.
     """
     layout = layout or Layout()
     asked, tuned_on = _split(read_rows(questions), dev, layout)
     judge = read_metric(metric or guess_metric(asked[0]))
+    whole("seed", seed, 0)
+    if find_spec("scipy") is None:
+        raise MissingExtraError("a comparison", "compare")
     tried = {**(explored([]) if explore else {}), **(variants or {})}
     for name, change in tried.items():
         _check(name, {**settings, **change})
     _check(ENSEMBLE, settings)
     if traces and folder is None:
         raise ConfigError("traces are kept in a folder; name one")
+    if len(models.members if isinstance(models, Ensemble) else models) < 2:
+        raise ConfigError("a comparison takes at least two models")
     place = Path(folder) if folder is not None else None
     if place is not None:
-        place.mkdir(parents=True, exist_ok=True)
+        _make(place)
     ledger = Ledger(place / "ledger.jsonl" if place is not None else None)
-    ensemble, loaded = _load(models, device, dtype)
+    everyone, loaded = _load(models, device, dtype)
+    names = [member.name for member in everyone.members]
     if explore:
-        names = [member.name for member in ensemble.members]
         tried = {**explored(names), **(variants or {})}
+    if twice := {ENSEMBLE, *names} & set(tried):
+        raise ConfigError(f"a variant must not be named like another system: {', '.join(twice)}")
     form: PromptFormat | None = "raw" if layout.raw else None
     with ExitStack() as stack:
         bar = stack.enter_context(Bar(progress))
@@ -98,24 +113,28 @@ def compare(
             what: str, systems: Sequence[System], rows: Sequence[Question]
         ) -> list[SystemResult]:
             advance = bar.task(what, len(systems) * len(rows))
+            pages = place / "traces" if traces and place and rows is asked else None
             given = answer_all(
                 systems, rows, ledger, models=loaded, prompt_format=form, advance=advance,
-                keep=_keeper(place / "traces" if traces and place is not None else None, rows),
+                keep=_keeper(pages, rows),
             )  # fmt: skip
             return [
                 SystemResult(s.name, s.members, s.settings, tuple(g), scored(g, rows, judge))
                 for s, g in zip(systems, given, strict=True)
             ]
 
-        notes: list[str] = []
+        ensemble, notes = everyone, list[str]()
         if tuned_on:
-            ensemble, tried, notes = _choose(ensemble, tried, settings, tuned_on, run)
+            ensemble, tried, notes = choose(everyone, tried, settings, tuned_on, run)
+        common = of_members(settings, names, [one.name for one in ensemble.members]) or {}
         systems = [
-            *members_alone(ensemble, settings),
-            together(ENSEMBLE, ensemble, settings, {}),
-            *(together(name, ensemble, settings, change) for name, change in tried.items()),
+            *members_alone(everyone, settings),
+            together(ENSEMBLE, ensemble, common, {}),
+            *(together(name, ensemble, common, change) for name, change in tried.items()),
         ]
         results = run("questions", systems, asked)
+    if not any(one.scores for one in results):
+        raise DecodingError(f"no question could be answered; first: {results[0].given[0].error}")
     metrics = tuple(dict.fromkeys(name for one in results for name in one.scores))
     found = Comparison(asked, tuple(map(_filled(metrics), results)), metrics, tuple(notes), seed)
     if place is not None:
@@ -138,6 +157,13 @@ def _split(
             )
         return read_questions(rows[count:], layout), read_questions(rows[:count], layout)
     return read_questions(rows, layout), read_questions(read_rows(dev), layout)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be used as a folder: {error.strerror}") from None
 
 
 def _check(name: str, settings: Mapping[str, Any]) -> None:
@@ -164,82 +190,21 @@ def _load(
         plain = [{**asdict(spec), "weight": None, "device": device, "dtype": spec.dtype or dtype}
                  for spec in specs]  # fmt: skip
         described = {one.name: spec for one, spec in zip(ensemble.members, plain, strict=True)}
-    if len(ensemble.members) < 2:
-        raise ConfigError("a comparison takes at least two models")
     return ensemble, described
-
-
-Runner = Callable[[str, Sequence[System], Sequence[Question]], list[SystemResult]]
-
-
-def _choose(
-    ensemble: Ensemble,
-    variants: Mapping[str, Mapping[str, Any]],
-    settings: Mapping[str, Any],
-    questions: Sequence[Question],
-    run: Runner,
-) -> tuple[Ensemble, dict[str, Mapping[str, Any]], list[str]]:
-    """The best pair and the best variant on development questions, and what was found there.
-
-    The paper takes the two models that do best together. Of equals the earlier is taken, so that
-    the ensemble as it is goes before its variants.
-    """
-    notes = []
-    if len(ensemble.members) > 2:
-        pairs = [Ensemble(pair) for pair in itertools.combinations(ensemble.members, 2)]
-        systems = [
-            together(" + ".join(one.name for one in pair.members), pair, settings, {})
-            for pair in pairs
-        ]
-        results = run("pairs", systems, questions)
-        best = _best(results)
-        ensemble = pairs[best]
-        notes.append(_note("pair", results, best, len(questions)))
-    if variants:
-        fitting = _fitting(ensemble, variants)
-        systems = [together(ENSEMBLE, ensemble, settings, {})]
-        systems += [together(name, ensemble, settings, one) for name, one in fitting.items()]
-        results = run("variants", systems, questions)
-        best = _best(results)
-        notes.append(_note("setting", results, best, len(questions)))
-        name = results[best].name
-        return ensemble, {name: fitting[name]} if best else {}, notes
-    return ensemble, {}, notes
-
-
-def _fitting(
-    ensemble: Ensemble, variants: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Mapping[str, Any]]:
-    """Those variants that are not led by a member which was not chosen."""
-    names = {one.name for one in ensemble.members}
-    return {
-        name: change
-        for name, change in variants.items()
-        if not isinstance(change.get("leader"), str) or change["leader"] in names
-    }
-
-
-def _best(results: Sequence[SystemResult]) -> int:
-    means = [one.mean(next(iter(one.scores))) for one in results]
-    return means.index(max(means))
-
-
-def _note(what: str, results: Sequence[SystemResult], best: int, count: int) -> str:
-    metric = next(iter(results[0].scores))
-    listed = "; ".join(f"{one.name} {one.mean(metric):.3f}" for one in results)
-    return f"{what} chosen on {count} other questions by {metric}: {results[best].name} ({listed})"
 
 
 def _keeper(folder: Path | None, rows: Sequence[Question]) -> Callable[[System, int, Answer], None]:
     """Saves the page of each answer of an ensemble, if there is a folder for them."""
+    numbers: dict[str, int] = {}  # names that differ may look alike in a path
 
     def keep(system: System, at: int, answer: Answer) -> None:
         if folder is None or system.alone:
             return
         from adafuse.pages import save_trace
 
-        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in system.name)
-        place = folder / name
+        number = numbers.setdefault(system.name, len(numbers) + 1)
+        name = "".join(c if c.isalnum() else "-" for c in system.name)
+        place = folder / f"{number}-{name}"
         place.mkdir(parents=True, exist_ok=True)
         prompt = rows[at].prompt
         shown = prompt if isinstance(prompt, str) else list(prompt)

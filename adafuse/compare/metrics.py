@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from typing import Any
 from adafuse.checks import show
 from adafuse.compare.questions import Question
 from adafuse.errors import ConfigError, MissingExtraError
+from adafuse.words import count_words
 
 __all__ = ["METRICS", "Metric", "guess_metric", "read_metric"]
 
@@ -24,9 +26,13 @@ Metric = Callable[[str, Question], dict[str, float]]
 
 # A minus behind a number or a word is a dash or an operator.
 _NUMBER = re.compile(
-    r"(?<![\w)])[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+|\d+(?:\.\d+)?"
+    r"(?<![\w).])[-+]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)|\d+(?:\.\d+)?"
 )
-_LETTER = re.compile(r"(?<![A-Za-z])\(?([A-Z])(?=[).:,]|\s|$)")
+_LETTER = re.compile(
+    r"""^\(?([A-Za-z])\)?[.:]?$ | ^\(?([A-Za-z])[).:]\s | answer\s+is:?\s+[*("']*([A-Z])\b
+    | [(*]([A-Z])[)*] | \b([B-HJ-Z])(?=[.,)]|$)""",
+    re.VERBOSE | re.MULTILINE,
+)
 
 
 def squad(answer: str, question: Question) -> dict[str, float]:
@@ -51,23 +57,35 @@ def numeric(answer: str, question: Question) -> dict[str, float]:
 
 
 def choice(answer: str, question: Question) -> dict[str, float]:
-    """Whether the answer names the right choice: by its letter, else by its whole text."""
-    right = {_plain(reference) for reference in question.references}
-    listed = [_plain(one) for one in question.choices]
-    letters = [chr(ord("A") + at) for at, one in enumerate(listed) if one in right]
-    letters += [one for one in question.references if re.fullmatch("[A-Z]", one)]
-    said = _plain(_first_line(answer))
-    named = [one for one in listed if said == one or said.startswith(f"{one} ")]
-    if not named and (match := _LETTER.search(answer)):
-        return {"accuracy": float(match.group(1) in letters)}
-    texts = right | {listed[ord(one) - ord("A")] for one in letters if ord(one) - 65 < len(listed)}
-    return {"accuracy": float((bool(named) and max(named, key=len) in texts) or said in texts)}
+    """Whether the answer names the right choice: by its letter, else by its text.
+
+    A letter counts alone, behind "answer is" or in brackets, or with a full stop or a bracket
+    behind it; of several the last one. Where there is no letter, the answer has to be a choice, or
+    name just one.
+    """
+    letters = [chr(ord("A") + at) for at in range(len(question.choices))]
+    right = {
+        at
+        for at, (letter, text) in enumerate(zip(letters, question.choices, strict=True))
+        if {letter, text} & set(question.references)
+    }
+    said = answer.strip().strip("*_`\"' ")
+    if said in question.choices:
+        return {"accuracy": float(question.choices.index(said) in right)}
+    named = [one for match in _LETTER.finditer(said) if (one := _letter(match)) in letters]
+    if named:
+        return {"accuracy": float(letters.index(named[-1]) in right)}
+    held = [at for at, text in enumerate(question.choices) if _holds(said, text)]
+    longest = [
+        at for at in held
+        if not any(_holds(question.choices[o], question.choices[at]) for o in held if o != at)
+    ]  # fmt: skip
+    return {"accuracy": float(len(longest) == 1 and longest[0] in right)}
 
 
 def contains(answer: str, question: Question) -> dict[str, float]:
     """Whether a reference stands anywhere in the answer, without case and punctuation."""
-    said = f" {_plain(answer)} "
-    return {"contains": float(any(f" {_plain(one)} " in said for one in question.references))}
+    return {"contains": float(any(_holds(answer, one) for one in question.references))}
 
 
 def translation(answer: str, question: Question) -> dict[str, float]:
@@ -124,37 +142,56 @@ def read_metric(given: str | Callable[..., Any]) -> Metric:
             sys.path.insert(0, str(Path(module).resolve().parent))
             module = Path(module).stem
         function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"the metric {given!r} cannot be imported: {error}") from None
+    except Exception as error:  # whatever the user's module does
+        raise ConfigError(f"the metric {given!r} cannot be imported: {error}") from error
+    if not callable(function):
+        raise ConfigError(f"the metric {given!r} is no function, but {show(function)}")
     return _wrapped(function, name)
 
 
 def _wrapped(function: Callable[..., Any], name: str) -> Metric:
     def scored(answer: str, question: Question) -> dict[str, float]:
-        found = function(answer, question.row)
+        try:
+            found = function(answer, question.row)
+        except Exception as error:  # whatever the user's function does
+            raise ConfigError(f"the metric {name!r} failed: {error!r:.200}") from error
         numbers = found if isinstance(found, Mapping) else {name: found}
         try:
-            return {str(key): float(value) for key, value in numbers.items()}
+            read = {str(key): float(value) for key, value in numbers.items()}
         except (TypeError, ValueError):
+            read = {}
+        if not read or not all(map(math.isfinite, read.values())):
             raise ConfigError(
                 f"the metric {name!r} must give a number, or several by name, not {show(found)}"
-            ) from None
+            )
+        return read
 
     return scored
 
 
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
 def _last_number(text: str) -> Decimal | None:
-    found = [match.group() for match in _NUMBER.finditer(text) if match.group()]
+    found = [match.group() for match in _NUMBER.finditer(text.replace("\u2212", "-"))]
     try:
         return Decimal(found[-1].replace(",", "")).normalize() if found else None
     except InvalidOperation:
         return None
 
 
+def _letter(match: re.Match[str]) -> str:
+    return next(group for group in match.groups() if group is not None).upper()
+
+
+def _holds(text: str, part: str) -> bool:
+    """Whether a text has the words of another one in it.
+
+    What has no words (a sign), or is of a script without spaces, has to stand there as it is.
+    """
+    words = _plain(part)
+    if not words or count_words(part) > len(part.split()):
+        return bool(part.strip()) and part.strip().casefold() in text.casefold()
+    return f" {words} " in f" {_plain(text)} "
+
+
 def _plain(text: str) -> str:
     """Lower case, words and digits only, one space between them."""
-    return " ".join(re.findall(r"\w+", text.lower()))
+    return " ".join(re.findall(r"\w+", text.casefold()))

@@ -58,8 +58,9 @@ class Layout:
     """How a row becomes a prompt.
 
     Attributes:
-        template: the user's message in Jinja, with the row's fields as variables; None takes the
-            first of the usual fields that a row has.
+        template: the user's message in Jinja, with the row's fields as variables, and `choices` as
+            a list with letters, one a line; None takes the first of the usual fields that a row
+            has. A row with messages takes nothing of a layout.
         system: a system message.
         examples: rows that are shown as solved before each question.
         raw: the template is text to be completed, without a chat; examples then stand before it,
@@ -81,7 +82,10 @@ class Layout:
         references = _references(row, choices, where)
         if "messages" in row or (self.template is None and "prompt" in row):
             prompt = row.get("messages", row.get("prompt"))
-            if isinstance(prompt, Sequence) and not isinstance(prompt, str):
+            if isinstance(prompt, list | tuple):
+                self._refuse_more(where)
+                if not all(isinstance(turn, Mapping) for turn in prompt):
+                    raise ConfigError(f"{where}: its messages must be objects")
                 return Question(tuple(map(dict, prompt)), references, choices, row)
             if not isinstance(prompt, str):
                 raise ConfigError(f"{where}: its prompt must be text, not {show(prompt)}")
@@ -89,6 +93,14 @@ class Layout:
         else:
             text = self._render(row, choices, where)
         return Question(self._prompt(text), references, choices, row)
+
+    def _refuse_more(self, where: str) -> None:
+        """What a conversation that is already there has no place for."""
+        if self.template or self.system or self.examples or self.raw:
+            raise ConfigError(
+                f"{where} has messages; a template, a system message, examples and raw are for "
+                "rows without"
+            )
 
     def _prompt(self, text: str) -> str | tuple[dict[str, str], ...]:
         solved = [
@@ -117,7 +129,7 @@ class Layout:
         listed = "\n".join(f"{_letter(at)}. {choice}" for at, choice in enumerate(choices))
         try:
             made = _JINJA.from_string(template).render({**row, "choices": listed})
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"{where}: the template cannot be filled in: {error}") from None
         if not made.strip():
             raise ConfigError(f"{where}: the template gives an empty prompt")
@@ -174,7 +186,8 @@ def _choices(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
     choices = row.get("choices") or ()
     if isinstance(choices, Mapping):  # as ARC has it: {"text": […], "label": […]}
         choices = choices.get("text", ())
-    if isinstance(choices, str) or not all(isinstance(one, str) for one in choices):
+    listed = isinstance(choices, list | tuple)
+    if not listed or not all(isinstance(one, str) for one in choices):
         raise ConfigError(f"{where}: its choices must be a list of texts, not {show(choices)}")
     return tuple(choices)
 
@@ -186,11 +199,18 @@ def _references(row: Mapping[str, Any], choices: Sequence[str], where: str) -> t
     given = row[name]
     if isinstance(given, Mapping):  # as SQuAD has it: {"text": […], "answer_start": […]}
         given = given.get("text", ())
+    labels = row["choices"].get("label", ()) if isinstance(row.get("choices"), Mapping) else ()
+    if isinstance(given, str) and given in labels:
+        given = choices[list(labels).index(given)]
     if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < len(choices):
         given = choices[given]
     listed = [given] if isinstance(given, str | int | float) else given
-    if not isinstance(listed, Sequence) or not listed:
+    if not isinstance(listed, list | tuple) or not listed or None in listed:
         raise ConfigError(f"{where}: {name} must be a text or a list of texts, not {show(given)}")
+    try:
+        "".join(map(str, listed)).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{where}: {name} has a lone surrogate: {show(given)}") from None
     return tuple(map(str, listed))
 
 

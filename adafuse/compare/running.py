@@ -69,29 +69,31 @@ class Ledger:
             return
         try:
             path.touch()
-            text = path.read_text(encoding="utf-8")
+            data = path.read_bytes()
         except OSError as error:
             raise ConfigError(f"{path} cannot be used: {error.strerror}") from None
-        whole = text.rpartition("\n")[0]  # an interruption may have cut the last line
-        for line in filter(None, whole.split("\n")):
+        whole = data.rpartition(b"\n")[0]  # an interruption may have cut the last line
+        for line in filter(None, whole.split(b"\n")):
             try:
                 record = json.loads(line)
                 key = record.pop("key")
                 self._known[key] = Given(**record)
             except (ValueError, KeyError, TypeError):
                 raise ConfigError(
-                    f"{path} holds a line that is no answer of a comparison: {line[:60]!r}; "
+                    f"{path} holds a line that is no answer of a comparison: {line[:60]!r:.70}; "
                     "name another folder"
                 ) from None
-        if whole != text.removesuffix("\n"):
-            path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+        if whole != data.removesuffix(b"\n"):
+            path.write_bytes(whole + b"\n" if whole else b"")
 
     def get(self, key: str) -> Given | None:
         """The answer of this key, if it was given."""
         return self._known.get(key)
 
     def add(self, key: str, given: Given) -> None:
-        """Keep an answer."""
+        """Keep an answer; a question that failed is asked again next time."""
+        if given.error:
+            return
         self._known[key] = given
         if self._path is not None:
             line = json.dumps({"key": key, **asdict(given)}, ensure_ascii=False)
@@ -115,7 +117,8 @@ def answer_all(
     that grows slower does so for all.
 
     Args:
-        models: plain values by member name that tell what is loaded.
+        models: plain values by member name that tell what is loaded; members that were given
+            loaded cannot tell, so a ledger is for one ensemble.
         prompt_format: of prompts that are text.
         advance: called after each answer, also one that was there already.
         keep: told of each new answer with all its rounds.

@@ -13,7 +13,15 @@ from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.presets import PRESETS
 
-__all__ = ["System", "explored", "members_alone", "read_variant", "together"]
+__all__ = [
+    "ENSEMBLE",
+    "System",
+    "explored",
+    "members_alone",
+    "of_members",
+    "read_variant",
+    "together",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +48,16 @@ class System:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain values that tell it from others, if members of one name are the same."""
-        config = asdict(self.ensemble.config)
-        return {"members": list(self.members), "settings": json.loads(json.dumps(config))}
+        config = json.loads(json.dumps(asdict(self.ensemble.config)))
+        told = {"members": list(self.members), "settings": config}
+        weights = [float(member.weight) for member in self.ensemble.members]
+        if config["weights"] is None and len(set(weights)) > 1:  # the members' own
+            told["weights"] = weights
+        return told
 
+
+ENSEMBLE = "ensemble"
+"""Name of the ensemble with the settings of the whole comparison: the paper's, unless set."""
 
 _OF_SEVERAL = ("weights", "weighting", "scoring", "leader", "contested_only", "preset")
 
@@ -60,6 +75,25 @@ def members_alone(ensemble: Ensemble, shared: Mapping[str, Any]) -> list[System]
         )
         for one in ensemble.members
     ]
+
+
+def of_members(
+    settings: Mapping[str, Any], everyone: Sequence[str], chosen: Sequence[str]
+) -> dict[str, Any] | None:
+    """Settings that were made for all members, for those of them that were chosen.
+
+    Weights of the others are left out, a leader's place becomes its name. None if the leader is not
+    among them: the settings are of no use to these.
+    """
+    found = dict(settings)
+    weights, leader = found.get("weights"), found.get("leader")
+    if isinstance(weights, list | tuple) and len(weights) == len(everyone):
+        found["weights"] = [w for w, name in zip(weights, everyone, strict=True) if name in chosen]
+    if isinstance(leader, int) and not isinstance(leader, bool) and leader < len(everyone):
+        found["leader"] = leader = everyone[leader]
+    if isinstance(leader, str) and leader in everyone and leader not in chosen:
+        return None
+    return found
 
 
 def together(
@@ -106,6 +140,11 @@ def read_variant(text: str) -> tuple[str, dict[str, Any]]:
         try:
             settings[key] = json.loads(value)
         except ValueError:
+            if value[:1] in ("[", "{", '"'):
+                raise ConfigError(
+                    f"the variant {text!r}: {value} is no JSON; a shell and this option both take "
+                    "quotes away, so put values with quotes in ' … '"
+                ) from None
             settings[key] = {"True": True, "False": False, "None": None}.get(value, value)
     if not settings:
         raise ConfigError(f"the variant {text!r} has no settings")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -16,8 +17,8 @@ def table(found: Comparison) -> Group:
     drawn = Table(pad_edge=False, header_style="bold", title=_title(found), title_justify="left")
     drawn.add_column("system")
     for metric in found.metrics:
-        drawn.add_column(metric, justify="right")
-    drawn.add_column(f"against {found.best_member.name}", justify="right")
+        drawn.add_column(escape(metric), justify="right")
+    drawn.add_column(f"against {escape(found.best_member.name)}", justify="right")
     drawn.add_column("seconds", justify="right")
     if any(one.failed for one in found.systems):
         drawn.add_column("failed", justify="right")
@@ -31,7 +32,7 @@ def _title(found: Comparison) -> str:
 
 
 def _cells(found: Comparison, system: SystemResult) -> list[str]:
-    cells = [system.name]
+    cells = [escape(system.name)]
     for metric in found.metrics:
         one = found.interval(system, metric)
         cells.append(f"{100 * one.mean:.1f} [{100 * one.low:.0f}, {100 * one.high:.0f}]")
