@@ -17,12 +17,12 @@ from adafuse.events import Answer, Candidate, Round, cut_words
 from adafuse.member import Session
 from adafuse.referee import Referee
 
-__all__ = ["Guard", "refuse_parts"]
+__all__ = ["Guard", "is_whole", "refuse_parts"]
 
 _WORD = re.compile(r"\s*\S+|\s+$")
 
 
-def _is_whole(constraint: Constraint, rounds: Iterable[Round]) -> bool:
+def is_whole(constraint: Constraint, rounds: Iterable[Round]) -> bool:
     """Whether an answer is all that its constraint asks for."""
     referee = Referee(constraint)
     referee.feed("".join(one.text for one in rounds))
@@ -145,5 +145,5 @@ def refuse_parts(rounds: Generator[Round], constraint: Constraint) -> Generator[
     for one in rounds:
         done.append(one)
         yield one
-    if not _is_whole(constraint, done):
+    if not is_whole(constraint, done):
         raise IncompleteAnswerError(constraint.what, Answer.fold(done))
