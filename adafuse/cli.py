@@ -1,9 +1,8 @@
 """Ask an ensemble from the shell: `python -m adafuse "a question" --model A --model B`.
 
-`python -m adafuse compare` is another command; see `adafuse.compare.command`.
-
-Standard output carries the answer and nothing else; all else goes to standard error. An error is
-one line: exit code 2 for a wrong option or setting, 1 for any other.
+`python -m adafuse compare` is another command; see `adafuse.compare.command`. Standard output
+carries the answer and nothing else; all else goes to standard error. An error is one line: exit
+code 2 for a wrong option or setting, 1 for any other.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -236,7 +236,8 @@ class _Fusion:
             for at in range(len(pooled))
         ]
         means = final_scores(nlls, self._weights, self._config.weighting)
-        candidates = tuple(map(_scored, pooled, nlls, means))
+        graded = zip(pooled, nlls, means, strict=True)
+        candidates = tuple(replace(one, scores=own, score=mean) for one, own, mean in graded)
         winner = choose(means, self._config.temperature, self._rng)
         return _Outcome(candidates, winner, tuple(bad))
 
@@ -295,7 +296,3 @@ class _Fusion:
                 text, shorter = session.fit(text, winner.ends and not cut, limit)
                 cut, again = cut or shorter, again or shorter
         return text, cut
-
-
-def _scored(candidate: Candidate, scores: Mapping[str, float], score: float) -> Candidate:
-    return replace(candidate, scores=scores, score=score)
