@@ -21,8 +21,8 @@ __all__ = ["check", "run"]
 
 PROSE = (
     "The history of the printing press in Europe\n\nBefore the printing press,",
-    "A letter from a lighthouse keeper to his sister\n\nDear Anna,\n\n",
-    "How to keep bees: a guide for beginners\n\n1. Choosing a place\n\n",
+    "The Fishermen of Saint Ives\n\nChapter 1\n\nIt was a cold morning, and the old fisherman",
+    "Why do leaves change their colour in autumn? A longer answer for curious people.\n\nLeaves",
 )
 CODE = (
     '"""A small library for matrices."""\n\n\nclass Matrix:\n    def __init__(self, rows):\n',
