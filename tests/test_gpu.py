@@ -142,7 +142,10 @@ def test_a_model_sharded_over_two_devices_gives_what_the_oracle_gives(tmp_path: 
 
 
 def test_no_device_is_named_outside_configuration() -> None:
-    """One literal, the default in `loading`: other modules take the device of the model."""
+    """The default in `loading`, and that of lm-eval's command, which its adapter has to know.
+
+    Other modules take the device of the model.
+    """
     named = []
     for package in (adafuse, adafuse_integrations):
         for path in Path(*package.__path__).rglob("*.py"):
@@ -152,4 +155,9 @@ def test_no_device_is_named_outside_configuration() -> None:
                 text = node.value if isinstance(node, ast.Constant) else None
                 if isinstance(text, str) and re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", text):
                     named.append((path.name, text))
-    assert sorted(named) == [("loading.py", "cuda"), ("loading.py", "torch.cuda")]
+    assert sorted(named) == [
+        ("arguments.py", "cuda:0"),
+        ("arguments.py", "torch.cuda"),
+        ("loading.py", "cuda"),
+        ("loading.py", "torch.cuda"),
+    ]
