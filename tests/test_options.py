@@ -86,6 +86,18 @@ def test_a_leader_goes_ahead_while_it_is_confident() -> None:
     assert _pair().generate("?", leader=1) == answer
 
 
+@pytest.mark.parametrize("leader", [0, 1])
+def test_a_leader_that_never_yields_writes_its_own_answer(leader: int) -> None:
+    pair = [oracle.OracleMember(name, *family(name)) for name in ("llama", "gpt2")]
+    both = ensemble_of(pair)
+    alone = Ensemble([both.members[leader]])
+    for prompt in PROMPTS:
+        led = both.generate(prompt, leader=leader, margin_threshold=0.0, max_new_tokens=12)
+        own = alone.generate(prompt, branches=1, max_new_tokens=40)
+        assert own.text.startswith(led.text)
+        assert all(one.led for one in led.rounds)
+
+
 def test_a_leader_that_is_uncertain_asks_the_others() -> None:
     led = _pair(confident=False, weight=0.5).generate("?", leader="b")
     plain = _pair(confident=False, weight=0.5).generate("?")
