@@ -1,11 +1,13 @@
 """Settings of the whole suite."""
 
 import os
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from browser import Tab
     from cli_calls import Call
 
 # Before torch is imported anywhere: tests run in several processes, and threads that wait for each
@@ -29,3 +31,12 @@ def call(monkeypatch: pytest.MonkeyPatch) -> "Call":
     from cli_calls import watch
 
     return watch(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> "Generator[Tab]":
+    """A tab of a real browser, where there is one."""
+    from browser import chromium
+
+    with chromium(tmp_path_factory.mktemp("chromium")) as one:
+        yield one

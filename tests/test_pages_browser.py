@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from adafuse import Answer
-from browser import Tab, chromium
+from browser import Tab
 from traces import EVIL, answer, every_kind, scored, unanimous
 
 WIDTHS = {"desktop": 1280, "tablet": 800, "phone": 390, "small": 320}
 SHOWN = "document.getElementById('shown').innerText"
 FOCUS = "document.activeElement.id"
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Generator[Tab]:
-    with chromium(tmp_path_factory.mktemp("chromium")) as one:
-        yield one
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from browser import Tab, chromium
+from browser import Tab
 from traces import EVIL
 
 pytest.importorskip("scipy")
@@ -21,12 +20,6 @@ STATUS = "document.getElementById('status').textContent"
 FOCUS = "document.activeElement.dataset.show ?? document.activeElement.id"
 # Small, large and ensemble have these right: better on 2, worse on 1, and 5 has an error.
 SMALL, LARGE, BOTH = [1, 0, 0, 0, 1, 0], [1, 1, 0, 0, 0, 1], [1, 0, 1, 0, 0, 1]
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Generator[Tab]:
-    with chromium(tmp_path_factory.mktemp("chromium")) as one:
-        yield one
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from adafuse.compare.systems import System
 from adafuse.errors import AdaFuseError, ConfigError
 from adafuse.events import Answer
 from adafuse.prompts import PromptFormat
+from adafuse.telemetry import summarise
 
 __all__ = ["Given", "Ledger", "answer_all"]
 
@@ -153,18 +154,14 @@ def _ask(
         return Given("", time.perf_counter() - began, error=" ".join(str(error).split()))
     seconds = time.perf_counter() - began
     keep(answer)
-    words = dict.fromkeys(system.members, 0)
-    for one in answer.rounds:
-        if one.member:
-            words[one.member] += len(one.words)
-    usage = answer.usage.values()
+    summary, usage = summarise(answer.rounds, answer.usage), answer.usage.values()
     return Given(
         text=answer.text,
         seconds=seconds,
         finish_reason=answer.finish_reason,
-        rounds=len(answer.rounds),
-        scored=sum(one.scored for one in answer.rounds),
-        words=words,
+        rounds=summary.rounds,
+        scored=summary.scored,
+        words=summary.words_by_member,
         forward_passes=sum(one.forward_passes for one in usage),
         tokens_processed=sum(one.tokens_processed for one in usage),
         tokens=answer.usage[system.members[0]].committed_tokens,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
-from adafuse.presets import PRESETS
 
 __all__ = [
     "ENSEMBLE",
@@ -168,8 +167,4 @@ def explored(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
     for name in names:
         variants[f"led by {name}"] = {"leader": name}
-    known = {f.name for f in fields(DecodingConfig)}
-    assert all(set(one) <= known for one in variants.values())
-    if PRESETS["recommended"]:
-        variants["recommended"] = {"preset": "recommended"}
-    return variants
+    return {**variants, "recommended": {"preset": "recommended"}}

@@ -19,6 +19,7 @@ __all__ = [
     "CandidateView",
     "MemberView",
     "RoundView",
+    "name_members",
     "view_members",
     "view_rounds",
 ]
@@ -108,6 +109,11 @@ def view_members(answer: Answer) -> dict[str, MemberView]:
         names |= dict.fromkeys((*one.drafters, *one.margins, *one.left_out))
         for candidate in one.candidates:
             names |= dict.fromkeys((*candidate.drafters, *candidate.scores))
+    return name_members(names)
+
+
+def name_members(names: Iterable[str]) -> dict[str, MemberView]:
+    """Members by name, with letters and colours in this order: the same on every page."""
     letters = string.ascii_uppercase
     return {
         name: MemberView(name, letters[at] if at < 26 else str(at + 1), at % STYLES + 1)

@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adafuse.events import Answer, MemberUsage
 from adafuse.pages._estimates import Estimate
 from adafuse.pages._numbers import number
-from adafuse.pages._rounds import MemberView, view_members
+from adafuse.pages._rounds import MemberView, name_members
 
 if TYPE_CHECKING:
     from adafuse.compare.results import Comparison, SystemResult
@@ -76,9 +75,7 @@ class SystemView:
 def view_systems(found: Comparison) -> list[SystemView]:
     """Every system, in order."""
     names = dict.fromkeys(name for system in found.systems for name in system.members)
-    # Letters and colours are those of the traces of these members.
-    none = MemberUsage(0, 0, 0, 0, {})
-    members = view_members(Answer("", (), "stop", dict.fromkeys(names, none)))
+    members = name_members(names)
     counting = [system.scores[found.metric] for system in found.systems]
     binary = all(score in (0, 1) for scores in counting for score in scores)
     return [_view(found, at, members, binary) for at in range(len(found.systems))]
