@@ -20,6 +20,7 @@ __all__ = [
     "check_choice",
     "check_float",
     "check_pattern",
+    "check_seconds",
     "read_choices",
     "read_schema",
     "read_stops",
@@ -71,6 +72,13 @@ def check_float(name: str, value: object, low: float, high: float = sys.float_in
             f"from {low:g} to {high:g}" if high < sys.float_info.max else f"of at least {low:g}"
         )
         raise ConfigError(f"{name} must be a finite number {bounds}, not {show(value)}")
+
+
+def check_seconds(name: str, value: object) -> None:
+    """A limit of time, or None."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if value is not None and not (number and 0 < value < math.inf):  # type: ignore[operator]
+        raise ConfigError(f"{name} must be a number of seconds above 0, not {show(value)}")
 
 
 def read_stops(stop: object) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from adafuse.checks import (
     check_choice,
     check_float,
     check_pattern,
+    check_seconds,
     read_choices,
     read_schema,
     read_stops,
@@ -40,6 +41,7 @@ __all__ = [
 MAX_MEMBERS = 8
 Scoring = Literal["token", "byte", "word"]
 Weighting = Literal["fixed", "perplexity", "consistency"]
+OnMemberError = Literal["raise", "drop"]
 CONSTRAINTS = ("json_schema", "regex", "choices", "grammar")
 """Settings that say what an answer may be, of which at most one is given."""
 
@@ -76,6 +78,13 @@ class DecodingConfig:
         repetition_penalty: as in transformers, over prompt, answer and drafted tokens; 1 is off.
         speculation: read ahead, share forwards with other answers, and reuse what earlier prompts
             had in common; the answer is the same without (False), and takes longer.
+        timeout: seconds that decoding the answer may take; looked at between rounds.
+        round_timeout: seconds that a member may take for its part of a round, and for reading its
+            prompt; a member that takes longer has failed.
+        on_member_error: what follows when a member fails (an exception, memory, a lost process, a
+            limit of time). "raise": a MemberError. "drop": the answer goes on without it, and names
+            it; the next answer asks it again. See docs/faults.md.
+        min_members: with "drop", how many members must remain.
         json_schema: the answer is JSON that this schema accepts; a mapping or a Pydantic model.
         regex: the whole answer matches it.
         choices: the answer is one of these strings.
@@ -102,6 +111,10 @@ class DecodingConfig:
     max_new_tokens: int = 256
     repetition_penalty: float = 1.0
     speculation: bool = True
+    timeout: float | None = None
+    round_timeout: float | None = None
+    on_member_error: OnMemberError = "raise"
+    min_members: int = 1
     json_schema: Mapping[str, Any] | None = None
     regex: str | None = None
     choices: tuple[str, ...] | None = None
@@ -109,7 +122,7 @@ class DecodingConfig:
 
     def __post_init__(self) -> None:
         check_float("margin_threshold", self.margin_threshold, 0, 1)
-        for name in ("max_words", "branches", "max_word_tokens", "max_new_tokens"):
+        for name in ("max_words", "branches", "max_word_tokens", "max_new_tokens", "min_members"):
             object.__setattr__(self, name, whole(name, getattr(self, name), 1))
         check_float("temperature", self.temperature, 0)
         check_float("repetition_penalty", self.repetition_penalty, 0)
@@ -121,6 +134,9 @@ class DecodingConfig:
                 raise ConfigError(f"{switch} must be True or False, not {value}")
         check_choice("weighting", self.weighting, get_args(Weighting))
         check_choice("scoring", self.scoring, get_args(Scoring))
+        check_choice("on_member_error", self.on_member_error, get_args(OnMemberError))
+        check_seconds("timeout", self.timeout)
+        check_seconds("round_timeout", self.round_timeout)
         if self.leader is not None and not isinstance(self.leader, str):
             object.__setattr__(self, "leader", whole("leader, as a place,", self.leader, 0))
         if self.seed is not None:

@@ -3,15 +3,23 @@
     AdaFuseError
     ├── ConfigError (ValueError)          a setting or member specification is wrong
     ├── PromptError                       the prompt or messages cannot be read
-    │   └── ContextWindowError            the prompt leaves a member no room to answer
+    │   ├── ContextWindowError            the prompt leaves a member no room to answer
+    │   └── PromptMemoryError (MemoryError)  the prompt needs more memory than there is
     ├── LoadError                         a member cannot be loaded
     │   ├── ModelNotFoundError            no such folder, file or repository
     │   ├── UnsafeCheckpointError         only a pickle checkpoint, or remote code, is there
     │   ├── UnsupportedModelError         an architecture that cannot take a token tree
     │   ├── UnsupportedTokenizerError     a tokenizer whose texts cannot be joined exactly
+    │   ├── LoadMemoryError (MemoryError) its weights need more memory than there is
     │   └── ModelPreparationError         a demo model could not be downloaded or converted
+    ├── QueueFullError                    too many answers are asked for at once
     ├── MissingExtraError (ImportError)   an optional dependency is not installed
     └── DecodingError                     decoding cannot go on
+        ├── MemberError                   a member failed
+        │   ├── MemberLostError (ConnectionError)  its process or machine cannot be reached
+        │   ├── MemberMemoryError (MemoryError)    it ran out of memory
+        │   └── MemberTimeoutError (TimeoutError)  it took longer than round_timeout
+        ├── TooFewMembersError            fewer than min_members are left
         ├── NonFiniteError                every member with a weight gave NaN
         ├── IncompleteAnswerError         the answer ended before it was what it must be
         ├── AnswerTimeoutError (TimeoutError)  decoding took longer than the caller allows
@@ -26,6 +34,7 @@ catch ValueErrors, and would make an empty answer of a prompt that is too long.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,12 +49,20 @@ __all__ = [
     "DecodingError",
     "IncompleteAnswerError",
     "LoadError",
+    "LoadMemoryError",
+    "MemberError",
+    "MemberLostError",
+    "MemberMemoryError",
+    "MemberTimeoutError",
     "MissingExtraError",
     "ModelNotFoundError",
     "ModelPreparationError",
     "NoToolCallError",
     "NonFiniteError",
     "PromptError",
+    "PromptMemoryError",
+    "QueueFullError",
+    "TooFewMembersError",
     "UnsafeCheckpointError",
     "UnsupportedModelError",
     "UnsupportedTokenizerError",
@@ -92,8 +109,37 @@ class ContextWindowError(PromptError):
         self.prompt_tokens = prompt_tokens
 
 
+class PromptMemoryError(PromptError, MemoryError):
+    """Reading a prompt would take more memory than a member's device has free."""
+
+    def __init__(self, member: str, prompt_tokens: int, needed: int, free: int) -> None:
+        super().__init__(
+            f"the prompt is {prompt_tokens} tokens for member {member!r}, which would take about "
+            f"{needed / 2**20:,.0f} MiB of memory; {free / 2**20:,.0f} MiB are free: shorten the "
+            "prompt, ask for fewer answers at once, or lower the members' prompt_cache_mb"
+        )
+        self.member = member
+        self.prompt_tokens = prompt_tokens
+        self.needed = needed
+        self.free = free
+
+
+class QueueFullError(AdaFuseError):
+    """As many answers as are allowed are being decoded, and as many as may wait are waiting."""
+
+    def __init__(self, running: int, waiting: int) -> None:
+        super().__init__(
+            f"{running} answers are being decoded and {waiting} wait, as many as may; ask again "
+            "later, or raise max_queue"
+        )
+
+
 class LoadError(AdaFuseError):
     """A member cannot be loaded."""
+
+
+class LoadMemoryError(LoadError, MemoryError):
+    """The weights of the members would take more memory than a device has free."""
 
 
 class ModelNotFoundError(LoadError):
@@ -145,15 +191,75 @@ class IncompleteAnswerError(DecodingError):
         self.answer = answer
 
 
-class AnswerTimeoutError(DecodingError, TimeoutError):
-    """Decoding one answer took longer than the caller allows."""
+class MemberError(DecodingError):
+    """A member failed; the error that it failed with is the cause.
 
-    def __init__(self, seconds: float) -> None:
+    Attributes:
+        member: its name.
+        phase: what it was doing: "open", "prefill", "draft", "score" or "commit".
+        round_index: of the round; 0 before the first.
+        committed: the answer text up to then.
+        reason: what went wrong, in one line.
+    """
+
+    def __init__(
+        self, member: str, phase: str, round_index: int, committed: str, reason: str
+    ) -> None:
+        shown = f"{committed[:37]}…{committed[-37:]}" if len(committed) > 75 else committed
+        so_far = f"after {shown!r}" if committed else "before anything was committed"
+        super().__init__(
+            f"member {member!r} failed in round {round_index} ({phase}), {so_far}: {reason}; "
+            "on_member_error='drop' goes on without a member that fails"
+        )
+        self.member = member
+        self.phase = phase
+        self.round_index = round_index
+        self.committed = committed
+        self.reason = reason
+
+
+class MemberLostError(MemberError, ConnectionError):
+    """A member's process or machine is gone or cannot be reached."""
+
+
+class MemberMemoryError(MemberError, MemoryError):
+    """A member ran out of memory."""
+
+
+class MemberTimeoutError(MemberError, TimeoutError):
+    """A member took longer than `round_timeout`."""
+
+
+class TooFewMembersError(DecodingError):
+    """Members failed and were dropped, and fewer than `min_members` are left.
+
+    Attributes:
+        dropped: why each was dropped, by name.
+        committed: the answer text up to then.
+    """
+
+    def __init__(self, left: int, wanted: int, dropped: Mapping[str, str], committed: str) -> None:
+        why = "; ".join(f"{name!r}: {reason}" for name, reason in dropped.items())
+        super().__init__(f"{left} members are left and min_members is {wanted}; dropped were {why}")
+        self.dropped = dict(dropped)
+        self.committed = committed
+
+
+class AnswerTimeoutError(DecodingError, TimeoutError):
+    """Decoding one answer took longer than the caller allows.
+
+    Attributes:
+        seconds: the limit.
+        committed: the answer text up to then.
+    """
+
+    def __init__(self, seconds: float, committed: str = "") -> None:
         super().__init__(
             f"the answer was not whole after {seconds:g} seconds of decoding; raise timeout, or "
             "ask for less"
         )
         self.seconds = seconds
+        self.committed = committed
 
 
 class NoToolCallError(DecodingError, ValueError):
@@ -167,7 +273,7 @@ class NoToolCallError(DecodingError, ValueError):
 class NonFiniteError(DecodingError):
     """No member with a weight is left in a round: their logits or scores are not finite."""
 
-    def __init__(self, members: tuple[str, ...], round_index: int) -> None:
+    def __init__(self, members: tuple[str, ...], round_index: int, committed: str = "") -> None:
         names = ", ".join(members)
         super().__init__(
             f"round {round_index}: every member with a weight gave non-finite logits ({names}); "
@@ -175,3 +281,4 @@ class NonFiniteError(DecodingError):
         )
         self.members = members
         self.round_index = round_index
+        self.committed = committed

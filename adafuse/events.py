@@ -13,6 +13,7 @@ from typing import Any, Literal
 __all__ = [
     "Answer",
     "Candidate",
+    "Dropped",
     "FinishReason",
     "Loss",
     "MemberUsage",
@@ -31,6 +32,23 @@ class Loss:
 
     text: str
     reads: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A member that failed and was left out of the rest of an answer.
+
+    Attributes:
+        member: its name.
+        round_index: in which round; 0 before the first.
+        phase: what it was doing: "open", "prefill", "draft", "score" or "commit".
+        error: the kind of error, and what it said.
+    """
+
+    member: str
+    round_index: int
+    phase: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +135,8 @@ class Round:
             those that it takes to make the answer whole.
         led: the leader was confident, and the other members were not asked.
         left_out: members whose logits or scores were not finite in this round.
+        dropped: members that failed in this round (in the first: or before it), and are left out
+            of the rest of the answer.
         finish_reason: set on the last round only.
         usage: by member, on the last round only.
     """
@@ -136,6 +156,7 @@ class Round:
     forced: bool = False
     led: bool = False
     left_out: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Mapping[str, MemberUsage] | None = None
 
@@ -164,6 +185,11 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Members that failed and were left out from then on, in order."""
+        return tuple(one for round_ in self.rounds for one in round_.dropped)
 
     def save_trace(
         self,
