@@ -13,12 +13,13 @@ from pydantic import Field, PrivateAttr
 from adafuse.config import CONSTRAINTS
 from adafuse.errors import ConfigError
 from adafuse.events import Round
+from adafuse.forms import with_instruction
 from adafuse.prompts import Message, read_prompt
+from adafuse.tool_choice import read_tool_choice
 from adafuse.tools import read_tools
 from adafuse_integrations._fields import EnsembleFields
 from adafuse_integrations._parts import AnswerParts
-from adafuse_integrations._structured import read_response_format, with_instruction
-from adafuse_integrations._tool_choice import read_tool_choice
+from adafuse_integrations._structured import read_response_format
 
 __all__ = ["ChatFields"]
 

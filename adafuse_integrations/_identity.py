@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from adafuse.checks import refuse_unknown
+from adafuse.answering import answering
 from adafuse.config import MemberSpec
 from adafuse.ensemble import Ensemble
-from adafuse.errors import ConfigError
 from adafuse_integrations._sharing import ensemble_token
 
 __all__ = ["answering", "loadable", "member_names", "members_identity"]
@@ -33,27 +32,6 @@ def member_names(members: Ensemble | Sequence[MemberSpec]) -> tuple[str, ...]:
 
 def _last_part(model: str) -> str:
     return model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or model
-
-
-def answering(names: Sequence[str], wanted: str | None) -> tuple[int, ...]:
-    """Which members answer, by index: all, or those that `wanted` names, in its order.
-
-    Args:
-        names: of all members.
-        wanted: a member's name, or several joined by "+".
-
-    Raises:
-        ConfigError: there is no such member, or one is named twice.
-    """
-    if wanted is None:
-        return tuple(range(len(names)))
-    if not isinstance(wanted, str) or not wanted:
-        raise ConfigError(f"model must name members, such as {'+'.join(names)!r}")
-    named = [wanted] if wanted in names else wanted.split("+")
-    refuse_unknown("member", dict.fromkeys(named), names)
-    if len(set(named)) < len(named):
-        raise ConfigError(f"model names a member twice: {wanted!r}")
-    return tuple(names.index(name) for name in named)
 
 
 def members_identity(members: Ensemble | Sequence[MemberSpec]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Generator
 
 import pytest
 
-from adafuse_integrations._threads import ThreadedIterator
+from adafuse.threads import ThreadedIterator
 from scripted import run
 
 

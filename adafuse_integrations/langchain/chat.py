@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, SecretStr
 
 from adafuse.config import CONSTRAINTS
 from adafuse.errors import ConfigError
-from adafuse_integrations._tool_choice import read_tool_choice
+from adafuse.tool_choice import read_tool_choice
 from adafuse_integrations.langchain.batching import ainvoke_rows, invoke_rows
 from adafuse_integrations.langchain.chat_model import ChatModel
 from adafuse_integrations.langchain.messages import core_messages

@@ -27,9 +27,9 @@ from pydantic import ConfigDict, PrivateAttr
 
 from adafuse.ensemble import Ensemble
 from adafuse.prompts import Message
+from adafuse.threads import Decoders
 from adafuse_integrations._chat import ChatFields
 from adafuse_integrations._parts import AnswerParts
-from adafuse_integrations._threads import Decoders
 from adafuse_integrations._windows import smallest_window
 from adafuse_integrations.langchain.chat_chunks import ChatAnswerChunk, chat_chunks, whole_message
 from adafuse_integrations.langchain.ensemble_model import EnsembleModel

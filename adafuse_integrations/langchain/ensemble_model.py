@@ -14,9 +14,9 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import PrivateAttr
 
 from adafuse.errors import ConfigError
+from adafuse.threads import Decoders
 from adafuse_integrations._fields import EnsembleFields
 from adafuse_integrations._identity import loadable
-from adafuse_integrations._threads import Decoders
 from adafuse_integrations.langchain.batching import queued
 
 __all__ = ["EnsembleModel"]

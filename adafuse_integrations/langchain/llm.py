@@ -18,8 +18,8 @@ from langchain_core.outputs import Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict
 
+from adafuse.threads import Decoders
 from adafuse_integrations._fields import CompletionFields
-from adafuse_integrations._threads import Decoders
 from adafuse_integrations._trace import totals
 from adafuse_integrations.langchain.batching import ainvoke_rows, invoke_rows
 from adafuse_integrations.langchain.chunks import AnswerChunk, answer_chunks, whole_answer

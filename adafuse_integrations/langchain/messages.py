@@ -31,7 +31,7 @@ from langchain_core.messages import (
 )
 
 from adafuse.errors import PromptError
-from adafuse_integrations._turns import core_call, name_results, written_call
+from adafuse.turns import core_call, name_results, written_call
 
 __all__ = ["core_messages"]
 

@@ -20,8 +20,8 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from adafuse.errors import ConfigError, IncompleteAnswerError
+from adafuse.forms import ANY_OBJECT
 from adafuse_integrations._settings import read_schema
-from adafuse_integrations._structured import ANY_OBJECT
 from adafuse_integrations._trace import read_answer
 
 __all__ = ["Method", "call_parser", "decoding_schema", "json_parser", "with_raw"]

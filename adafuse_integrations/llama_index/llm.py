@@ -19,7 +19,7 @@ from llama_index.core.tools.types import BaseTool
 
 from adafuse.checks import refuse_unknown
 from adafuse.errors import ConfigError, NoToolCallError
-from adafuse_integrations._threads import ThreadedIterator
+from adafuse.threads import ThreadedIterator
 from adafuse_integrations.llama_index.calling import core_tools, selections
 from adafuse_integrations.llama_index.events import tells_of_chat, tells_of_completion
 from adafuse_integrations.llama_index.model import Making

@@ -32,7 +32,7 @@ from llama_index.core.llms.llm import ToolSelection
 
 from adafuse.errors import PromptError
 from adafuse.outline import load_json
-from adafuse_integrations._turns import core_call, name_results, written_call
+from adafuse.turns import core_call, name_results, written_call
 
 __all__ = ["core_messages", "refuse_others"]
 

@@ -22,11 +22,11 @@ from pydantic import field_serializer, model_validator
 
 from adafuse.config import MemberSpec
 from adafuse.errors import ConfigError
+from adafuse.forms import instruction
 from adafuse_integrations._chat import ChatFields
 from adafuse_integrations._fields import CompletionFields
 from adafuse_integrations._identity import loadable
 from adafuse_integrations._parts import read_parts
-from adafuse_integrations._structured import instruction
 from adafuse_integrations._windows import smallest_window
 from adafuse_integrations.llama_index.calling import core_tools
 from adafuse_integrations.llama_index.messages import core_messages
