@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from adafuse.choice import agreed, choose, pool
@@ -24,8 +24,11 @@ from adafuse.events import (
     cut_rounds,
     cut_words,
 )
+from adafuse.faults import Faults, check_floor
 from adafuse.guard import Guard, refuse_parts
-from adafuse.member import Drafts, Member, Session
+from adafuse.limits import limited
+from adafuse.member import Drafts, Member
+from adafuse.opening import open_sessions
 from adafuse.prompts import Prompt
 from adafuse.stops import StopScanner
 from adafuse.team import Team
@@ -40,6 +43,8 @@ from adafuse.weights import (
 
 __all__ = ["fuse"]
 
+_MOST_IDLE = 8  # rounds without a text
+
 
 def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> Generator[Round]:
     """Decode one answer, yielding its rounds; the last one has the finish reason and usage.
@@ -49,20 +54,21 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
 
     Raises:
         PromptError, ContextWindowError, ConfigError: before any forward.
+        MemberError: a member failed, and members that fail are not dropped.
+        TooFewMembersError: too many were dropped.
+        AnswerTimeoutError: decoding has taken longer than `timeout`.
         NonFiniteError: no member is left in a round.
         IncompleteAnswerError: after the last round, which says why: it is not all that the prompt's
             constraint asks for.
         DecodingError: no member can go on as the constraint asks.
     """
     weights = member_weights(members, config)
-    with ExitStack() as stack:
-        sessions: dict[str, Session] = {}
-        for member in members:
-            sessions[member.name] = member.open(prompt, config)
-            stack.callback(sessions[member.name].close)
-        fusion = _Fusion(sessions, weights, config, prompt.constraint)
-        stack.callback(fusion.close)
-        rounds = fusion.rounds()
+    check_floor(list(weights), config)
+    faults = Faults(weights, config)
+    sessions = open_sessions(members, prompt, config, faults)
+    with closing(Team(sessions, config, faults)) as team:
+        fusion = _Fusion(team, weights, config, prompt.constraint, faults)
+        rounds = limited(fusion.rounds(), config.timeout)
         if prompt.constraint is not None and prompt.constraint.strict:
             rounds = refuse_parts(rounds, prompt.constraint)
         yield from rounds
@@ -84,46 +90,48 @@ class _Fusion:
 
     def __init__(
         self,
-        sessions: dict[str, Session],
+        team: Team,
         weights: dict[str, float],
         config: DecodingConfig,
         constraint: Constraint | None,
+        faults: Faults,
     ) -> None:
-        self._sessions = sessions
-        self._first = next(iter(sessions.values()))
+        self._team = team
         self._weights = weights
-        self._leader = leader_of(list(sessions), config)
+        self._leader = leader_of(list(weights), config)
         self._config = config
+        self._faults = faults
         self._rng = random.Random(config.seed)
-        self._strip_blank = any(session.templated for session in sessions.values())
-        self._team = Team(sessions, config.speculation)
         self._guard: Guard | None = None
         if constraint is not None:
-            self._guard = Guard(constraint, list(sessions.values()), self._limits)
+            self._guard = Guard(constraint, team.counts, self._limits)
         # Else the grammar says where the answer ends, and how it begins.
         self._prose = constraint is None or constraint.prose
         stops = list(config.stop) if constraint is None or constraint.strict or self._prose else []
         if self._prose:
-            stops += (stop for session in sessions.values() for stop in session.extra_stops)
+            stops += (stop for session in team.sessions.values() for stop in session.extra_stops)
         self._scanner = StopScanner(tuple(dict.fromkeys(stops)))
-
-    def close(self) -> None:
-        """Let go of threads; the sessions are left to whoever opened them."""
-        self._team.close()
 
     def rounds(self) -> Generator[Round]:
         """Yield rounds, each once none of its text can be part of a stop string."""
         if self._config.weighting == "perplexity":
-            check_rated(self._weights, self._sessions)
+            check_rated(self._weights, self._team.sessions)
         self._team.prefill()
         if self._config.weighting == "perplexity":
-            self._weights = perplexity_weights(self._weights, self._sessions)
+            names = with_weight(self._team.sessions, self._weights)
+            self._weights = perplexity_weights(self._weights, self._team.prompt_fits(names))
         held: list[Round] = []
         released = 0  # characters of the answer text already yielded
-        index = 0
+        index = idle = 0
         while True:
             index += 1
-            one = self._round(index)
+            self._team.begin(index)
+            one = replace(self._round(index), dropped=self._faults.tell())
+            self._faults.committed += one.text
+            idle = 0 if one.text or one.finish_reason else idle + 1
+            if idle > _MOST_IDLE:  # a member of one's own may draft nothing for ever
+                idlers = ", ".join(self._team.sessions)
+                raise DecodingError(f"{idle} rounds in a row added nothing ({idlers})")
             held.append(one)
             called = self._guard.since if self._guard is not None else None
             cut = self._scanner.feed(one.text, until=called)
@@ -144,19 +152,20 @@ class _Fusion:
     def _usage(self) -> dict[str, MemberUsage]:
         """What the answer has cost, and with what weight each member's scores counted."""
         total = sum(self._weights.values())
+        same = len(self._team.sessions) == len(self._weights)  # in all rounds
         return {
-            name: replace(session.usage, weight=self._weights[name] / total)
-            for name, session in self._sessions.items()
+            name: replace(used, weight=self._weights[name] / total if same else None)
+            for name, used in self._team.usage.items()
         }
 
     def _round(self, index: int) -> Round:
         """Decode one round and commit its winner."""
         drafted: dict[str, Drafts] = {}
-        forced = self._guard.forced() if self._guard is not None else None
-        if forced is not None:
+        if self._guard is not None and (forced := self._guard.forced()) is not None:
             outcome = _Outcome((forced,), 0, forced=True)
         else:
-            strip = self._strip_blank and index == 1 and self._prose
+            sessions = self._team.sessions.values()
+            strip = index == 1 and self._prose and any(one.templated for one in sessions)
             drafted, outcome = self._draft(index, strip)
         text, ends = "", False
         words: tuple[str, ...] = ()
@@ -190,17 +199,18 @@ class _Fusion:
     def _draft(self, index: int, strip: bool) -> tuple[dict[str, Drafts], _Outcome]:
         """Ask for drafts and decide; a leader that is confident decides by itself."""
         leader = self._leader
-        if leader is None:
+        if leader not in self._team.sessions:
             drafted = self._team.draft(strip)
             return drafted, self._decide(index, drafted)
+        assert leader is not None
         # Where blanks are stripped every member's draft is needed: it tells how its answers begin.
         drafted = self._team.draft(strip, None if strip else [leader])
-        own = drafted[leader]
-        if own.finite and own.confident and own.drafts:
+        own = drafted.get(leader)
+        if own is not None and own.finite and own.confident and own.drafts:
             alone = pool({leader: own.drafts})
             admitted = alone if self._guard is None else self._guard.admit(alone)
             if admitted:
-                others = len(self._sessions) > 1
+                others = len(self._team.sessions) > 1
                 return {leader: own}, _Outcome(tuple(admitted[:1]), 0, led=others)
         if not strip:
             drafted = self._team.draft(strip, before=drafted)
@@ -208,9 +218,10 @@ class _Fusion:
 
     def _decide(self, index: int, drafted: dict[str, Drafts]) -> _Outcome:
         """Pool the drafts and, unless they agree, let every member score every candidate."""
-        bad = [name for name, one in drafted.items() if not one.finite]
-        if len(bad) == len(drafted):
-            raise NonFiniteError(tuple(bad), index)
+        bad = self._not_finite("draft", [name for name, one in drafted.items() if not one.finite])
+        if bad and len(bad) == len(drafted):
+            raise NonFiniteError(tuple(bad), index, self._faults.committed)
+        drafted = {name: one for name, one in drafted.items() if name in self._team.sessions}
         pooled = pool({name: one.drafts for name, one in drafted.items()})
         common = self._common(drafted)
         if self._guard is None:
@@ -223,14 +234,14 @@ class _Fusion:
             return _Outcome(tuple(pooled), len(pooled) - 1, tuple(bad))
         spans = [(one.text, one.ends) for one in pooled]
         scores: dict[str, list[float | None]] = {}
-        asked = [name for name in self._sessions if name not in bad]
+        asked = [name for name in self._team.sessions if name not in bad]
         for name, given in self._team.score(asked, spans).items():
             if any(score is not None and math.isnan(score) for score in given):
-                bad.append(name)
+                bad += self._not_finite("score", [name])
             else:
                 scores[name] = given
         if not with_weight(scores, self._weights):
-            raise NonFiniteError(tuple(bad), index)
+            raise NonFiniteError(tuple(bad), index, self._faults.committed)
         nlls = [
             {name: score for name, given in scores.items() if (score := given[at]) is not None}
             for at in range(len(pooled))
@@ -254,7 +265,7 @@ class _Fusion:
         assert self._guard is not None
         last = self._guard.last()
         if last is None:
-            names = ", ".join(self._sessions)
+            names = ", ".join(self._team.sessions)
             raise DecodingError(
                 f"round {index}: nothing that the members drafted ({names}) goes on as the grammar "
                 "asks, and no other end of the answer was found; simplify the grammar"
@@ -263,36 +274,27 @@ class _Fusion:
 
     def _commit(self, winner: Candidate) -> tuple[str, FinishReason | None]:
         """Commit the winner, cut to what fits; return the text and why the answer ends, if so."""
-        text, cut = self._fit(winner)
-        for session in self._sessions.values():
-            session.commit(text, winner.ends and not cut)
+        text, cut = self._team.fit(winner.text, winner.ends, self._limits)
+        self._team.commit(text, winner.ends and not cut)
         if self._guard is not None:
             self._guard.commit(text)
         if not cut and (winner.ends or (self._guard is not None and self._guard.complete)):
             return text, "stop"
-        full = any(session.room <= 0 for session in self._sessions.values())
-        if cut or full or self._budget() <= 0:
+        if cut or min(self._limits().values()) <= 0:
             return text, "length"
         return text, None
 
-    def _budget(self) -> int:
-        """How many tokens the first member may still commit."""
-        return self._config.max_new_tokens - self._first.usage.committed_tokens
+    def _limits(self) -> dict[str, int]:
+        """How many more tokens each member may commit; the first one has the answer's budget."""
+        limits = self._team.rooms()
+        first = next(iter(limits))
+        budget = self._config.max_new_tokens - self._team.sessions[first].usage.committed_tokens
+        return limits | {first: min(limits[first], budget)}
 
-    def _limits(self) -> list[int]:
-        """How many more tokens each session may commit."""
-        rooms = [session.room for session in self._sessions.values()]
-        return [min(rooms[0], self._budget()), *rooms[1:]]
-
-    def _fit(self, winner: Candidate) -> tuple[str, bool]:
-        """Cut the winner until it fits the token budget and every member's window.
-
-        Returns its text and whether it was cut.
-        """
-        text, cut, again = winner.text, False, True
-        while again:
-            again = False
-            for session, limit in zip(self._sessions.values(), self._limits(), strict=True):
-                text, shorter = session.fit(text, winner.ends and not cut, limit)
-                cut, again = cut or shorter, again or shorter
-        return text, cut
+    def _not_finite(self, phase: str, names: list[str]) -> list[str]:
+        """Members whose numbers were not finite: left out of the round, or dropped."""
+        if not self._faults.drops:
+            return names
+        for name in names:
+            self._team.lose(name, phase, FloatingPointError("its numbers were not finite"))
+        return []

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from adafuse.constraints import Constraint
 from adafuse.errors import IncompleteAnswerError
 from adafuse.events import Answer, Candidate, Round, cut_words
-from adafuse.member import Session
 from adafuse.referee import Referee
 
 __all__ = ["Guard", "is_whole", "refuse_parts"]
@@ -34,19 +33,19 @@ class Guard:
 
     Args:
         constraint: what the answer must be.
-        sessions: of all members.
-        limits: how many more tokens each session may commit.
+        counts: how many tokens it takes each member to commit (text, ends), by name.
+        limits: how many more tokens each member may commit, by name.
     """
 
     def __init__(
         self,
         constraint: Constraint,
-        sessions: Sequence[Session],
-        limits: Callable[[], Sequence[int]],
+        counts: Callable[[str, bool], Mapping[str, int]],
+        limits: Callable[[], Mapping[str, int]],
     ) -> None:
         self._referee = Referee(constraint)
         self._prose = constraint.prose
-        self._sessions = sessions
+        self._counts = counts
         self._limits = limits
         self._closing = self._referee.closing("")
         self._closings: dict[str, str | None] = {}  # by the text that comes before, in this round
@@ -129,10 +128,10 @@ class Guard:
     def _fits(self, text: str, ends: bool, rest: str) -> bool:
         """Whether every member has room for a candidate and what comes behind it."""
         limits = self._limits()
-        if len((text + rest).encode()) <= min(limits, default=math.inf):
+        if len((text + rest).encode()) <= min(limits.values(), default=math.inf):
             return True  # no tokenizer with byte fallback needs more tokens than bytes
-        pairs = zip(self._sessions, limits, strict=True)
-        return all(s.count(text, ends) + s.count(rest, False) <= most for s, most in pairs)
+        now, later = self._counts(text, ends), self._counts(rest, False)
+        return all(now[name] + later[name] <= limits[name] for name in later)
 
 
 def _candidate(text: str, *, ends: bool = False) -> Candidate:

@@ -1,4 +1,4 @@
-"""A limit of time on an answer, kept between rounds. Knows no framework and no member."""
+"""A limit of time on an answer, kept between rounds. Knows no member."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def limited(rounds: Generator[Round], seconds: float | None) -> Generator[Round]
         AnswerTimeoutError: after the round that took too long, unless it ends the answer.
     """
     spent = 0.0
+    committed = ""
     with closing(rounds):
         while True:
             start = time.monotonic()
@@ -28,6 +29,7 @@ def limited(rounds: Generator[Round], seconds: float | None) -> Generator[Round]
             spent += time.monotonic() - start
             if one is None:
                 return
+            committed += one.text
             yield one
             if seconds is not None and spent > seconds and one.finish_reason is None:
-                raise AnswerTimeoutError(seconds)
+                raise AnswerTimeoutError(seconds, committed)

@@ -75,7 +75,7 @@ def check_rated(weights: Mapping[str, float], sessions: Mapping[str, Session]) -
 
 
 def perplexity_weights(
-    weights: Mapping[str, float], sessions: Mapping[str, Session]
+    weights: Mapping[str, float], fits: Mapping[str, PromptFit]
 ) -> dict[str, float]:
     """Weights times exp(-log perplexity) of what the prompt's messages say.
 
@@ -83,12 +83,11 @@ def perplexity_weights(
     compare, so each NLL is divided by the same number: the mean of the members' token counts. Only
     messages count that all these members read as they are; where there is none, the whole prompt.
     A member whose NLL is not finite gets weight 0, unless none is.
+
+    Args:
+        weights: of all members, by name.
+        fits: of those with a weight above 0.
     """
-    fits: dict[str, PromptFit] = {}
-    for name in with_weight(sessions, weights):
-        session = sessions[name]
-        assert isinstance(session, Rated), "checked before the prompt was read"
-        fits[name] = session.prompt_fit()
     by_text = zip(*(fit.texts for fit in fits.values()), strict=True)
     common = [row for row in by_text if None not in row]
     sums = {

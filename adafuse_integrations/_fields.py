@@ -16,13 +16,13 @@ from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.events import Round
+from adafuse.faults import check_floor
 from adafuse.member import Member
 from adafuse.presets import with_preset
 from adafuse.prompts import Message, PromptFormat
 from adafuse.weights import leader_of
 from adafuse_integrations._environment import from_environment
 from adafuse_integrations._identity import answering, member_names, members_identity
-from adafuse_integrations._limits import limited
 from adafuse_integrations._settings import SETTINGS, DecodingFields, replacing
 from adafuse_integrations._sharing import SharedEnsemble, share
 from adafuse_integrations._windows import configured_window, smallest_window
@@ -44,7 +44,7 @@ class EnsembleFields(DecodingFields):
     )
 
     # What may be given per call, or bound.
-    _per_call: ClassVar[tuple[str, ...]] = (*SETTINGS, "model", "timeout")
+    _per_call: ClassVar[tuple[str, ...]] = (*SETTINGS, "model")
 
     models: Sequence[str | Mapping[str, Any] | MemberSpec] | None = Field(
         default=None,
@@ -77,11 +77,6 @@ class EnsembleFields(DecodingFields):
         default=None,
         frozen=True,
         description="Number format, likewise, such as 'bfloat16'; or ADAFUSE_DTYPE.",
-    )
-    timeout: float | None = Field(
-        default=None,
-        description="Seconds that decoding an answer may take, loading left out; looked at between "
-        "rounds. An answer that takes longer raises AnswerTimeoutError.",
     )
 
     _shared: SharedEnsemble | None = PrivateAttr(default=None)
@@ -131,9 +126,6 @@ class EnsembleFields(DecodingFields):
         """Raise ConfigError if a setting is out of range."""
         self._answering_config()
         self._member_names()
-        limit = self.timeout
-        if limit is not None and (not isinstance(limit, int | float) or not limit > 0):
-            raise ConfigError(f"timeout must be a number of seconds above 0, not {limit!r}")
 
     def _answering_config(self) -> DecodingConfig:
         """The settings, with the weights of those members that answer, and the leader's name."""
@@ -142,6 +134,7 @@ class EnsembleFields(DecodingFields):
         if leader is not None:  # by name: places are those of all members
             config = replace(config, leader=leader)
             leader_of(self._member_names(), config)
+        check_floor(self._member_names(), config)
         if config.weights is None:
             return config
         given, count = len(config.weights), len(member_names(self._members()))
@@ -204,7 +197,7 @@ class EnsembleFields(DecodingFields):
         config = self._answering_config()
         ensemble = self._loaded() if self.model is None else Ensemble(self._answering())
         settings = {f.name: getattr(config, f.name) for f in fields(config)}
-        return limited(ensemble.stream(prompt, **options, **settings), self.timeout)
+        return ensemble.stream(prompt, **options, **settings)
 
     def _identity(self) -> dict[str, Any]:
         """Everything that changes an answer, as plain values: members, loading, settings."""
@@ -215,6 +208,8 @@ class EnsembleFields(DecodingFields):
             "dtype": self.dtype,
         }
         for name, core in SETTINGS.items():
+            if core == "timeout":
+                continue  # it ends an answer, but makes no other one
             value = getattr(config, core)
             identity[name] = list(value) if isinstance(value, tuple) else value
         return identity

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 
-from adafuse.config import CONSTRAINTS, DecodingConfig, Scoring, Weighting
+from adafuse.config import CONSTRAINTS, DecodingConfig, OnMemberError, Scoring, Weighting
 from adafuse.errors import ConfigError
 
 __all__ = ["SETTINGS", "DecodingFields", "read_schema", "replacing"]
@@ -99,6 +99,24 @@ class DecodingFields(BaseModel):
         default=_DEFAULTS.speculation,
         description="Read ahead, share forwards with other answers and reuse what prompts have in "
         "common; without, the answer is the same and takes longer.",
+    )
+    timeout: float | None = Field(
+        default=None,
+        description="Seconds that decoding an answer may take, loading left out; looked at between "
+        "rounds. An answer that takes longer raises AnswerTimeoutError.",
+    )
+    round_timeout: float | None = Field(
+        default=None,
+        description="Seconds that a member may take for its part of a round, and for reading its "
+        "prompt; one that takes longer has failed.",
+    )
+    on_member_error: OnMemberError = Field(
+        default=_DEFAULTS.on_member_error,
+        description="What follows when a member fails: 'raise' a MemberError, or 'drop' it for the "
+        "rest of the answer, whose metadata then names it.",
+    )
+    min_members: _Whole = Field(
+        default=_DEFAULTS.min_members, description="With 'drop', how many members must remain."
     )
     json_schema: Any = Field(
         default=None,

@@ -21,16 +21,6 @@ from test_referee import CALLS, CLOSABLE, PERSON
 PROMPT = "Hello, {"
 
 
-class Tokens:
-    """Of a session, all that a guard asks: how many tokens a text is, by what it has in bytes."""
-
-    def __init__(self, cost: Callable[[int, bool], int]) -> None:
-        self.cost = cost
-
-    def count(self, text: str, ends: bool) -> int:
-        return self.cost(len(text), ends)
-
-
 def guard(
     limit: int,
     cost: Callable[[int, bool], int] = lambda size, ends: size,
@@ -39,8 +29,12 @@ def guard(
 ) -> Guard:
     constraint = constraint or read_constraint(DecodingConfig(**given))
     assert constraint is not None
-    sessions: Any = [Tokens(cost), Tokens(cost)]
-    return Guard(constraint, sessions, lambda: [limit, 1000])
+    names = ("first", "second")
+    return Guard(
+        constraint,
+        lambda text, ends: dict.fromkeys(names, cost(len(text), ends)),
+        lambda: dict(zip(names, (limit, 1000), strict=True)),
+    )
 
 
 def candidate(text: str, ends: bool = False, *drafters: str) -> Candidate:
@@ -79,7 +73,7 @@ def test_what_is_whole_ends_where_nothing_longer_has_room() -> None:
     one = guard(2, regex="(yes|no)(, because .+[.])?")
     one.forced()
     one.commit("no")
-    one._limits = lambda: [3, 1000]
+    one._limits = lambda: {"first": 3, "second": 1000}
     assert one.forced() is None
     assert admitted(one, ", be", ", because") == []
     last = one.last()
@@ -100,7 +94,7 @@ def test_prose_may_be_cut_anywhere_and_its_calls_may_not() -> None:
     ]
     roomy.commit("a<tool_call>")
     assert roomy.since == 1
-    roomy._limits = lambda: [25, 1000]
+    roomy._limits = lambda: {"first": 25, "second": 1000}
     assert roomy.forced() is None
     assert admitted(roomy, '\n{"x"', '\n{"a much longer text"') == ['\n{"x"']
 

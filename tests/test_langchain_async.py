@@ -12,7 +12,7 @@ import pytest
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
 
-from adafuse import ConfigError, ContextWindowError, Ensemble, PromptError
+from adafuse import ConfigError, ContextWindowError, Ensemble, MemberError, PromptError
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.langchain import AdaFuseLLM, read_answer
 from scripted import CODE, AsyncNotes, Notes, Watch, run, watched, words_of
@@ -96,7 +96,7 @@ def test_abatch_keeps_order_configurations_and_exceptions_per_row(concurrency: i
         llm = AdaFuseLLM(ensemble=ensemble)
         answers = await llm.abatch(["p0", "bad", "", "p3"], configs, return_exceptions=True)
         assert [answers[0], answers[3]] == ["answer to p0", "answer to p3"]
-        assert isinstance(answers[1], RuntimeError)
+        assert isinstance(answers[1], MemberError)
         assert isinstance(answers[2], PromptError)
         assert "".join(notes[0].words) == "answer to p0"
         assert "".join(notes[3].words) == "answer to p3"
@@ -113,7 +113,7 @@ def test_abatch_raises_the_first_error_and_stops_the_other_rows() -> None:
             lambda prompt: LONG, fails=lambda prompt: prompt == "bad", seconds=0.005
         )
         config: Any = {"max_concurrency": 3}
-        with pytest.raises(RuntimeError, match="script broke"):
+        with pytest.raises(MemberError, match="script broke"):
             await AdaFuseLLM(ensemble=ensemble, max_tokens=5000).abatch(["p", "bad", "p"], config)
         assert watch.open == 0
         return watch

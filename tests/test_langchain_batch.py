@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.prompts import PromptTemplate
 
-from adafuse import PromptError
+from adafuse import MemberError, PromptError
 from adafuse_integrations.langchain import AdaFuseLLM
 from scripted import Notes, watched
 
@@ -35,7 +35,7 @@ def test_generate_without_callbacks_or_prompts() -> None:
 def test_an_error_in_generate_ends_the_runs_it_leaves_unanswered() -> None:
     ensemble, _ = watched("a b c", fails=lambda prompt: prompt == "bad")
     notes = [Notes(), Notes(), Notes()]
-    with pytest.raises(RuntimeError, match="script broke"):
+    with pytest.raises(MemberError, match="script broke"):
         AdaFuseLLM(ensemble=ensemble).generate(
             ["good", "bad", "never"], callbacks=[[one] for one in notes]
         )
@@ -62,7 +62,7 @@ def test_batch_keeps_order_configurations_and_exceptions_per_row(concurrency: in
     prompts = ["p0", "bad", "", "p3"]
     answers = AdaFuseLLM(ensemble=ensemble).batch(prompts, configs, return_exceptions=True)
     assert answers[0] == "answer to p0"
-    assert isinstance(answers[1], RuntimeError)
+    assert isinstance(answers[1], MemberError)
     assert isinstance(answers[2], PromptError)
     assert answers[3] == "answer to p3"
     assert "".join(notes[0].words) == "answer to p0"
@@ -75,7 +75,7 @@ def test_batch_keeps_order_configurations_and_exceptions_per_row(concurrency: in
 
 def test_batch_raises_the_first_error_and_answers_no_further_row() -> None:
     ensemble, watch = watched("a b", fails=lambda prompt: prompt == "bad")
-    with pytest.raises(RuntimeError, match="script broke"):
+    with pytest.raises(MemberError, match="script broke"):
         AdaFuseLLM(ensemble=ensemble).batch(
             ["fine", "bad", "after", "after"], {"max_concurrency": 1}
         )
@@ -96,7 +96,7 @@ def test_batch_of_a_chain() -> None:
     chain = PromptTemplate.from_template("about {x}") | AdaFuseLLM(ensemble=ensemble)
     rows = chain.batch([{"x": "this"}, {"x": "bad"}, {"x": "that"}], return_exceptions=True)
     assert rows[0] == "answer to about this"
-    assert isinstance(rows[1], RuntimeError)
+    assert isinstance(rows[1], MemberError)
     assert rows[2] == "answer to about that"
 
 

@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 
 from adafuse import ContextWindowError, Ensemble, PromptError
-from adafuse.errors import AnswerTimeoutError
+from adafuse.errors import AnswerTimeoutError, MemberError
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.langchain import ChatAdaFuse, ChatAnswerChunk, read_answer
 from scripted import CODE, Notes, no_ids, watched, words_of
@@ -206,7 +206,7 @@ def test_errors_pass_through_typed_and_are_told(how: str) -> None:
     with pytest.raises(PromptError, match="conversation is empty"):
         ask(llm, "")
     ensemble, watch = watched("a b c", fails=lambda prompt: True)
-    with pytest.raises(RuntimeError, match="script broke"):
+    with pytest.raises(MemberError, match="script broke"):
         ask(ChatAdaFuse(ensemble=ensemble), "p")
     assert watch.open == 0
 

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 
-from adafuse import ConfigError, ContextWindowError, Ensemble, PromptError
+from adafuse import ConfigError, ContextWindowError, Ensemble, MemberError, PromptError
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.langchain import ChatAdaFuse
 from scripted import CODE, AsyncNotes, Notes, Watch, run, watched, words_of
@@ -207,7 +207,7 @@ def test_abatch_keeps_order_configurations_and_exceptions_per_row() -> None:
         llm = ChatAdaFuse(ensemble=ensemble)
         rows = await llm.abatch(["p0", "bad", "", "p3"], configs, return_exceptions=True)
         assert [rows[0].content, rows[3].content] == ["answer to p0", "answer to p3"]
-        assert isinstance(rows[1], RuntimeError)
+        assert isinstance(rows[1], MemberError)
         assert isinstance(rows[2], PromptError)
         assert [one.events[-1] for one in notes] == ["end", "error", "error", "end"]
         assert 1 < watch.most_open <= 4
@@ -216,7 +216,7 @@ def test_abatch_keeps_order_configurations_and_exceptions_per_row() -> None:
             0: "answer to p0",
             1: "answer to p1",
         }
-        with pytest.raises(RuntimeError, match="script broke"):
+        with pytest.raises(MemberError, match="script broke"):
             await llm.abatch(["p", "bad", "p"], {"max_concurrency": 3})
         assert watch.open == 0
 

@@ -15,7 +15,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
-from adafuse import Ensemble
+from adafuse import Ensemble, MemberError
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.llama_index import AdaFuseLLM
 from llama_index_script import FORMS, ask, debugging, is_stream, listening, multiply
@@ -186,10 +186,10 @@ def test_what_breaks_in_the_middle_is_told_once(form: str) -> None:
     manager, ends = debugging()
     llm.callback_manager = manager
 
-    with listening() as events, pytest.raises(RuntimeError, match="the script broke"):
+    with listening() as events, pytest.raises(MemberError, match="the script broke"):
         ask(llm, "chat", form, SAID)
     (payload,) = ends()
-    assert isinstance(payload["exception"], RuntimeError)
+    assert isinstance(payload["exception"], MemberError)
     assert "LLMChatEndEvent" not in events.names
     assert watch.open == 0
     assert events.names.count("ExceptionEvent") == is_stream(form)
@@ -224,7 +224,7 @@ def test_what_was_broken_or_closed_leaves_the_model_usable() -> None:
         words = llm.stream_complete("p")
         next(words)
         words.close()
-        with pytest.raises(RuntimeError):
+        with pytest.raises(MemberError):
             llm.complete("bad")
         assert llm.complete("p").text == CODE
     assert watch.open == 0

@@ -165,20 +165,14 @@ def test_only_what_messages_say_is_rated() -> None:
 
 def test_a_message_that_one_member_cannot_hold_counts_for_none() -> None:
     """Else a member that reads less of the prompt would find it less strange."""
-    first, second = (_Fixed(texts) for texts in (((9.0, 3), (50.0, 10)), ((9.0, 3), None)))
-    sessions: Any = {"a": first, "b": second}
-    found = perplexity_weights({"a": 1.0, "b": 1.0}, sessions)
+    first, second = (_fit(texts) for texts in (((9.0, 3), (50.0, 10)), ((9.0, 3), None)))
+    found = perplexity_weights({"a": 1.0, "b": 1.0}, {"a": first, "b": second})
     assert found["a"] == found["b"]
-    sessions = {"a": first, "c": _Fixed((None, None))}
-    assert perplexity_weights({"a": 1.0, "c": 0.0}, sessions) == {"a": 1.0, "c": 0.0}
+    assert perplexity_weights({"a": 1.0, "c": 0.0}, {"a": first}) == {"a": 1.0, "c": 0.0}
 
 
-class _Fixed:
-    def __init__(self, texts: tuple[tuple[float, int] | None, ...]) -> None:
-        self._texts = texts
-
-    def prompt_fit(self) -> PromptFit:
-        return PromptFit(self._texts, (1.0, 1))
+def _fit(texts: tuple[tuple[float, int] | None, ...]) -> PromptFit:
+    return PromptFit(texts, (1.0, 1))
 
 
 def test_common_words_that_a_grammar_refuses_leave_the_others() -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from adafuse import Answer, Ensemble, MemberSpec
+from adafuse.config import DecodingConfig
 from adafuse.errors import ConfigError, PromptError
+from adafuse.faults import Faults
 from adafuse.local import LocalMember
 from adafuse.prompt_cache import PromptCache
 from adafuse.team import Team
@@ -196,8 +198,12 @@ def test_members_in_different_places_work_at_the_same_time() -> None:
         def prefill(self) -> None:
             barrier.wait()
 
+        def close(self) -> None:
+            pass
+
     placed: Any = {"a": Placed("cuda:0"), "b": Placed("cuda:1")}
-    with closing(Team(placed, True)) as team:
+    config = DecodingConfig()
+    with closing(Team(placed, config, Faults({"a": 1.0, "b": 1.0}, config))) as team:
         team.prefill()  # breaks the barrier unless both are under way
 
 

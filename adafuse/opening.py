@@ -1,0 +1,39 @@
+"""Opening a session of every member; all are closed again where one refuses the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from adafuse.config import DecodingConfig
+from adafuse.errors import AdaFuseError
+from adafuse.faults import Faults
+from adafuse.member import Member, Session
+from adafuse.prompts import Prompt
+
+__all__ = ["open_sessions"]
+
+
+def open_sessions(
+    members: Sequence[Member], prompt: Prompt, config: DecodingConfig, faults: Faults
+) -> dict[str, Session]:
+    """A session of each member that can be opened, by name.
+
+    Raises:
+        AdaFuseError: what a member has against the prompt; the prompt is wrong, and not the member.
+        MemberError, TooFewMembersError: see `Faults.failed`.
+    """
+    sessions: dict[str, Session] = {}
+    with ExitStack() as opened:
+        for member in members:
+            try:
+                session = member.open(prompt, config)
+            except AdaFuseError:
+                raise
+            except Exception as error:
+                faults.failed(member.name, "open", error)
+            else:
+                sessions[member.name] = session
+                opened.callback(session.close)
+        opened.pop_all()
+    return sessions

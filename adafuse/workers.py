@@ -1,0 +1,141 @@
+"""Threads in which members work: one for each place, so that places work at the same time.
+
+What takes longer than it may is left to end by itself, in a thread that nobody waits for. Knows
+neither members nor what they do.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import TypeVar
+
+__all__ = ["Worker", "Workers"]
+
+T = TypeVar("T")
+
+
+class Worker:
+    """A thread that does one thing after another.
+
+    It is no reason for the process to stay: Python does not wait for a daemon at exit.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Future[object], Callable[[], object]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._run, name="adafuse", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], object]) -> Future[object]:
+        """Do some work after what was asked for before."""
+        future: Future[object] = Future()
+        self._jobs.put((future, work))
+        return future
+
+    def stop(self, *, join: bool = True) -> None:
+        """End once all that was asked for is done; wait for that."""
+        self._jobs.put(None)
+        if join:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, work = job
+            try:
+                future.set_result(work())
+            except BaseException as error:  # whoever waits raises it
+                future.set_exception(error)
+            del job, future, work  # they may hold a cache
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    place: str
+    name: str
+    until: float | None  # monotonic seconds
+
+
+class Workers:
+    """The workers of one answer.
+
+    Attributes:
+        stuck: workers that took too long, by the name of whose work it was.
+    """
+
+    def __init__(self) -> None:
+        self.stuck: dict[str, Worker] = {}
+        self._at: dict[str, Worker] = {}
+
+    def run(
+        self,
+        queues: Mapping[str, Sequence[str]],
+        work: Callable[[str], T],
+        left: Callable[[str], float | None],
+    ) -> tuple[dict[str, T], dict[str, BaseException]]:
+        """Do work for each name, one after another at each place, all places at once.
+
+        Args:
+            queues: names by place.
+            work: what to do for a name.
+            left: how many seconds it may take; asked when it begins.
+
+        Returns:
+            Results by name, and errors by name: TimeoutError for what took too long.
+        """
+        waiting = {place: deque(names) for place, names in queues.items()}
+        running: dict[Future[object], _Running] = {}
+        found: dict[str, T] = {}
+        failed: dict[str, BaseException] = {}
+
+        def begin(place: str) -> None:
+            if waiting[place]:
+                name = waiting[place].popleft()
+                seconds = left(name)
+                until = None if seconds is None else time.monotonic() + seconds
+                future = self._worker(place).submit(lambda: work(name))
+                running[future] = _Running(place, name, until)
+
+        for place in waiting:
+            begin(place)
+        while running:
+            ends = [one.until for one in running.values() if one.until is not None]
+            patience = max(min(ends) - time.monotonic(), 0) if ends else None
+            done, _ = wait(running, patience, FIRST_COMPLETED)
+            now = time.monotonic()
+            late = {
+                future
+                for future, one in running.items()
+                if future not in done and one.until is not None and one.until <= now
+            }
+            for future in (*done, *late):
+                one = running.pop(future)
+                if future in late:
+                    failed[one.name] = TimeoutError("it took longer than round_timeout")
+                    self.stuck[one.name] = self._at.pop(one.place)
+                elif (error := future.exception()) is not None:
+                    failed[one.name] = error
+                else:
+                    found[one.name] = future.result()  # type: ignore[assignment]
+                begin(one.place)
+        return found, failed
+
+    def close(self) -> None:
+        """End all threads, and wait for those that are not stuck."""
+        for worker in self._at.values():
+            worker.stop()
+        for worker in self.stuck.values():
+            worker.stop(join=False)
+        self._at = {}
+
+    def _worker(self, place: str) -> Worker:
+        """The same one each time: forwards wait for threads that come back."""
+        if place not in self._at:
+            self._at[place] = Worker()
+        return self._at[place]
