@@ -15,18 +15,19 @@ from contextlib import closing
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from adafuse import __version__
-from adafuse.config import CONSTRAINTS, DecodingConfig, Scoring, Weighting
+from adafuse import cli_options as options
+from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.display import AnswerPrinter, stats_table
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.events import Answer
-from adafuse.presets import PRESETS, with_preset
+from adafuse.presets import with_preset
 from adafuse.prompts import PromptFormat, read_prompt
 from adafuse.quiet import quiet_libraries
 from adafuse.shell import OneLineErrors, file_or_text, model_folder, read_json, standard_input
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-_DEFAULTS = DecodingConfig()
+_DEFAULTS = options.DEFAULTS
 # One line per paragraph: the help breaks lines where the text does.
 _HELP = (
     "Ask several language models one question; they answer together, word by word.\n\n"
@@ -45,19 +46,12 @@ _HELP = (
     "not a terminal it is the exact text of the answer.\n\n"
     "`adafuse compare` asks members alone and together, and tells which is better."
 )
-_DECODING = "Decoding"  # heading of their options in --help
 
 
 class _Format(StrEnum):
     auto = "auto"
     raw = "raw"
     chat = "chat"
-
-
-_Preset = StrEnum("_Preset", list(PRESETS))  # type: ignore[misc]
-_Weighting = StrEnum("_Weighting", get_args(Weighting))  # type: ignore[misc]
-_Scoring = StrEnum("_Scoring", get_args(Scoring))  # type: ignore[misc]
-_WEIGHTING, _SCORING = _Weighting(_DEFAULTS.weighting), _Scoring(_DEFAULTS.scoring)
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -108,102 +102,30 @@ def _ask(
     dtype: Annotated[
         str | None, typer.Option(help="Such as float32 or bfloat16. Default: by device.")
     ] = None,
-    max_new_tokens: Annotated[
-        int, typer.Option(help="Tokens of the first member.", rich_help_panel=_DECODING)
-    ] = _DEFAULTS.max_new_tokens,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(help="Text that ends the answer; may be repeated.", rich_help_panel=_DECODING),
-    ] = None,
-    preset: Annotated[
-        _Preset | None,
-        typer.Option(
-            help="Settings by name, for those options that are not given: paper (the defaults), or "
-            "recommended, which evidence favours.",
-            rich_help_panel=_DECODING,
-        ),
-    ] = None,
-    margin_threshold: Annotated[
-        float,
-        typer.Option(help="Margin from which on a word is confident.", rich_help_panel=_DECODING),
-    ] = _DEFAULTS.margin_threshold,
-    max_words: Annotated[
-        int, typer.Option(help="Most words proposed in a round.", rich_help_panel=_DECODING)
-    ] = _DEFAULTS.max_words,
-    branches: Annotated[
-        int, typer.Option(help="Proposals of an uncertain member.", rich_help_panel=_DECODING)
-    ] = _DEFAULTS.branches,
-    max_word_tokens: Annotated[
-        int, typer.Option(help="A longer word is cut into rounds.", rich_help_panel=_DECODING)
-    ] = _DEFAULTS.max_word_tokens,
-    weight: Annotated[
-        list[float] | None,
-        typer.Option(
-            help="Weight of a member's scores; once per --model, in order. Default: equal.",
-            rich_help_panel=_DECODING,
-        ),
-    ] = None,
-    weighting: Annotated[
-        _Weighting,
-        typer.Option(
-            help="fixed; perplexity: members that predict the question well count more; "
-            "consistency: so do, in each round, those that are sure and agree.",
-            rich_help_panel=_DECODING,
-        ),
-    ] = _WEIGHTING,
-    scoring: Annotated[
-        _Scoring,
-        typer.Option(help="Scores are means per token, byte or word.", rich_help_panel=_DECODING),
-    ] = _SCORING,
-    leader: Annotated[
-        str | None,
-        typer.Option(
-            help="A member, by name or place from 0: its confident words need nobody's consent.",
-            rich_help_panel=_DECODING,
-        ),
-    ] = None,
-    contested_only: Annotated[
-        bool,
-        typer.Option(
-            "--contested-only",
-            help="Score only where the members' likeliest words differ.",
-            rich_help_panel=_DECODING,
-        ),
-    ] = _DEFAULTS.contested_only,
-    temperature: Annotated[
-        float, typer.Option(help="0 takes the best candidate.", rich_help_panel=_DECODING)
-    ] = _DEFAULTS.temperature,
-    seed: Annotated[
-        int | None, typer.Option(help="For a temperature above 0.", rich_help_panel=_DECODING)
-    ] = None,
-    repetition_penalty: Annotated[
-        float, typer.Option(help="1 is off.", rich_help_panel=_DECODING)
-    ] = _DEFAULTS.repetition_penalty,
-    speculation: Annotated[
-        bool,
-        typer.Option(help="Read ahead; the answer is the same.", rich_help_panel=_DECODING),
-    ] = _DEFAULTS.speculation,
-    json_schema: Annotated[
-        str | None,
-        typer.Option(
-            help="The answer is JSON of this schema: a file, or the schema itself.",
-            rich_help_panel=_DECODING,
-        ),
-    ] = None,
-    regex: Annotated[
-        str | None, typer.Option(help="The answer matches it.", rich_help_panel=_DECODING)
-    ] = None,
-    choice: Annotated[
-        list[str] | None,
-        typer.Option(help="The answer is one of these; repeat it.", rich_help_panel=_DECODING),
-    ] = None,
-    grammar: Annotated[
-        str | None,
-        typer.Option(
-            help="The answer is a sentence of this Lark grammar: a file, or the grammar itself.",
-            rich_help_panel=_DECODING,
-        ),
-    ] = None,
+    max_new_tokens: options.MaxNewTokens = _DEFAULTS.max_new_tokens,
+    stop: options.Stop = None,
+    preset: options.Preset = None,
+    margin_threshold: options.MarginThreshold = _DEFAULTS.margin_threshold,
+    max_words: options.MaxWords = _DEFAULTS.max_words,
+    branches: options.Branches = _DEFAULTS.branches,
+    max_word_tokens: options.MaxWordTokens = _DEFAULTS.max_word_tokens,
+    weight: options.Weight = None,
+    weighting: options.WeightingOption = _DEFAULTS.weighting,
+    scoring: options.ScoringOption = _DEFAULTS.scoring,
+    leader: options.Leader = None,
+    contested_only: options.ContestedOnly = _DEFAULTS.contested_only,
+    temperature: options.Temperature = _DEFAULTS.temperature,
+    seed: options.Seed = None,
+    repetition_penalty: options.RepetitionPenalty = _DEFAULTS.repetition_penalty,
+    speculation: options.Speculation = _DEFAULTS.speculation,
+    json_schema: options.JsonSchema = None,
+    regex: options.Regex = None,
+    choice: options.Choice = None,
+    grammar: options.Grammar = None,
+    timeout: options.Timeout = _DEFAULTS.timeout,
+    round_timeout: options.RoundTimeout = _DEFAULTS.round_timeout,
+    on_member_error: options.OnMemberErrorOption = _DEFAULTS.on_member_error,
+    min_members: options.MinMembers = _DEFAULTS.min_members,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
     ] = False,
@@ -213,8 +135,8 @@ def _ask(
         "margin_threshold": margin_threshold,
         "max_words": max_words,
         "branches": branches,
-        "weighting": weighting.value,
-        "scoring": scoring.value,
+        "weighting": weighting,
+        "scoring": scoring,
         "leader": int(leader) if leader is not None and leader.isdecimal() else leader,
         "contested_only": contested_only,
     }
@@ -230,6 +152,10 @@ def _ask(
         max_new_tokens=max_new_tokens,
         repetition_penalty=repetition_penalty,
         speculation=speculation,
+        timeout=timeout,
+        round_timeout=round_timeout,
+        on_member_error=on_member_error,
+        min_members=min_members,
         json_schema=read_json("--json-schema", json_schema) if json_schema is not None else None,
         regex=regex,
         choices=tuple(choice) if choice else None,

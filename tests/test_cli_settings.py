@@ -25,6 +25,10 @@ def test_every_setting_reaches_the_decoder(call: Call) -> None:
         "weighting": "consistency",
         "scoring": "byte",
         "leader": 1,
+        "timeout": 30.0,
+        "round_timeout": 2.5,
+        "on_member_error": "drop",
+        "min_members": 2,
     }
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
     more = ["--contested-only", "--stop", "x", "--stop", "\n\n", "--weight", "1", "--weight", "2.5"]
