@@ -15,6 +15,7 @@ from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
 from adafuse.forwards import forwards_of
+from adafuse.memory import prompt_bytes, ran_out, release
 from adafuse.packing import PackedCache, packed_attention, packed_mask
 from adafuse.products import Products
 from adafuse.prompt_cache import PromptCache
@@ -150,6 +151,10 @@ class Backbone:
             return self._longest
         return self._switch
 
+    def prompt_bytes(self, tokens: int) -> int:
+        """Bytes that it takes, at least, to read a prompt."""
+        return prompt_bytes(self._text, self.model.dtype, tokens, self._additive)
+
     def read(self, request: Request, then: Callable[[torch.Tensor], None]) -> float:
         """Read tokens; give `then` the logits of the last ones, shape (keep, V).
 
@@ -185,7 +190,22 @@ class Backbone:
         return list(torch.split(logits, [one.keep for one in requests]))
 
     def forward(self, request: Request) -> torch.Tensor:
-        """One forward of one sequence; returns logits of its last tokens, shape (keep, V)."""
+        """One forward of one sequence; returns logits of its last tokens, shape (keep, V).
+
+        Where memory runs out, caches of earlier answers are let go, and it is tried once more.
+        """
+        held = request.cache.get_seq_length()
+        try:
+            return self._forward(request)
+        except Exception as error:
+            if not ran_out(error):
+                raise
+        request.cache.keep(held, [])  # outside the handler: the error's frames hold tensors
+        self.prompts.clear()
+        release(self.model.device)
+        return self._forward(request)
+
+    def _forward(self, request: Request) -> torch.Tensor:
         if self.packs and request.seen is not None:
             return self.forward_packed([request])[0]
         masks = {kind: self._mask(seen) for kind, seen in (request.seen or {}).items()}

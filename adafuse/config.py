@@ -174,7 +174,7 @@ _FIELD_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
         ("device_map", "chat_template"), ((str, dict, NoneType), "a string, a dict or None")
     ),
     **dict.fromkeys(("tokenizer_kwargs", "chat_template_kwargs"), _MAPPING),
-    "trust_remote_code": ((bool,), "True or False"),
+    **dict.fromkeys(("check_memory", "trust_remote_code"), ((bool,), "True or False")),
 }
 
 
@@ -200,6 +200,8 @@ class MemberSpec:
         attn_implementation: "sdpa" or "eager"; others cannot take a tree mask.
         prompt_cache_mb: MiB of keys and values of earlier prompts and answers to keep, so that a
             prompt that begins like one of them is read only from where they part; 0 keeps none.
+        check_memory: whether weights that a device has no room for are refused before they are
+            read, and likewise a prompt.
         trust_remote_code: off by default: code from a checkpoint is not run.
 
     Raises:
@@ -220,6 +222,7 @@ class MemberSpec:
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
     attn_implementation: str = "sdpa"
     prompt_cache_mb: int = 256
+    check_memory: bool = True
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:

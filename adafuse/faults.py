@@ -20,11 +20,11 @@ from adafuse.errors import (
     TooFewMembersError,
 )
 from adafuse.events import Dropped
+from adafuse.memory import ran_out
 
 __all__ = ["Faults", "check_floor"]
 
 _LONGEST_REASON = 300  # characters
-_NO_MEMORY = ("out of memory", "can't allocate memory")  # torch's RuntimeErrors, on a CPU
 _log = logging.getLogger(__name__)
 
 
@@ -97,12 +97,9 @@ def _reason(error: Exception) -> str:
 
 
 def _kind(error: Exception) -> type[MemberError]:
-    """The typed error of a member's own one; torch is not imported for its names."""
+    """The typed error of a member's own one."""
     if isinstance(error, TimeoutError):
         return MemberTimeoutError
     if isinstance(error, ConnectionError):
         return MemberLostError
-    told = isinstance(error, RuntimeError) and any(one in str(error) for one in _NO_MEMORY)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or told:
-        return MemberMemoryError
-    return MemberError
+    return MemberMemoryError if ran_out(error) else MemberError

@@ -32,12 +32,14 @@ from adafuse.errors import (
     AdaFuseError,
     ConfigError,
     LoadError,
+    LoadMemoryError,
     ModelNotFoundError,
     UnsafeCheckpointError,
     UnsupportedModelError,
 )
 from adafuse.hub import locate
 from adafuse.local import LocalMember
+from adafuse.memory import free_bytes, weight_bytes
 from adafuse.probe import prepare
 from adafuse.sources import Source, model_source, tokenizer_source
 
@@ -81,6 +83,7 @@ def load_members(
     for row in zip(names, specs, models, tokenizers, placements, strict=True):
         with _loading, _explained(row[0], row[1]):
             plans.append(_plan(*row, known={plan.key for plan in plans}))
+    _check_memory(plans)
     members = []
     for plan in plans:
         with _loading, _explained(plan.name, plan.spec):
@@ -97,6 +100,7 @@ class _Plan:
         source: where its model is read from.
         placement: keyword arguments for its weights.
         backbone: its model, if that is in use already.
+        config: of its model, if that is not in use already.
     """
 
     name: str
@@ -106,6 +110,7 @@ class _Plan:
     placement: dict[str, Any]
     tokenizer: PreTrainedTokenizerBase
     backbone: Backbone | None
+    config: PreTrainedConfig | None
 
 
 def _plan(
@@ -122,6 +127,7 @@ def _plan(
     tokens = source if spec.tokenizer is None else locate(tokenizer, weights=False, tokenizer=True)
     key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation)
     backbone = _shared.get(key)
+    config: PreTrainedConfig | None = None
     if backbone is None and key not in known:
         config = AutoConfig.from_pretrained(source.place, **source.arguments)
         _refuse_architecture(name, config)
@@ -131,7 +137,38 @@ def _plan(
             where = f"member {name!r} ({spec.model})"
             refuse_without_weights(where, files, lambda file: (folder / file).read_text("utf-8"))
     read = AutoTokenizer.from_pretrained(tokens.place, **tokens.arguments, **spec.tokenizer_kwargs)
-    return _Plan(name, spec, key, source, placement, read, backbone)
+    return _Plan(name, spec, key, source, placement, read, backbone, config)
+
+
+def _check_memory(plans: Sequence[_Plan]) -> None:
+    """Refuse weights that a device has no room for.
+
+    What is quantised, or put in several places by accelerate, has a size that only reading tells.
+    """
+    needed: dict[torch.device, dict[str, int]] = {}
+    for plan in plans:
+        config, spec = plan.config, plan.spec
+        known = config is not None and type(config) in AutoModelForCausalLM._model_mapping
+        whole = spec.device_map is None and spec.quantization_config is None
+        if config is None or not (known and whole and spec.check_memory):
+            continue
+        if getattr(config, "quantization_config", None) is not None:
+            continue
+        dtype = plan.placement["dtype"]
+        if dtype == "auto":
+            dtype = getattr(torch, str(config.dtype or "float32").removeprefix("torch."))
+        device = torch.device(plan.placement.get("device_map", {"": "cpu"})[""])
+        with _explained(plan.name, spec):
+            needed.setdefault(device, {})[plan.name] = weight_bytes(config, dtype)
+    for device, sizes in needed.items():
+        free = free_bytes(device)
+        if free is not None and sum(sizes.values()) > free:
+            each = ", ".join(f"{name!r} {size / 2**20:,.0f} MiB" for name, size in sizes.items())
+            raise LoadMemoryError(
+                f"the weights would take {each} on {str(device)!r}, where {free / 2**20:,.0f} MiB "
+                "are free; use a narrower dtype such as 'bfloat16', a smaller model, another "
+                "device, or check_memory=False in a specification to try all the same"
+            )
 
 
 def _member(plan: _Plan) -> LocalMember:
@@ -148,6 +185,7 @@ def _member(plan: _Plan) -> LocalMember:
         chat_template=plan.spec.chat_template,
         chat_template_kwargs=plan.spec.chat_template_kwargs,
         prompt_cache_mb=plan.spec.prompt_cache_mb,
+        check_memory=plan.spec.check_memory,
     )
 
 

@@ -10,9 +10,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from adafuse.backbone import Backbone
 from adafuse.config import DecodingConfig
-from adafuse.errors import ContextWindowError
+from adafuse.errors import ContextWindowError, PromptMemoryError
 from adafuse.grammars import TokenTable
 from adafuse.masks import TokenMasks, token_table
+from adafuse.memory import free_bytes, release
 from adafuse.probe import prepare
 from adafuse.prompts import Prompt
 from adafuse.rendering import Rendered, Renderer
@@ -37,6 +38,7 @@ class LocalMember:
         chat_template_kwargs: passed to the template.
         prompt_cache_mb: MiB of keys and values to keep of earlier answers; members that share a
             backbone share the largest; 0: this member neither keeps nor uses any.
+        check_memory: whether a prompt is refused that the device has no room for.
 
     Raises:
         UnsupportedModelError, UnsupportedTokenizerError: see `adafuse.errors`.
@@ -53,11 +55,13 @@ class LocalMember:
         chat_template: Template | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         prompt_cache_mb: int = 256,
+        check_memory: bool = True,
     ) -> None:
         self.name = name
         self.weight = weight
         self.backbone = model if isinstance(model, Backbone) else prepare(model, name)
         self.remembers = prompt_cache_mb > 0
+        self._check_memory = check_memory
         prompts = self.backbone.prompts
         prompts.budget = max(prompts.budget, prompt_cache_mb * 2**20)
         self.tokenizer = tokenizer
@@ -74,6 +78,7 @@ class LocalMember:
         Raises:
             PromptError: the template refuses the messages, or uses a token that the model lacks.
             ContextWindowError: the prompt leaves no room in the window.
+            PromptMemoryError: the device has no room for it.
             UnsupportedTokenizerError: the answer is constrained and the tokenizer cannot write
                 every text.
         """
@@ -81,11 +86,25 @@ class LocalMember:
         window = self.backbone.window_of(len(rendered.ids))
         if window is not None and len(rendered.ids) >= window:
             raise ContextWindowError(self.name, window, len(rendered.ids))
+        if self._check_memory:
+            self._refuse_too_large(len(rendered.ids))
         masks = None
         if prompt.constraint is not None:
             masks = TokenMasks(self._table, self.codec, prompt.constraint, sorted(self.end_ids))
         texts = [str(message["content"]) for message in prompt.messages]
         return LocalSession(self, rendered, config, masks, texts)
+
+    def _refuse_too_large(self, tokens: int) -> None:
+        """Raise PromptMemoryError if a prompt does not fit, even once nothing else is kept."""
+        needed = self.backbone.prompt_bytes(tokens)
+        device = self.backbone.model.device
+        free = free_bytes(device)
+        if free is None or needed <= free:
+            return
+        self.backbone.prompts.clear()
+        release(device)
+        if needed > (free := free_bytes(device) or 0):
+            raise PromptMemoryError(self.name, tokens, needed, free)
 
     @functools.cached_property
     def _table(self) -> TokenTable:

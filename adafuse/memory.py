@@ -1,0 +1,107 @@
+"""How much memory there is, and how much weights and prompts take: asked before, not after.
+
+Estimates leave out what cannot be known (fragments, other processes), so they refuse what cannot
+fit rather than promise that something will. torch is imported only where a device is asked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig
+
+__all__ = ["free_bytes", "prompt_bytes", "ran_out", "release", "weight_bytes"]
+
+_CGROUP = Path("/sys/fs/cgroup")
+# What torch's RuntimeErrors say on a CPU; an accelerator's have a type of their own.
+_SAID = ("out of memory", "can't allocate memory")
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory."""
+    told = isinstance(error, RuntimeError) and any(one in str(error) for one in _SAID)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or told
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes that may still be taken on a device; None if nobody can say.
+
+    On a CPU that is what the machine has left, or a container's share of it.
+    """
+    import torch
+
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    if device.type != "cpu":
+        return None
+    available: int = psutil.virtual_memory().available
+    share = _container_share(_CGROUP)
+    return available if share is None else min(available, share)
+
+
+def _container_share(folder: Path) -> int | None:
+    """What a control group (version 2) has left, page cache counted as free; None without one."""
+    try:
+        limit = (folder / "memory.max").read_text().strip()
+        used = int((folder / "memory.current").read_text())
+        lines = (folder / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):
+        return None
+    if not limit.isdecimal():  # "max"
+        return None
+    pages = dict(line.split() for line in lines if line.count(" ") == 1)
+    return max(int(limit) - used + int(pages.get("inactive_file", 0)), 0)
+
+
+def release(device: torch.device) -> None:
+    """Give memory that nothing uses back to a device."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def weight_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:
+    """Bytes of a model's weights, told from its configuration alone."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+    held = {id(one): one for one in (*model.parameters(), *model.buffers())}  # some are tied
+    return sum(one.nbytes for one in held.values())
+
+
+def prompt_bytes(config: PreTrainedConfig, dtype: torch.dtype, tokens: int, eager: bool) -> int:
+    """Bytes that it takes, at least, to read a prompt of so many tokens and keep its states.
+
+    Args:
+        config: of the text model.
+        dtype: of its states.
+        tokens: of the prompt.
+        eager: whether attention holds all its scores, (heads, tokens, tokens), at once.
+    """
+
+    def number(name: str, default: int) -> int:
+        return int(getattr(config, name, None) or default)
+
+    width, layers = number("hidden_size", 0), number("num_hidden_layers", 0)
+    heads = number("num_attention_heads", 1)
+    pairs = number("num_key_value_heads", heads)
+    size = number("head_dim", width // heads)
+    inner = number("intermediate_size", 4 * width)
+    states = 2 * layers * pairs * size * tokens
+    passing = (2 * width + 2 * inner) * tokens
+    scores = heads * tokens * tokens if eager else 0
+    return (states + passing + scores) * dtype.itemsize
