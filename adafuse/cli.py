@@ -1,6 +1,6 @@
 """Ask an ensemble from the shell: `python -m adafuse "a question" --model A --model B`.
 
-`python -m adafuse compare` is another command; see `adafuse.compare.command`. Standard output
+`compare` and `serve` are commands of their own; see their packages' `command`. Standard output
 carries the answer and nothing else; all else goes to standard error. An error is one line: exit
 code 2 for a wrong option or setting, 1 for any other.
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import fields
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +45,8 @@ _HELP = (
     "Ask several language models one question; they answer together, word by word.\n\n"
     "Words appear as they are fused, coloured by the member that drafted them. Where the output is "
     "not a terminal it is the exact text of the answer.\n\n"
-    "`adafuse compare` asks members alone and together, and tells which is better."
+    "`adafuse compare` asks members alone and together, and tells which is better; `adafuse serve` "
+    "is a server with OpenAI's interface."
 )
 
 
@@ -218,9 +220,8 @@ def _print(
 
 
 def main() -> None:
-    """Entry point of the command: a question, or `compare`."""
-    if sys.argv[1:2] == ["compare"]:
-        from adafuse.compare.command import app as compare
-
-        compare(args=sys.argv[2:], prog_name="adafuse compare")
+    """Entry point of the command: a question, `compare` or `serve`."""
+    name = sys.argv[1] if sys.argv[1:2] in (["compare"], ["serve"]) else ""
+    if name:
+        import_module(f"adafuse.{name}.command").app(sys.argv[2:], prog_name=f"adafuse {name}")
     app(prog_name="adafuse")

@@ -16,7 +16,14 @@ from typer.core import TyperCommand
 
 from adafuse.errors import AdaFuseError, ConfigError, PromptError
 
-__all__ = ["OneLineErrors", "file_or_text", "model_folder", "read_json", "standard_input"]
+__all__ = [
+    "OneLineErrors",
+    "file_or_text",
+    "model_folder",
+    "read_json",
+    "read_model",
+    "standard_input",
+]
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -90,3 +97,13 @@ def model_folder(name: str) -> str:
     from adafuse.models import DEMO_MODELS, prepare  # only short names need it
 
     return str(prepare(name)) if name in DEMO_MODELS else name
+
+
+def read_model(given: str) -> str | dict[str, Any]:
+    """A member as an option gives it: a model's name, or a specification in JSON."""
+    if not given.lstrip().startswith("{"):
+        return model_folder(given)
+    spec = dict(read_json("--model", given))
+    if isinstance(spec.get("model"), str):
+        spec["model"] = model_folder(spec["model"])
+    return spec

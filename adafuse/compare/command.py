@@ -11,7 +11,7 @@ from rich.console import Console
 
 from adafuse.errors import ConfigError
 from adafuse.quiet import quiet_libraries
-from adafuse.shell import OneLineErrors, file_or_text, model_folder, read_json
+from adafuse.shell import OneLineErrors, file_or_text, read_model
 
 __all__ = ["app"]
 
@@ -112,7 +112,7 @@ def _compare(
     )
     with quiet_libraries():
         found = compare(
-            [_model(one) for one in model],
+            [read_model(one) for one in model],
             rows,
             metric=metric,
             variants=variants,
@@ -133,13 +133,3 @@ def _compare(
     )
     Console().print(table(found))
     Console(stderr=True).print(f"answers and report: {out}")
-
-
-def _model(given: str) -> str | dict[str, Any]:
-    """A model's name, or a specification in JSON."""
-    if not given.lstrip().startswith("{"):
-        return model_folder(given)
-    spec = read_json("--model", given)
-    if isinstance(spec.get("model"), str):
-        spec["model"] = model_folder(spec["model"])
-    return dict(spec)

@@ -1,0 +1,171 @@
+"""The process of a server: it listens, loads, answers, and ends when it is told to.
+
+A first SIGTERM or SIGINT drains it: new requests are refused, answers that are being decoded may
+end. A second one ends the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from adafuse.ensemble import Ensemble
+from adafuse.errors import ConfigError
+from adafuse.serve.desk import Desk
+
+__all__ = ["ROUND_SECONDS", "Server", "listen"]
+
+ROUND_SECONDS = 10.0
+"""How long an answer that is cancelled may take to end its round."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections; port 0 is any that is free.
+
+    Raises:
+        ConfigError: there is no such address, or it is taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"cannot listen at {host}, port {port}: {error}") from None
+    listening.setblocking(False)
+    return listening
+
+
+class Server(uvicorn.Server):
+    """Serves an application until a signal, or `shutdown_soon`, ends it.
+
+    Args:
+        app: of `create_app`.
+        desk: what the application hands requests in at.
+        drain_seconds: how long answers may go on once the server is to end.
+    """
+
+    def __init__(self, app: FastAPI, desk: Desk, *, drain_seconds: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                access_log=False,
+                lifespan="off",
+                log_config=None,
+                server_header=False,
+                # Of connections whose answers are over, and whose callers are slow to read.
+                timeout_graceful_shutdown=5,
+                ws="none",
+            )
+        )
+        self._desk = desk
+        self._drain_seconds = drain_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._loaded = False
+
+    async def run_until_told(
+        self,
+        listening: socket.socket,
+        load: Callable[[], Ensemble],
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Listen, load the ensemble and answer, until the server is told to end.
+
+        Args:
+            listening: of `listen`.
+            load: builds the ensemble; in a thread, while requests are told to come later.
+            ready: called once there are answers.
+
+        Raises:
+            AdaFuseError: the ensemble cannot be loaded.
+        """
+        self._loop = asyncio.get_running_loop()
+        serving = asyncio.create_task(self.serve([listening]))
+        loading = asyncio.wrap_future(_in_thread(load))
+        try:
+            either: set[asyncio.Future[Any]] = {serving, loading}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if loading.done():
+                self._loaded = True
+                self._desk.open(loading.result())
+                if self._desk.state == "ready":
+                    ready()
+        except BaseException:
+            self.should_exit = True
+            raise
+        finally:
+            loading.cancel()
+            await serving
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether something still runs in a thread that does not end."""
+        return self._desk.busy or not self._loaded
+
+    def shutdown_soon(self) -> None:
+        """Drain, and end; from any thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        self._desk.drain()
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+
+    async def _end(self) -> None:
+        if not await self._desk.drained(self._drain_seconds):
+            self._desk.cancel()
+            await self._desk.drained(ROUND_SECONDS)
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """In place of the base class's, which ends the process by the signal in the end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {one: signal.signal(one, self._told) for one in _SIGNALS}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+    def _told(self, number: int, frame: FrameType | None) -> None:
+        if self._desk.state == "draining":
+            os._exit(128 + number)  # as shells have it; nothing is waited for
+        self._desk.drain()
+        self.shutdown_soon()
+
+
+def _in_thread(load: Callable[[], Ensemble]) -> Future[Ensemble]:
+    """Load in a thread that is no reason for the process to stay."""
+    future: Future[Ensemble] = Future()
+
+    def run() -> None:
+        try:
+            loaded = load()
+        except BaseException as error:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+        else:
+            if future.set_running_or_notify_cancel():
+                future.set_result(loaded)
+
+    threading.Thread(target=run, name="adafuse-load", daemon=True).start()
+    return future

@@ -1,0 +1,108 @@
+"""A real server on a free port, in a thread of the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from openai import AsyncOpenAI, OpenAI
+
+from adafuse import Ensemble
+from adafuse.admission import Admission
+from adafuse.serve.app import MAX_BODY_BYTES, create_app
+from adafuse.serve.desk import Desk
+from adafuse.serve.server import Server, listen
+
+PATIENCE = 30.0
+"""Seconds after which a test has failed; none waits so long unless something hangs."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers.
+
+    Attributes:
+        url: of the interface, with its /v1.
+        desk: where its requests are handed in.
+        gate: admits its answers.
+        server: the process's part.
+    """
+
+    url: str
+    desk: Desk
+    gate: Admission
+    server: Server
+
+    @property
+    def root(self) -> str:
+        return self.url.removesuffix("/v1")
+
+    def openai(self, **options: Any) -> OpenAI:
+        return OpenAI(base_url=self.url, **{"api_key": "none", "max_retries": 0, **options})
+
+    def async_openai(self, **options: Any) -> AsyncOpenAI:
+        return AsyncOpenAI(base_url=self.url, **{"api_key": "none", "max_retries": 0, **options})
+
+    def post(self, body: Any, path: str = "chat/completions", **options: Any) -> httpx.Response:
+        return httpx.post(f"{self.url}/{path}", json=body, timeout=PATIENCE, **options)
+
+    def metrics(self) -> str:
+        return httpx.get(f"{self.root}/metrics").text
+
+    def idle(self) -> bool:
+        """Whether no answer is being decoded, and none waits."""
+        threads = any(thread.name == "adafuse" for thread in threading.enumerate())
+        return not (self.gate.running or self.gate.waiting or self.desk.busy or threads)
+
+
+@contextmanager
+def serving(
+    ensemble: Ensemble | Callable[[], Ensemble],
+    *,
+    name: str = "adafuse",
+    keys: Sequence[str] = (),
+    max_concurrency: int | None = 8,
+    max_queue: int | None = 64,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    drain_seconds: float = 0.0,
+    wait: bool = True,
+) -> Generator[Running]:
+    """Serve an ensemble, or what a function loads; nothing is left when the block ends."""
+    gate = Admission(max_concurrency, max_queue)
+    desk = Desk(name, gate)
+    app = create_app(desk, keys=keys, max_body_bytes=max_body_bytes)
+    server = Server(app, desk, drain_seconds=drain_seconds)
+    listening = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    load = ensemble if callable(ensemble) else lambda: ensemble
+    runs = server.run_until_told(listening, load)
+    thread = threading.Thread(target=lambda: asyncio.run(runs), name="server")
+    thread.start()
+    try:
+        poll(lambda: server.started and (not wait or desk.state == "ready"))
+        yield Running(url, desk, gate, server)
+    finally:
+        server.shutdown_soon()
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "the server does not end"
+    assert (gate.running, gate.waiting, desk.busy) == (0, 0, False)
+
+
+def poll(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come true"
+        time.sleep(0.002)
+
+
+def chat(text: str, **options: Any) -> dict[str, Any]:
+    """The body of a request."""
+    messages = [{"role": "user", "content": text}]
+    return {"model": "adafuse", "messages": messages, **options}
