@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from numbers import Real
 from typing import Any
 
+from adafuse.admission import Admission
 from adafuse.checks import whole
 from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
 from adafuse.errors import ConfigError, PromptError
@@ -30,14 +32,26 @@ class Ensemble:
         members: 1 to 8 members with different names, the first of which counts
             `max_new_tokens` and wins ties.
         config: default decoding settings.
+        max_concurrency: how many answers are decoded at the same time; others wait, first come,
+            first served. None: any number. Whoever holds an answer open and asks for another
+            needs two places.
+        max_queue: how many may wait; None: any number.
 
     Raises:
-        ConfigError: no members, too many, two of one name, or something that is no member.
+        ConfigError: no members, too many, two of one name, or something that is no member; a
+            number is too small.
 
     Answers are independent of each other: an ensemble may be used from several threads.
     """
 
-    def __init__(self, members: Sequence[Member], config: DecodingConfig | None = None) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        config: DecodingConfig | None = None,
+        *,
+        max_concurrency: int | None = None,
+        max_queue: int | None = None,
+    ) -> None:
         self.members = _members(members)
         if not 1 <= len(self.members) <= MAX_MEMBERS:
             raise ConfigError(f"an ensemble has 1 to {MAX_MEMBERS} members, not {len(members)}")
@@ -46,6 +60,7 @@ class Ensemble:
         if twice:
             raise ConfigError(f"members need different names; given twice: {', '.join(twice)}")
         self.config = config or DecodingConfig()
+        self._admission = Admission(max_concurrency, max_queue)
 
     def __repr__(self) -> str:
         return f"Ensemble({', '.join(member.name for member in self.members)})"
@@ -61,6 +76,8 @@ class Ensemble:
         *,
         device: str | None = None,
         dtype: str | None = None,
+        max_concurrency: int | None = None,
+        max_queue: int | None = None,
         **settings: Any,
     ) -> Ensemble:
         """Load members from hub ids, local folders, GGUF files or specifications.
@@ -69,6 +86,8 @@ class Ensemble:
             models: 1 to 8 of them. Two that share a checkpoint share its weights.
             device: for members whose specification names neither a device nor a device_map.
             dtype: likewise.
+            max_concurrency: see the class.
+            max_queue: likewise.
             settings: defaults for decoding, the fields of `DecodingConfig`, or a `preset`.
 
         Raises:
@@ -78,13 +97,33 @@ class Ensemble:
         from adafuse.loading import load_members  # torch is imported when a model is loaded
 
         config = DecodingConfig().override(**settings)
+        Admission(max_concurrency, max_queue)  # what is refused should not wait for models
         listed = isinstance(models, list | tuple)
         if not listed or not 1 <= len(models) <= MAX_MEMBERS:
             raise ConfigError(f"models must be a list of 1 to {MAX_MEMBERS} members")
         specs = [as_spec(model) for model in models]
         if config.weights is not None and len(config.weights) != len(specs):
             raise ConfigError(f"weights has {len(config.weights)} numbers for {len(specs)} members")
-        return cls(load_members(specs, device=device, dtype=dtype), config)
+        members = load_members(specs, device=device, dtype=dtype)
+        return cls(members, config, max_concurrency=max_concurrency, max_queue=max_queue)
+
+    def only(self, names: Sequence[str]) -> Ensemble:
+        """Some of the members, in this order; they share its limits with it.
+
+        Weights of the configuration are left out: they are those of all members.
+
+        Raises:
+            ConfigError: there is no such member, or none is named.
+        """
+        by_name = {member.name: member for member in self.members}
+        unknown = [name for name in names if name not in by_name]
+        if unknown:
+            known = ", ".join(by_name)
+            raise ConfigError(f"there is no member {unknown[0]!r}; there are: {known}")
+        config = replace(self.config, weights=None, leader=None)
+        some = Ensemble([by_name[name] for name in names], config)
+        some._admission = self._admission
+        return some
 
     def stream(
         self,
@@ -117,6 +156,9 @@ class Ensemble:
                 member can tell (ContextWindowError) is raised by the first round, before any
                 forward.
             MissingExtraError: at once: a grammar is needed and llguidance is not installed.
+            QueueFullError: by the first round: too many answers run and wait.
+            AnswerTimeoutError: decoding, or waiting for a place, took longer than `timeout`.
+            MemberError, TooFewMembersError: members failed; see `DecodingConfig`.
             IncompleteAnswerError: after the last round: a constrained answer is not whole.
         """
         config = self.config.override(**overrides)
@@ -132,7 +174,12 @@ class Ensemble:
             )
             shown = () if tool_choice == "none" else asked.tools
             asked = replace(asked, tools=shown, constraint=constraint)
-        return fuse(self.members, asked, config)
+        return self._admitted(fuse(self.members, asked, config), config.timeout)
+
+    def _admitted(self, rounds: Generator[Round], patience: float | None) -> Generator[Round]:
+        """Wait for a place, and pass rounds on while holding it."""
+        with closing(rounds), self._admission.admitted(patience):
+            yield from rounds
 
     def generate(
         self,

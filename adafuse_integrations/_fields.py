@@ -195,7 +195,9 @@ class EnsembleFields(DecodingFields):
             options: other arguments of `Ensemble.stream`.
         """
         config = self._answering_config()
-        ensemble = self._loaded() if self.model is None else Ensemble(self._answering())
+        ensemble = self._loaded()
+        if self.model is not None:
+            ensemble = ensemble.only(self._member_names())
         settings = {f.name: getattr(config, f.name) for f in fields(config)}
         return ensemble.stream(prompt, **options, **settings)
 
