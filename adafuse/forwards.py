@@ -3,8 +3,8 @@
 Threads that decode at the same time meet here: one forward at a time runs on a device, and what
 several of them ask of one model meanwhile becomes one forward of several sequences. A forward
 begins once those that were served lately have come back: what their threads do meanwhile would
-hold it up in any case, since Python runs one thread at a time. This module knows neither tokens
-nor masks.
+hold it up in any case, since Python runs one thread at a time. A thread is one caller, unless it
+works for others in turn and says for whom. This module knows neither tokens nor masks.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ import torch
 if TYPE_CHECKING:
     from adafuse.backbone import Backbone, Request
 
-__all__ = ["Forwards", "forwards_of"]
+__all__ = ["Forwards", "calling_as", "forwards_of"]
 
 Then = Callable[[torch.Tensor], None]
 
@@ -33,6 +34,24 @@ _PATIENCE = 1.0  # of the last forward's time: how long to wait for those who we
 _LONGEST_WAIT = 0.2  # seconds
 _LATELY = 6  # forwards
 _OVERTAKEN = 6  # forwards that may pass by a waiting request
+_caller: ContextVar[Hashable] = ContextVar("caller")
+
+
+@contextmanager
+def calling_as(caller: Hashable) -> Iterator[None]:
+    """Ask for forwards on behalf of a caller, whose requests may come from one thread or another.
+
+    Without it each thread is a caller of its own.
+    """
+    token = _caller.set(caller)
+    try:
+        yield
+    finally:
+        _caller.reset(token)
+
+
+def _this_caller() -> Hashable:
+    return _caller.get(threading.get_ident())
 
 
 @dataclass(eq=False, slots=True)
@@ -53,7 +72,7 @@ class _Ticket:
     overtaken: int = 0
     done: bool = False
     leads: bool = False
-    thread: int = field(default_factory=threading.get_ident)
+    caller: Hashable = field(default_factory=_this_caller)
     turn: threading.Event = field(default_factory=threading.Event)
 
     def finish(self, rows: torch.Tensor) -> None:
@@ -67,7 +86,7 @@ class _Ticket:
 
 @dataclass(slots=True)
 class _Caller:
-    """A thread that was served: when, by which forward, and how long it then takes to come back."""
+    """One that was served: when, by which forward, and how long it then takes to come back."""
 
     served: float
     forward: int
@@ -86,13 +105,13 @@ class Forwards:
         self._changed = threading.Condition(self._lock)
         self._busy = False  # somebody runs a forward, or is about to
         self._waiting: list[_Ticket] = []
-        self._callers: dict[int, _Caller] = {}
+        self._callers: dict[Hashable, _Caller] = {}
         self._count = 0  # of forwards
         self._last_seconds = 0.0
 
     @property
     def callers(self) -> int:
-        """How many threads were served lately or wait now; at least 1."""
+        """How many callers were served lately or wait now; at least 1."""
         with self._lock:
             return max(1, len(self._lately(math.inf) | self._here()))
 
@@ -104,7 +123,7 @@ class Forwards:
         """
         ticket = _Ticket(backbone, request, then)
         with self._lock:
-            if caller := self._callers.get(ticket.thread):
+            if caller := self._callers.get(ticket.caller):
                 caller.away = time.perf_counter() - caller.served
             self._waiting.append(ticket)
             ticket.leads = not self._busy
@@ -126,9 +145,9 @@ class Forwards:
         return ticket.seconds
 
     def left(self) -> None:
-        """This thread has no more requests for now: nobody should wait for it."""
+        """This caller has no more requests for now: nobody should wait for it."""
         with self._lock:
-            self._callers.pop(threading.get_ident(), None)
+            self._callers.pop(_this_caller(), None)
             self._changed.notify_all()
 
     def _hand_over(self) -> None:
@@ -152,21 +171,21 @@ class Forwards:
                 self._count += 1
                 self._last_seconds = sum(ticket.seconds for ticket in batch)
                 now = time.perf_counter()
-                mine = threading.get_ident()
+                mine = _this_caller()
                 for ticket in batch:
                     if ticket.done:
-                        away = self._callers.get(ticket.thread, _Caller(0, 0)).away
-                        self._callers[ticket.thread] = _Caller(now, self._count, away)
+                        away = self._callers.get(ticket.caller, _Caller(0, 0)).away
+                        self._callers[ticket.caller] = _Caller(now, self._count, away)
                         ticket.turn.set()
-                    elif ticket.thread != mine:  # this thread was interrupted
+                    elif ticket.caller != mine:  # this thread was interrupted
                         self._waiting.insert(0, ticket)
 
     def _gather(self) -> list[_Ticket]:
         """The requests of the next forward, taken from the queue; called with the lock held."""
         patience = min(_PATIENCE * self._last_seconds, _LONGEST_WAIT)
         if not self._changed.wait_for(lambda: self._lately(patience) <= self._here(), patience):
-            for thread in self._lately(patience) - self._here():
-                self._callers[thread].away = math.inf  # until it comes back
+            for caller in self._lately(patience) - self._here():
+                self._callers[caller].away = math.inf  # until it comes back
         queues: dict[Backbone, list[_Ticket]] = {}
         for ticket in self._waiting:
             queues.setdefault(ticket.backbone, []).append(ticket)
@@ -180,14 +199,14 @@ class Forwards:
             ticket.overtaken += 1
         return batch
 
-    def _here(self) -> set[int]:
-        return {ticket.thread for ticket in self._waiting}
+    def _here(self) -> set[Hashable]:
+        return {ticket.caller for ticket in self._waiting}
 
-    def _lately(self, away: float) -> set[int]:
-        """Threads that were served lately, and that usually come back within so many seconds."""
+    def _lately(self, away: float) -> set[Hashable]:
+        """Callers that were served lately, and that usually come back within so many seconds."""
         return {
-            thread
-            for thread, one in self._callers.items()
+            caller
+            for caller, one in self._callers.items()
             if one.forward > self._count - _LATELY and one.away <= away
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -240,6 +240,16 @@ class LocalSession:
             if (reads.lstrip(" ") if self._stripped else reads) != text:
                 self._losses.append(Loss(text, reads))
             self._drafted, self._blank, self._stripped = {}, "", False  # of this round alone
+
+    def restore(self, spans: Iterable[tuple[str, Sequence[int]]]) -> None:
+        """Append what this answer has committed in another session: each text, and its ids there.
+
+        After `prefill`; the next forward reads them. What the other session counted it has told.
+        """
+        for text, ids in spans:
+            self._reader.commit(ids)
+            if self._masks is not None:
+                self._masks.feed(text)
 
     def close(self) -> None:
         """Let go of the cache: prompts that begin like this one may go on from it."""

@@ -10,7 +10,8 @@ import torch
 
 from adafuse import Ensemble
 from adafuse.backbone import Request
-from adafuse.forwards import Forwards
+from adafuse.errors import MemberMemoryError
+from adafuse.forwards import Forwards, calling_as
 from adafuse.local import LocalMember
 from adafuse.slots import SlotCache
 from families import FAMILIES
@@ -79,7 +80,7 @@ def test_only_the_row_at_fault_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(one.backbone, "forward", failing)
     found = texts(ensemble)
-    assert all(text in (right, MemoryError) for text, right in zip(found, alone, strict=True))
+    assert all(text in (right, MemberMemoryError) for text, right in zip(found, alone, strict=True))
     monkeypatch.undo()
     assert texts(ensemble) == alone
 
@@ -135,6 +136,25 @@ def test_a_forward_waits_for_those_who_come_back_soon() -> None:
         list(pool.map(lambda _: ask(forwards, model, 10), range(4)))
     assert sum(model.sizes) == 40
     assert model.sizes.count(4) >= 7  # but for the first one, and where a thread was held up
+
+
+def test_a_caller_may_come_in_one_thread_or_another() -> None:
+    """As sessions do whose calls come over a network."""
+    forwards, model = Forwards(), Slow()
+
+    def once(caller: int) -> None:
+        with calling_as(caller):
+            ask(forwards, model, 1)
+
+    for _ in range(3):  # each time in new threads
+        for caller in range(2):
+            thread = threading.Thread(target=once, args=(caller,))
+            thread.start()
+            thread.join()
+    assert forwards.callers == 2
+    with calling_as(0):
+        forwards.left()
+    assert forwards.callers == 1
 
 
 def test_nobody_waits_for_a_caller_that_has_left_or_stays_away() -> None:
