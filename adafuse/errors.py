@@ -74,11 +74,14 @@ class AdaFuseError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by what it holds: most errors make their message of other arguments."""
-        return _read_error, (type(self), self.args, self.__dict__)
+        return rebuilt, (type(self), self.args, self.__dict__)
 
 
-def _read_error(kind: type[AdaFuseError], args: tuple[Any, ...], held: dict[str, Any]) -> Any:
-    error = kind.__new__(kind)
+def rebuilt(kind: type[AdaFuseError], args: tuple[Any, ...], held: Mapping[str, Any]) -> Any:
+    """An error of a kind from what it held."""
+    # Of two bases that are Python's own, the one whose layout the kind has must make it.
+    made_by: Any = kind.__base__
+    error = made_by.__new__(kind)
     error.args = args
     error.__dict__.update(held)
     return error

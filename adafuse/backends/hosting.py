@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -74,8 +75,8 @@ class Host:
         self._held: dict[str, _Held] = {}
         self._closed: OrderedDict[str, None] = OrderedDict()
         self._ended = threading.Event()
-        self._sweeper = threading.Thread(target=self._sweep, name="adafuse-lease", daemon=True)
-        self._sweeper.start()
+        sweeping = (weakref.ref(self), self._ended, lease / 4)
+        threading.Thread(target=_sweep, args=sweeping, name="adafuse-lease", daemon=True).start()
 
     @property
     def sessions(self) -> int:
@@ -99,10 +100,18 @@ class Host:
         except Exception as error:
             return {"error": wire.write_error(error)}
 
+    def sweep(self) -> None:
+        """Close the sessions that nobody has used for a lease."""
+        late = time.monotonic() - self._lease
+        with self._lock:
+            held = list(self._held.items())
+        for name, one in held:
+            if one.used < late and not one.lock.locked():
+                self._drop(name)
+
     def close(self) -> None:
         """Close every session; no call may follow."""
         self._ended.set()
-        self._sweeper.join()
         for name in list(self._held):
             self._drop(name)
 
@@ -138,6 +147,8 @@ class Host:
                 if held.number != number:
                     if held.unwanted:
                         raise _UnknownSessionError
+                    if number < held.number:
+                        raise ValueError(f"call {number} came after call {held.number}")
                     held.reply = self._reply(held, method, arguments)
                     held.number = number
                 held.used = time.monotonic()
@@ -197,24 +208,19 @@ class Host:
             finally:
                 held.lock.release()
 
-    def _sweep(self) -> None:
-        while not self._ended.wait(self._lease / 4):
-            late = time.monotonic() - self._lease
-            with self._lock:
-                idle = [
-                    name
-                    for name, one in self._held.items()
-                    if one.used < late and not one.lock.locked()
-                ]
-            for name in idle:
-                self._drop(name)
-
     _ABOUT: Mapping[str, Callable[..., Any]] = {
         "describe": _describe,
         "count_tokens": _count_tokens,
         "count_prompt_tokens": _count_prompt_tokens,
         "close": _drop,
     }
+
+
+def _sweep(host: weakref.ref[Host], ended: threading.Event, seconds: float) -> None:
+    """Sweep from time to time, until the host is closed or nobody has it any more."""
+    while not ended.wait(seconds) and (one := host()) is not None:
+        one.sweep()
+        del one
 
 
 def _session(held: _Held) -> Session:

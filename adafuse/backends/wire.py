@@ -154,8 +154,5 @@ def read_error(plain: Plain) -> Exception:
     name, message = plain["kind"], plain["message"]
     if name not in errors.__all__:
         return MemoryError(message) if name == "MemoryError" else RuntimeError(message)
-    kind: type[AdaFuseError] = getattr(errors, name)
-    error = kind.__new__(kind)  # most make their message of other arguments
-    error.args = (message,)
-    vars(error).update(plain["held"])
+    error: Exception = errors.rebuilt(getattr(errors, name), (message,), plain["held"])
     return error
