@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
-from adafuse.events import Answer, Candidate, Loss, MemberUsage, Round
+from adafuse.events import Answer, Candidate, Dropped, Loss, MemberUsage, Round
 
 __all__ = ["answer_info", "read_answer", "round_info", "totals", "usage_info", "word_info"]
 
@@ -26,12 +26,16 @@ def word_info(text: str, described: Mapping[str, Any]) -> dict[str, Any]:
 def answer_info(rounds: Sequence[Mapping[str, Any]], last: Round) -> dict[str, Any]:
     """Describe a whole answer by its described rounds and the round that ended it.
 
-    Every chat model carries this; `read_answer` reads it.
+    Members that failed on the way are named once more, as "dropped", if there are any. Every
+    chat model carries this; `read_answer` reads it.
     """
     words = [word_info(word, one) for one in rounds for word in one["words"]]
     usage = usage_info(last.usage or {})
     reason = last.finish_reason
-    return {"words": words, "rounds": list(rounds), "finish_reason": reason, "usage": usage}
+    info = {"words": words, "rounds": list(rounds), "finish_reason": reason, "usage": usage}
+    if dropped := [failed for one in rounds for failed in one["dropped"]]:
+        info["dropped"] = dropped
+    return info
 
 
 def round_info(one: Round) -> dict[str, Any]:
@@ -52,6 +56,7 @@ def round_info(one: Round) -> dict[str, Any]:
         "candidates": [_candidate_info(candidate) for candidate in one.candidates],
         "winner": one.winner,
         "left_out": list(one.left_out),
+        "dropped": [asdict(dropped) for dropped in one.dropped],
     }
 
 
@@ -127,6 +132,7 @@ def _read_round(info: Mapping[str, Any]) -> Round:
             "candidates": tuple(_read_candidate(one) for one in info["candidates"]),
             "margins": {name: tuple(margins) for name, margins in info["margins"].items()},
             "left_out": tuple(info["left_out"]),
+            "dropped": tuple(Dropped(**dropped) for dropped in info.get("dropped", ())),
         }
     )
 

@@ -154,11 +154,9 @@ class Soak:
             for prompt in PROMPTS:
                 self._expected[kind, prompt] = ask(prompt)
 
-    @property
-    def left_open(self) -> int:
-        """Sessions of the faulty member that nobody closed; forgets the closed ones."""
+    def drop_closed(self) -> None:
+        """Let the faulty member forget its sessions but those that nobody has closed."""
         self.faulty.sessions[:] = [one for one in self.faulty.sessions if not one.closed]
-        return len(self.faulty.sessions)
 
 
 def _error(kind: type[AdaFuseError], call: Callable[[], Any]) -> str:
@@ -193,6 +191,7 @@ def run(calls: int, minutes: float = 0.0, callers: int = 8, seed: int = 0) -> di
     begun, next_call, lock = time.monotonic(), iter(enumerate(plan)), threading.Lock()
 
     def sample(done: int) -> None:
+        soak.drop_closed()
         gc.collect()
         samples.append(
             {
@@ -227,7 +226,7 @@ def run(calls: int, minutes: float = 0.0, callers: int = 8, seed: int = 0) -> di
         "wrong": soak.wrong,
         "warm": warm,
         "end": samples[-1],
-        "left open": soak.left_open,
+        "left open": soak.faulty.left_open,
         "samples": samples,
     }
 

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -26,6 +27,9 @@ from adafuse import (
     TooFewMembersError,
 )
 from adafuse.testing import ScriptedMember
+from adafuse_integrations._trace import read_answer
+from adafuse_integrations.langchain import AdaFuseLLM, ChatAdaFuse
+from adafuse_integrations.llama_index import AdaFuseLLM as LlamaIndexLLM
 from faulty import Faulty, raises, waits
 
 PHASES = ("open", "prefill", "draft", "score", "commit")
@@ -292,3 +296,23 @@ def test_warnings_are_given_once_for_each_member_dropped() -> None:
         "member 'first' failed in round 2 (draft) and was dropped: RuntimeError; the answer goes "
         "on with second"
     ]
+
+
+def test_wrappers_and_pages_name_who_was_dropped() -> None:
+    ensemble, _ = pair(faults={("draft", 2): raises(RuntimeError("<b>broke</b>"))})
+    found = Dropped("first", 2, "draft", "RuntimeError: <b>broke</b>")
+    with pytest.warns(AdaFuseWarning):
+        message = ChatAdaFuse(ensemble=ensemble, on_member_error="drop").invoke("prompt")
+    assert message.response_metadata["fusion"]["dropped"] == [asdict(found)]
+    assert read_answer(message.response_metadata).dropped == (found,)
+    with pytest.warns(AdaFuseWarning):
+        completion = LlamaIndexLLM(ensemble=ensemble, on_member_error="drop").complete("prompt")
+    assert read_answer(completion.additional_kwargs).dropped == (found,)
+    with pytest.warns(AdaFuseWarning):
+        written = AdaFuseLLM(ensemble=ensemble, on_member_error="drop").generate(["prompt"])
+    assert written.generations[0][0].generation_info["dropped"] == [asdict(found)]
+    page = dropping(ensemble)._repr_html_()
+    assert "left out from here on" in page
+    assert "<b>broke" not in page
+    quiet = ChatAdaFuse(ensemble=Ensemble([ScriptedMember("a")])).invoke("prompt")
+    assert "dropped" not in quiet.response_metadata["fusion"]

@@ -80,6 +80,7 @@ class RoundView:
         margins: of each member that tested any.
         lowest: the smallest of each of them, as far as it is a number.
         left_out: members whose numbers were not finite.
+        dropped: members that failed, and why.
     """
 
     at: int
@@ -100,6 +101,7 @@ class RoundView:
     margins: tuple[tuple[MemberView, tuple[str, ...]], ...]
     lowest: Mapping[str, float]
     left_out: tuple[MemberView, ...]
+    dropped: tuple[tuple[MemberView, str], ...]
 
 
 def view_members(answer: Answer) -> dict[str, MemberView]:
@@ -107,6 +109,7 @@ def view_members(answer: Answer) -> dict[str, MemberView]:
     names = dict.fromkeys(answer.usage)
     for one in answer.rounds:
         names |= dict.fromkeys((*one.drafters, *one.margins, *one.left_out))
+        names |= dict.fromkeys(failed.member for failed in one.dropped)
         for candidate in one.candidates:
             names |= dict.fromkeys((*candidate.drafters, *candidate.scores))
     return name_members(names)
@@ -161,6 +164,7 @@ def _view_round(at: int, one: Round, members: Mapping[str, MemberView], speaker:
             if (finite := [margin for margin in margins if not math.isnan(margin)])
         },
         left_out=tuple(members[name] for name in one.left_out),
+        dropped=tuple((members[failed.member], failed.error) for failed in one.dropped),
     )
 
 

@@ -74,8 +74,10 @@ def _listed(chunk: GenerationChunk) -> dict[str, Any]:
 def answer_chunks(rounds: Iterable[Round]) -> Iterator[AnswerChunk]:
     """Yield a chunk per word as rounds come, and a last one without text."""
     wordless = []
+    dropped = []
     for one in rounds:
         described = round_info(one)
+        dropped += described["dropped"]
         if not one.words:
             wordless.append(described)
         for word in one.words:
@@ -91,6 +93,8 @@ def answer_chunks(rounds: Iterable[Round]) -> Iterator[AnswerChunk]:
                 "usage": usage_info(one.usage or {}),
                 "rounds": wordless,
             }
+            if dropped:
+                last["dropped"] = dropped
             yield AnswerChunk(text="", generation_info=last)
 
 
