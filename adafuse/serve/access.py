@@ -21,14 +21,14 @@ class Keys:
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
         # Digests are of one length, so that comparing takes the same time for every key.
-        self._digests = [_digest(key) for key in keys]
+        self._digests = [_digest(key.encode("utf-8", "surrogateescape")) for key in keys]
 
     async def check(self, request: Request) -> None:
         """Raise ApiError, of status 401, unless the request has one of them."""
         if not self._digests:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        digest = _digest(given.strip())
+        digest = _digest(given.strip().encode("latin-1"))  # the bytes that were sent
         right = [hmac.compare_digest(digest, one) for one in self._digests]
         if scheme.lower() != "bearer" or not any(right):
             raise ApiError(
@@ -39,8 +39,8 @@ class Keys:
             )
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
 
 
 async def read_body(request: Request, limit: int) -> bytes:

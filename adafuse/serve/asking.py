@@ -139,7 +139,7 @@ def read_chat(body: Mapping[str, Any], served: Served) -> Ask:
             raise ConfigError("give json_schema or response_format, not both")
         given["json_schema"] = schema if schema is not None else given.get("json_schema")
     config = _config(given, served)
-    tools = read_tools(given.get("tools") or [])
+    tools = read_tools(given.get("tools", []))
     names = tuple(tool["function"]["name"] for tool in tools)
     choice = read_tool_choice(given.get("tool_choice"), names)
     parallel = _switch(given, "parallel_tool_calls")
