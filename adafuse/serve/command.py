@@ -131,15 +131,15 @@ def _serve(
         print(f"warning: whoever reaches {host} may ask; give --api-key", file=sys.stderr)
 
     def load() -> Ensemble:
-        with quiet_libraries():
-            return Ensemble.load(specs, device=device, dtype=dtype, **settings)
+        return Ensemble.load(specs, device=device, dtype=dtype, **settings)
 
     def ready() -> None:
         bound = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         print(f"serving {name} at http://{shown}:{bound}/v1", flush=True)
 
-    asyncio.run(server.run_until_told(listening, load, ready))
+    with quiet_libraries():  # members that are dropped are logged, and named in answers
+        asyncio.run(server.run_until_told(listening, load, ready))
     sys.stdout.flush()
     if server.left_behind:
         os._exit(0)  # a member that does not come back is not waited for
