@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import NoneType
 from typing import Any, Literal, Self, get_args
 
 from adafuse.arguments import refuse_reserved
+from adafuse.backends.options import read_ray_options
 from adafuse.checks import (
     check_choice,
     check_float,
@@ -35,6 +36,7 @@ __all__ = [
     "DecodingConfig",
     "MemberSpec",
     "as_spec",
+    "names_of",
     "refuse_unknown",
 ]
 
@@ -203,6 +205,8 @@ class MemberSpec:
         check_memory: whether weights that a device has no room for are refused before they are
             read, and likewise a prompt.
         trust_remote_code: off by default: code from a checkpoint is not run.
+        ray: for the backend "ray": how many replicas, and what each asks of the cluster; a mapping
+            of the fields of `adafuse.backends.options.RayOptions`.
 
     Raises:
         ConfigError: a value is wrong, or two of them exclude each other.
@@ -224,6 +228,7 @@ class MemberSpec:
     prompt_cache_mb: int = 256
     check_memory: bool = True
     trust_remote_code: bool = False
+    ray: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("model", "tokenizer"):
@@ -244,6 +249,8 @@ class MemberSpec:
         object.__setattr__(
             self, "prompt_cache_mb", whole("a member's prompt_cache_mb", self.prompt_cache_mb, 0)
         )
+        if self.ray is not None:
+            object.__setattr__(self, "ray", read_ray_options(self.ray))
         if self.device is not None and self.device_map is not None:
             raise ConfigError(f"member {self.model!r}: give device or device_map, not both")
         if self.attn_implementation not in ("sdpa", "eager"):
@@ -269,3 +276,16 @@ def as_spec(member: str | Mapping[str, Any] | MemberSpec) -> MemberSpec:
             raise ConfigError("a member specification needs 'model'")
         return MemberSpec(**member)
     raise ConfigError(f"a member is a string, a mapping or a MemberSpec, not {show(member)}")
+
+
+def names_of(specs: Sequence[MemberSpec]) -> list[str]:
+    """A name per member: its own, else the last part of the model; numbered where given twice."""
+    names: list[str] = []
+    for spec in specs:
+        path = spec.model.replace("\\", "/")
+        wanted = spec.name or path.rstrip("/").rsplit("/", 1)[-1] or spec.model
+        unique, number = wanted, 2
+        while unique in names:
+            unique, number = f"{wanted}#{number}", number + 1
+        names.append(unique)
+    return names

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
+from itertools import takewhile
 from numbers import Real
 from typing import Any
 
 from adafuse.admission import Admission
+from adafuse.backends.choosing import Backend, load_on
 from adafuse.checks import whole
 from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
 from adafuse.errors import ConfigError, PromptError
@@ -76,6 +79,8 @@ class Ensemble:
         *,
         device: str | None = None,
         dtype: str | None = None,
+        backend: Backend = "local",
+        address: str | None = None,
         max_concurrency: int | None = None,
         max_queue: int | None = None,
         **settings: Any,
@@ -83,9 +88,13 @@ class Ensemble:
         """Load members from hub ids, local folders, GGUF files or specifications.
 
         Args:
-            models: 1 to 8 of them. Two that share a checkpoint share its weights.
+            models: 1 to 8 of them. Two that share a checkpoint share its weights, in one process.
             device: for members whose specification names neither a device nor a device_map.
             dtype: likewise.
+            backend: "local": in this process; "ray": each member is one or several actors on a
+                cluster, which `close` ends. See docs/ray.md.
+            address: of that cluster: None (the one that this process is connected to or that runs
+                on this machine, else a new one on this machine), "auto", "host:port", "ray://…".
             max_concurrency: see the class.
             max_queue: likewise.
             settings: defaults for decoding, the fields of `DecodingConfig`, or a `preset`.
@@ -93,9 +102,9 @@ class Ensemble:
         Raises:
             ConfigError: a setting or a specification is wrong; before anything is loaded.
             LoadError: a member cannot be loaded; see `adafuse.errors`.
+            MissingExtraError: Ray is asked for and not installed.
+            ConnectionError: there is no cluster at the address.
         """
-        from adafuse.loading import load_members  # torch is imported when a model is loaded
-
         config = DecodingConfig().override(**settings)
         Admission(max_concurrency, max_queue)  # what is refused should not wait for models
         listed = isinstance(models, list | tuple)
@@ -104,8 +113,20 @@ class Ensemble:
         specs = [as_spec(model) for model in models]
         if config.weights is not None and len(config.weights) != len(specs):
             raise ConfigError(f"weights has {len(config.weights)} numbers for {len(specs)} members")
-        members = load_members(specs, device=device, dtype=dtype)
+        members = load_on(backend, specs, device=device, dtype=dtype, address=address)
         return cls(members, config, max_concurrency=max_concurrency, max_queue=max_queue)
+
+    def close(self) -> None:
+        """End what `load` has started elsewhere: actors. The ensemble is of no use after that."""
+        for member in self.members:
+            if (close := getattr(member, "close", None)) is not None:
+                close()
+
+    def __enter__(self) -> Ensemble:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def only(self, names: Sequence[str]) -> Ensemble:
         """Some of the members, in this order; they share its limits with it.
@@ -226,8 +247,8 @@ class Ensemble:
 
         Raises:
             As `generate`; what is wrong with any prompt or setting is raised before any forward,
-            but for what only a member can tell. The first error of a row is raised once the rows
-            that are being decoded have ended; the others are not begun.
+            but for what only a member can tell. The first error of a row ends the others after
+            the round that they are in.
         """
         together = whole("max_concurrency", max_concurrency, 1)
         if isinstance(prompts, str):
@@ -243,14 +264,22 @@ class Ensemble:
             )
             for prompt in prompts
         ]
+        stop = threading.Event()
+
+        def rounds_of(stream: Generator[Round]) -> list[Round]:
+            with closing(stream):
+                return list(takewhile(lambda _: not stop.is_set(), stream))
+
         with ThreadPoolExecutor(min(together, max(len(streams), 1))) as pool:
-            rows = [pool.submit(Answer.fold, stream) for stream in streams]
+            rows = [pool.submit(rounds_of, stream) for stream in streams]
             try:
-                return [row.result() for row in rows]
-            except BaseException:
+                done, _ = wait(rows, return_when=FIRST_EXCEPTION)
+                failed = [row for row in rows if row in done and row.exception() is not None]
+                return [Answer.fold(row.result()) for row in failed or rows]
+            finally:
+                stop.set()
                 for row in rows:
                     row.cancel()
-                raise
 
 
 def _members(given: object) -> tuple[Member, ...]:

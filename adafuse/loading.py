@@ -27,7 +27,7 @@ from transformers import (
 
 from adafuse.backbone import Backbone, Layout
 from adafuse.checkpoints import refuse_without_weights
-from adafuse.config import MemberSpec
+from adafuse.config import MemberSpec, names_of
 from adafuse.errors import (
     AdaFuseError,
     ConfigError,
@@ -75,7 +75,7 @@ def load_members(
         )
         for spec in specs
     ]
-    names = _names(specs)
+    names = names_of(specs)
     models = [model_source(spec, spec.model) for spec in specs]  # refuse all before loading any
     tokenizers = [tokenizer_source(spec, own) for spec, own in zip(specs, models, strict=True)]
     placements = [_placement(spec) for spec in specs]
@@ -187,21 +187,6 @@ def _member(plan: _Plan) -> LocalMember:
         prompt_cache_mb=plan.spec.prompt_cache_mb,
         check_memory=plan.spec.check_memory,
     )
-
-
-def _names(specs: Sequence[MemberSpec]) -> list[str]:
-    """A name per member: its own, else the last part of the model; numbered where given twice."""
-    wanted = [
-        spec.name or spec.model.rstrip("/\\").replace("\\", "/").split("/")[-1] for spec in specs
-    ]
-    names: list[str] = []
-    for name in wanted:
-        number = 2
-        unique = name
-        while unique in names:
-            unique, number = f"{name}#{number}", number + 1
-        names.append(unique)
-    return names
 
 
 def _placement(spec: MemberSpec) -> dict[str, Any]:

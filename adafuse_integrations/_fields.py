@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast, get_args
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from adafuse.backends.choosing import Backend, check_backend
 from adafuse.checks import refuse_unknown
 from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
 from adafuse.ensemble import Ensemble
@@ -78,6 +79,17 @@ class EnsembleFields(DecodingFields):
         frozen=True,
         description="Number format, likewise, such as 'bfloat16'; or ADAFUSE_DTYPE.",
     )
+    backend: Backend = Field(
+        default="local",
+        frozen=True,
+        description="Where members are loaded: 'local', in this process; or 'ray', on a cluster, "
+        "which needs the extra 'ray'.",
+    )
+    address: str | None = Field(
+        default=None,
+        frozen=True,
+        description="Of that cluster: None, 'auto', 'host:port' or 'ray://…'; see `Ensemble.load`.",
+    )
 
     _shared: SharedEnsemble | None = PrivateAttr(default=None)
 
@@ -112,15 +124,21 @@ class EnsembleFields(DecodingFields):
             raise ConfigError(
                 "give either models or an ensemble that is already built, or set ADAFUSE_MODELS"
             )
-        if self.ensemble is not None and (self.device or self.dtype):
-            raise ConfigError("device and dtype are for models; this ensemble is already loaded")
+        if self.ensemble is not None and (self.device or self.dtype or self.backend != "local"):
+            raise ConfigError(
+                "device, dtype and backend are for models; this ensemble is already loaded"
+            )
+        check_backend(self._specs(), self.backend, self.address)
         self._check()
         if self.models is not None:
-            self._shared = share(self._specs(), self.device, self.dtype)
+            self._shared = self._share()
         return self
 
     def _specs(self) -> tuple[MemberSpec, ...]:
         return cast("tuple[MemberSpec, ...]", self.models or ())
+
+    def _share(self) -> SharedEnsemble:
+        return share(self._specs(), self.device, self.dtype, self.backend, self.address)
 
     def _check(self) -> None:
         """Raise ConfigError if a setting is out of range."""
@@ -182,7 +200,7 @@ class EnsembleFields(DecodingFields):
         """The smallest context window, in tokens, or None if nobody can say; loads nothing."""
         loaded = self.ensemble
         if loaded is None:  # asked for while the object is being built, too
-            loaded = (self._shared or share(self._specs(), self.device, self.dtype)).loaded
+            loaded = (self._shared or self._share()).loaded
         if loaded is not None:
             return smallest_window(self._chosen(loaded.members))
         return configured_window(self._chosen(self._specs()))

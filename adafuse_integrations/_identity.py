@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from adafuse.answering import answering
-from adafuse.config import MemberSpec
+from adafuse.config import MemberSpec, names_of
 from adafuse.ensemble import Ensemble
 from adafuse_integrations._sharing import ensemble_token
 
@@ -21,17 +21,7 @@ def member_names(members: Ensemble | Sequence[MemberSpec]) -> tuple[str, ...]:
     """Names for display: those given, else the last part of what is loaded, as loading has it."""
     if isinstance(members, Ensemble):
         return tuple(member.name for member in members.members)
-    names: list[str] = []
-    for wanted in (spec.name or _last_part(spec.model) for spec in members):
-        unique, number = wanted, 2
-        while unique in names:
-            unique, number = f"{wanted}#{number}", number + 1
-        names.append(unique)
-    return tuple(names)
-
-
-def _last_part(model: str) -> str:
-    return model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or model
+    return tuple(names_of(members))
 
 
 def members_identity(members: Ensemble | Sequence[MemberSpec]) -> list[dict[str, Any]]:

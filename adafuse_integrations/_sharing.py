@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+from adafuse.backends.choosing import Backend
 from adafuse.config import MemberSpec
 from adafuse.ensemble import Ensemble
 
@@ -19,19 +20,23 @@ __all__ = ["SharedEnsemble", "ensemble_token", "share"]
 class SharedEnsemble:
     """Members that are loaded when first asked for, once, whichever thread asks first.
 
+    Attributes:
+        key: what is loaded and how: the arguments.
+
     A load that fails is not remembered: the next call tries again.
     """
 
     def __init__(
-        self, specs: tuple[MemberSpec, ...], device: str | None, dtype: str | None
+        self,
+        specs: tuple[MemberSpec, ...],
+        device: str | None,
+        dtype: str | None,
+        backend: Backend = "local",
+        address: str | None = None,
     ) -> None:
-        self._key = (specs, device, dtype)
+        self.key = (specs, device, dtype, backend, address)
         self._lock = threading.Lock()
         self._ensemble: Ensemble | None = None
-
-    def has(self, specs: tuple[MemberSpec, ...], device: str | None, dtype: str | None) -> bool:
-        """Whether it loads exactly these members in this way."""
-        return self._key == (specs, device, dtype)
 
     @property
     def loaded(self) -> Ensemble | None:
@@ -46,8 +51,10 @@ class SharedEnsemble:
         """
         with self._lock:
             if self._ensemble is None:
-                specs, device, dtype = self._key
-                self._ensemble = Ensemble.load(specs, device=device, dtype=dtype)
+                specs, device, dtype, backend, address = self.key
+                self._ensemble = Ensemble.load(
+                    specs, device=device, dtype=dtype, backend=backend, address=address
+                )
             return self._ensemble
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SharedEnsemble:
@@ -56,7 +63,7 @@ class SharedEnsemble:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled without weights: a promise to load the same members."""
-        return share, self._key
+        return share, self.key
 
 
 # Weak: members are let go of with the last model object that uses them.
@@ -66,14 +73,18 @@ _lock = threading.Lock()
 
 
 def share(
-    specs: tuple[MemberSpec, ...], device: str | None, dtype: str | None
-) -> SharedEnsemble:  # fmt: skip
+    specs: tuple[MemberSpec, ...],
+    device: str | None,
+    dtype: str | None,
+    backend: Backend = "local",
+    address: str | None = None,
+) -> SharedEnsemble:
     """Return the shared ensemble of these members; nothing is loaded here."""
+    new = SharedEnsemble(specs, device, dtype, backend, address)
     with _lock:
         for one in _shared:  # compared, not hashed: a specification may hold dicts
-            if one.has(specs, device, dtype):
+            if one.key == new.key:
                 return one
-        new = SharedEnsemble(specs, device, dtype)
         _shared.add(new)
         return new
 

@@ -50,7 +50,7 @@ def test_members_are_loaded_once_by_whoever_comes_first(loads: list[Any]) -> Non
     assert len(loads) == 1
     specs, options = loads[0]
     assert specs == (MemberSpec("org/a"), MemberSpec("org/b"))
-    assert options == {"device": "cpu", "dtype": None}
+    assert options == {"device": "cpu", "dtype": None, "backend": "local", "address": None}
 
 
 def test_settings_do_not_matter_for_sharing_but_loading_does(loads: list[Any]) -> None:
@@ -62,10 +62,14 @@ def test_settings_do_not_matter_for_sharing_but_loading_does(loads: list[Any]) -
         AdaFuseLLM(models=["org/c"], dtype="bfloat16"),
         AdaFuseLLM(models=["org/c", "org/d"]),
         AdaFuseLLM(models=[{"model": "org/c", "tokenizer_kwargs": {"a": [1]}}]),
+        AdaFuseLLM(models=["org/c"], backend="ray"),
+        AdaFuseLLM(models=["org/c"], backend="ray", address="auto"),
     ]
     for llm in kept:
         llm.invoke("p")
-    assert len(loads) == 4
+    assert len(loads) == 6
+    assert loads[-1][1]["backend"] == "ray"
+    assert loads[-1][1]["address"] == "auto"
 
 
 def test_members_are_let_go_of_with_the_last_model(loads: list[Any]) -> None:

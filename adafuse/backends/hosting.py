@@ -17,14 +17,12 @@ from typing import Any
 
 import adafuse
 from adafuse.backends import wire
+from adafuse.backends.options import LEASE
 from adafuse.errors import ConfigError
 from adafuse.forwards import calling_as
 from adafuse.member import Member, Rated, Session, Speculative
 
-__all__ = ["LEASE", "METHODS", "Host"]
-
-LEASE = 600.0
-"""Seconds after which a session that nobody has used is closed."""
+__all__ = ["METHODS", "Host"]
 
 _CLOSED = 1024  # ids of closed sessions to remember, for calls that come later than the closing
 
