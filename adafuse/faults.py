@@ -76,6 +76,7 @@ class Faults:
             raise TooFewMembersError(
                 len(self._left), self._floor, self._reasons, self.committed
             ) from error
+        error.__traceback__ = None  # its frames hold the session, and what a forward computed
 
     def tell(self) -> tuple[Dropped, ...]:
         """Those dropped since the last call; warns of them."""

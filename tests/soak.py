@@ -83,7 +83,7 @@ class Soak:
 
     def __post_init__(self) -> None:
         self.ensemble = Ensemble(self.members)
-        first = Faulty(self.members[0], {("draft", 2): raises(OSError("lost"))})
+        first = Faulty(self.members[0], {("draft", 2): raises(OSError)})
         self.broken = Ensemble([first, self.members[1]])
         self.faulty = first
         self.llm = AdaFuseLLM(ensemble=self.ensemble, max_tokens=20, prompt_format="raw")

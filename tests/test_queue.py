@@ -8,9 +8,18 @@ from contextlib import closing
 
 import pytest
 
-from adafuse import AnswerTimeoutError, ConfigError, Ensemble, QueueFullError
+from adafuse import (
+    AnswerTimeoutError,
+    ConfigError,
+    DecodingConfig,
+    Ensemble,
+    MemberError,
+    Prompt,
+    QueueFullError,
+)
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.langchain import AdaFuseLLM
+from faulty import Faulty, raises
 
 SCRIPT = "one two three"
 
@@ -97,3 +106,29 @@ def test_bad_limits_are_refused_before_anything_is_loaded(limits: dict[str, int]
         ensemble(**limits)
     with pytest.raises(ConfigError, match=next(iter(limits))):
         Ensemble.load(["no/such-model"], **limits)
+
+
+def test_an_error_in_a_batch_ends_the_other_rows() -> None:
+    """An endless row would else be decoded to its end before the error is told."""
+
+    def answer(prompt: str) -> str:
+        return "word " * 100_000 if prompt == "long" else SCRIPT
+
+    members = [ScriptedMember(answer, confident=False, window=900_000)]
+    failing = Faulty(members[0], {("draft", 3): raises(OSError("gone"))})
+    rows = Ensemble([_OnlyShort(failing, members[0])])  # type: ignore[list-item]
+    with pytest.raises(MemberError, match="gone"):
+        rows.generate_batch(["long", "short", "long"], max_new_tokens=10**6)
+
+
+class _OnlyShort:
+    """Fails for short prompts alone."""
+
+    name, weight = "mixed", 1.0
+
+    def __init__(self, failing: Faulty, other: ScriptedMember) -> None:
+        self._failing, self._other = failing, other
+
+    def open(self, prompt: Prompt, config: DecodingConfig) -> object:
+        short = prompt.messages[-1]["content"] == "short"
+        return (self._failing if short else self._other).open(prompt, config)
