@@ -19,6 +19,7 @@ from adafuse.errors import ConfigError, PromptError
 from adafuse.events import Answer, Round
 from adafuse.fusion import fuse
 from adafuse.member import Member
+from adafuse.observing import observed
 from adafuse.prompts import Message, PromptFormat, read_prompt
 from adafuse.weights import leader_of, member_weights
 
@@ -195,7 +196,9 @@ class Ensemble:
             )
             shown = () if tool_choice == "none" else asked.tools
             asked = replace(asked, tools=shown, constraint=constraint)
-        return self._admitted(fuse(self.members, asked, config), config.timeout)
+        rounds = self._admitted(fuse(self.members, asked, config), config.timeout)
+        names = [member.name for member in self.members]
+        return observed(rounds, members=names, prompt=asked, config=config)
 
     def _admitted(self, rounds: Generator[Round], patience: float | None) -> Generator[Round]:
         """Wait for a place, and pass rounds on while holding it."""
