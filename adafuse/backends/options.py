@@ -49,9 +49,10 @@ class RayOptions:
             )
         for name in ("num_cpus", "num_gpus"):
             check_float(f"a member's ray {name}", getattr(self, name), 0)
-            if getattr(self, name) > 1 and getattr(self, name) % 1:
-                value = show(getattr(self, name))
-                raise ConfigError(f"a member's ray {name} above 1 must be whole, not {value}")
+        if self.num_gpus > 1 and self.num_gpus % 1:
+            raise ConfigError(
+                f"a member's ray num_gpus above 1 must be whole, not {show(self.num_gpus)}"
+            )
         for name in ("lease", "start_timeout"):
             check_seconds(f"a member's ray {name}", getattr(self, name))
         if not isinstance(self.resources, Mapping):

@@ -120,7 +120,7 @@ def load_actors(
         address: of the cluster; see `Ensemble.load`.
 
     Raises:
-        ConfigError: a specification cannot be sent, or Ray takes no such options.
+        ConfigError: a specification cannot be sent, or another cluster is connected to.
         LoadError: a member cannot be loaded, or no node has room for it.
         ConnectionError: there is no such cluster, or an actor died.
     """
@@ -133,8 +133,8 @@ def load_actors(
     begun = time.monotonic()
     started: list[list[Any]] = []
     try:
-        for spec, own, request in zip(named, options, requests, strict=True):
-            started.append(_start(spec, own, request))
+        for own, request in zip(options, requests, strict=True):
+            started.append(_start(own, request))
         return [
             _member(spec, own, handles, begun)
             for spec, own, handles in zip(named, options, started, strict=True)
@@ -176,21 +176,18 @@ def _request(spec: MemberSpec, device: str | None, dtype: str | None, lease: flo
         ) from None
 
 
-def _start(spec: MemberSpec, options: RayOptions, request: str) -> list[Any]:
+def _start(options: RayOptions, request: str) -> list[Any]:
     remote: Any = ray.remote  # its types know no concurrency groups
     kind = remote(concurrency_groups={"control": _CONTROL_THREADS})(MemberActor)
-    try:
-        asking = kind.options(
-            num_cpus=options.num_cpus,
-            num_gpus=options.num_gpus,
-            resources=dict(options.resources) or None,
-            max_concurrency=options.max_concurrency,
-            max_restarts=options.max_restarts,
-            scheduling_strategy="SPREAD" if options.replicas > 1 else "DEFAULT",
-        )
-        return [asking.remote(request) for _ in range(options.replicas)]
-    except ValueError as error:
-        raise ConfigError(f"member {spec.name!r}: Ray refuses its options: {error}") from None
+    asking = kind.options(
+        num_cpus=options.num_cpus,
+        num_gpus=options.num_gpus,
+        resources=dict(options.resources),
+        max_concurrency=options.max_concurrency,
+        max_restarts=options.max_restarts,
+        scheduling_strategy="SPREAD" if options.replicas > 1 else "DEFAULT",
+    )
+    return [asking.remote(request) for _ in range(options.replicas)]
 
 
 def _member(
