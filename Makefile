@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install models demo examples environments test suites check gpu bench clean
+.PHONY: help install models demo examples environments test suites soak fuzz audit check gpu bench clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /  \1: /p' $(MAKEFILE_LIST)
@@ -45,6 +45,16 @@ test: models ## Run the tests, real models included.
 
 suites: models ## Run the standard suites of LangChain and LlamaIndex on the real models: an hour.
 	$(BIN)/python -m pytest --numprocesses 2 -m long -rxX
+
+soak: $(INSTALLED) ## 2,000 mixed calls from 8 callers over 20 minutes, on tiny members.
+	$(BIN)/python -m pytest -m long tests/test_soak.py -rxX
+
+fuzz: $(INSTALLED) ## 20,000 prompts, messages, tools, stop lists and settings at random.
+	ADAFUSE_FUZZ=20000 $(BIN)/python -m pytest --numprocesses 2 -k fuzz
+
+audit: $(INSTALLED) ## Look for known vulnerabilities in the pinned dependencies.
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet 'pip-audit>=2.10,<3'
+	$(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip
 
 check: $(INSTALLED) ## Lint, formatting and types.
 	$(BIN)/ruff check .
