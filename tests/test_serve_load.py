@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -225,3 +226,42 @@ def test_an_answer_that_is_cancelled_by_the_servers_end() -> None:
             list(stream)
         assert caught.value.code == "shutting_down"
     assert watch.open == 0
+
+
+def test_mixed_callers_leave_nothing_behind() -> None:
+    ensemble, watch = watched(lambda text: f"{text} " * 20 + "end", seconds=0.0005)
+
+    def call(running: Running, at: int) -> None:
+        text = f"caller{at}"
+        right = f"{text} " * 20 + "end"
+        kind = at % 5
+        if kind == 0:
+            answer = running.post(chat(text))
+            assert answer.status_code in (200, 429)
+            said = answer.json()
+            assert "error" in said or said["choices"][0]["message"]["content"] == right
+        elif kind == 1:
+            url = f"{running.url}/chat/completions"
+            with httpx.Client(timeout=PATIENCE, verify=False) as client:
+                body = chat(text, stream=True)
+                with client.stream("POST", url, json=body) as answer:
+                    for _, line in zip(range(at % 7), answer.iter_lines(), strict=False):
+                        assert not line or line.startswith(("data: ", "{"))
+        elif kind == 2:
+            with contextlib.suppress(httpx.ReadTimeout):
+                running.post(chat(text), timeout=0.001 * (at % 11 + 1))
+        elif kind == 3:
+            assert running.post({"messages": at}).status_code == 400
+        else:
+            answer = running.post({"prompt": [text, text]}, "completions")
+            assert answer.status_code in (200, 429)
+            texts = [choice["text"] for choice in answer.json().get("choices", ())]
+            assert texts in ([right, right], [])
+
+    with serving(ensemble, max_concurrency=3, max_queue=5) as running:
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(lambda at: call(running, at), range(250)))
+        poll(running.idle)
+        assert watch.open == 0
+        assert watch.most_open <= 3
+        assert running.post(chat("x")).status_code == 200

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields
 from functools import partial
 from typing import Literal
 
@@ -103,11 +103,11 @@ class Desk:
     def rounds(self, ask: Ask, at: int, spent: float) -> Generator[Round]:
         """Decode the answer to one prompt, `spent` seconds after it was asked."""
         assert self._ensemble is not None
-        members = [self._ensemble.members[one] for one in ask.chosen]
-        config = ask.config
-        if config.timeout is not None:
-            config = replace(config, timeout=max(config.timeout - spent, _LEAST_SECONDS))
-        return Ensemble(members, config).stream(ask.prompts[at], **ask.options)
+        members = self._ensemble.only([self._ensemble.members[one].name for one in ask.chosen])
+        settings = {f.name: getattr(ask.config, f.name) for f in fields(ask.config)}
+        if ask.config.timeout is not None:
+            settings["timeout"] = max(ask.config.timeout - spent, _LEAST_SECONDS)
+        return members.stream(ask.prompts[at], **ask.options, **settings)
 
     @property
     def busy(self) -> bool:
@@ -163,6 +163,7 @@ class Answers:
         """
         going = len(self._tasks)
         while going:
+            await asyncio.sleep(0)  # a reader of much that is there must not keep the loop
             at, one = await self._queue.get()
             if isinstance(one, BaseException):
                 self.close()
