@@ -21,6 +21,7 @@ __all__ = [
     "check_float",
     "check_pattern",
     "check_seconds",
+    "check_seed",
     "read_choices",
     "read_schema",
     "read_stops",
@@ -30,21 +31,26 @@ __all__ = [
     "whole",
 ]
 
+_LONGEST = 1e9  # seconds: what clocks of threads can wait for, and longer than anybody will
+
 
 def refuse_unknown(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raise ConfigError if `given` has a key that is not in `known`, suggesting the nearest."""
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
+            near = difflib.get_close_matches(key, known, n=1) if isinstance(key, str) else []
             hint = (
                 f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
             )
-            raise ConfigError(f"unknown {what} {key!r}{hint}")
+            raise ConfigError(f"unknown {what} {show(key)}{hint}")
 
 
 def show(value: object) -> str:
-    """A value in one short line, for messages."""
-    line = " ".join(repr(value).split())
+    """A value in one short line, for messages; its type where it cannot be written."""
+    try:
+        line = " ".join(repr(value).split())
+    except Exception:  # one within a thousand others, say
+        line = f"<{type(value).__name__}>"
     return line if len(line) <= 80 else f"{line[:77]}..."
 
 
@@ -56,11 +62,13 @@ def whole(name: str, value: Any, low: int) -> int:
         number = low - 1
     if isinstance(value, bool) or number < low:
         raise ConfigError(f"{name} must be a whole number of at least {low}, not {show(value)}")
+    if number > sys.maxsize:
+        raise ConfigError(f"{name} must be a whole number of up to {sys.maxsize}")
     return number
 
 
 def check_choice(name: str, value: object, known: Sequence[str]) -> None:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         listed = ", ".join(map(repr, known))
         raise ConfigError(f"{name} must be one of {listed}, not {show(value)}")
 
@@ -77,8 +85,20 @@ def check_float(name: str, value: object, low: float, high: float = sys.float_in
 def check_seconds(name: str, value: object) -> None:
     """A limit of time, or None."""
     number = isinstance(value, Real) and not isinstance(value, bool)
-    if value is not None and not (number and 0 < value < math.inf):  # type: ignore[operator]
-        raise ConfigError(f"{name} must be a number of seconds above 0, not {show(value)}")
+    if value is not None and not (number and 0 < value <= _LONGEST):  # type: ignore[operator]
+        raise ConfigError(
+            f"{name} must be a number of seconds above 0 and up to {_LONGEST:g}, not {show(value)}"
+        )
+
+
+def check_seed(value: Any) -> int | None:
+    """A whole number of any library, as Python's own, or None."""
+    try:
+        if not isinstance(value, bool):
+            return None if value is None else operator.index(value)
+    except TypeError:
+        pass
+    raise ConfigError(f"seed must be a whole number or None, not {show(value)}")
 
 
 def read_stops(stop: object) -> tuple[str, ...]:

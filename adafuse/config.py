@@ -5,7 +5,6 @@ Both are frozen dataclasses that check themselves when built. This module knows 
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -19,6 +18,7 @@ from adafuse.checks import (
     check_float,
     check_pattern,
     check_seconds,
+    check_seed,
     read_choices,
     read_schema,
     read_stops,
@@ -141,10 +141,7 @@ class DecodingConfig:
         check_seconds("round_timeout", self.round_timeout)
         if self.leader is not None and not isinstance(self.leader, str):
             object.__setattr__(self, "leader", whole("leader, as a place,", self.leader, 0))
-        if self.seed is not None:
-            if isinstance(self.seed, bool) or not hasattr(self.seed, "__index__"):
-                raise ConfigError(f"seed must be a whole number or None, not {show(self.seed)}")
-            object.__setattr__(self, "seed", operator.index(self.seed))
+        object.__setattr__(self, "seed", check_seed(self.seed))
         object.__setattr__(self, "stop", read_stops(self.stop))
         if self.weights is not None:
             object.__setattr__(self, "weights", read_weights(self.weights))

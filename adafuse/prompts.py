@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from adafuse.checks import show
 from adafuse.errors import ConfigError, PromptError
 from adafuse.outline import load_json
 from adafuse.tools import read_tools
@@ -32,6 +33,7 @@ PromptFormat = Literal["raw", "auto", "chat"]
 
 # A role goes into templates as it is, so no special token may be spelt with it.
 _ROLE = re.compile("[A-Za-z][A-Za-z0-9_-]{0,31}")
+_DEEPEST = 100  # json reads and writes that many, deep in any caller's stack too
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,11 @@ def read_prompt(
         ConfigError: the format is unknown, or is given for a conversation and is not "chat"; or
             there are tools for text that is not "chat".
     """
-    if prompt_format is not None and prompt_format not in get_args(PromptFormat):
-        raise ConfigError(f"prompt_format must be 'raw', 'auto' or 'chat', not {prompt_format!r}")
+    if prompt_format is not None:
+        known = isinstance(prompt_format, str) and prompt_format in get_args(PromptFormat)
+        if not known:
+            shown = show(prompt_format)
+            raise ConfigError(f"prompt_format must be 'raw', 'auto' or 'chat', not {shown}")
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError("the prompt is empty; give at least one character")
@@ -100,7 +105,9 @@ def read_prompt(
 def _message(index: int, message: object) -> dict[str, Any]:
     where = f"message {index}"
     if not isinstance(message, Mapping):
-        raise PromptError(f"{where} must be a mapping with 'role' and 'content', not {message!r}")
+        raise PromptError(
+            f"{where} must be a mapping with 'role' and 'content', not {show(message)}"
+        )
     role = message.get("role")
     if not isinstance(role, str) or not role:
         raise PromptError(f"{where} has no 'role' such as 'system', 'user' or 'assistant'")
@@ -110,19 +117,20 @@ def _message(index: int, message: object) -> dict[str, Any]:
     if isinstance(content, Sequence) and not isinstance(content, str | bytes):
         content = "".join(_part(where, part) for part in content)
     if not isinstance(content, str):
-        raise PromptError(f"{where} must have text as 'content', not {content!r}")
+        raise PromptError(f"{where} must have text as 'content', not {show(content)}")
     checked = {**message, "role": role, "content": content}
+    _refuse_depth(checked, where)
     _refuse_surrogates(checked, where)
     if not _ROLE.fullmatch(role):
         raise PromptError(
-            f"{where} has the role {role!r}; a role is 1 to 32 of A-Z a-z 0-9 _ - and begins with "
-            "a letter"
+            f"{where} has the role {show(role)}; a role is 1 to 32 of A-Z a-z 0-9 _ - and begins "
+            "with a letter"
         )
     name = checked.pop("name", None)
-    if name not in (None, ""):
+    if name is not None and not (isinstance(name, str) and name == ""):
         checked["name"] = _name(where, name)
     calls = checked.pop("tool_calls", None)
-    if calls not in (None, [], ()):
+    if calls is not None and not (isinstance(calls, list | tuple) and not calls):
         checked["tool_calls"] = _calls(where, role, calls)
     if not isinstance(checked.get("tool_call_id", ""), str):
         raise PromptError(f"{where} must have text as 'tool_call_id'")
@@ -131,7 +139,7 @@ def _message(index: int, message: object) -> dict[str, Any]:
 
 def _name(where: str, name: object) -> str:
     if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
-        raise PromptError(f"{where} must have one line of text as 'name', not {name!r}")
+        raise PromptError(f"{where} must have one line of text as 'name', not {show(name)}")
     return name
 
 
@@ -139,18 +147,14 @@ def _calls(where: str, role: str, calls: object) -> list[dict[str, Any]]:
     if role != "assistant":
         raise PromptError(f"{where} has 'tool_calls', which only an assistant's may")
     if not isinstance(calls, list | tuple):
-        raise PromptError(f"{where} must have a list as 'tool_calls', not {calls!r}")
+        raise PromptError(f"{where} must have a list as 'tool_calls', not {show(calls)}")
     return [_call(f"{where}, tool call {number}", call) for number, call in enumerate(calls)]
 
 
 def _call(where: str, call: object) -> dict[str, Any]:
     """A tool call with its arguments as a mapping of plain JSON values."""
     function = call.get("function") if isinstance(call, Mapping) else None
-    if (
-        not isinstance(call, Mapping)
-        or not isinstance(function, Mapping)
-        or call.get("type", "function") != "function"
-    ):
+    if not isinstance(call, Mapping) or not isinstance(function, Mapping) or not _is_function(call):
         raise PromptError(
             f"{where} must be {{'id': …, 'type': 'function', 'function': {{'name': …, "
             "'arguments': …}}"
@@ -182,7 +186,31 @@ def _part(where: str, part: object) -> str:
             raise PromptError(f"{where} has a content block of type 'text' without its 'text'")
         return text
     kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-    raise PromptError(f"{where} has a content block of type {kind!r}; members read text only")
+    raise PromptError(f"{where} has a content block of type {show(kind)}; members read text only")
+
+
+def _is_function(call: Mapping[str, Any]) -> bool:
+    kind = call.get("type", "function")
+    return isinstance(kind, str) and kind == "function"
+
+
+def _refuse_depth(message: Mapping[str, Any], where: str) -> None:
+    """Refuse what holds itself, or so much within each other that JSON cannot be made of it."""
+    level: list[Any] = [message]
+    for _ in range(_DEEPEST):
+        inside = (_values(one) for one in level)
+        level = list({id(one): one for values in inside for one in values}.values())
+        if not level:
+            return
+    raise PromptError(f"{where} has more than {_DEEPEST} lists or mappings within each other")
+
+
+def _values(value: object) -> Iterable[Any]:
+    """The lists and mappings in one."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    inside = value if isinstance(value, list | tuple) else ()
+    return (one for one in inside if isinstance(one, list | tuple | Mapping))
 
 
 def _refuse_surrogates(value: object, where: str) -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from adafuse.checkpoints import CONFIG
+from adafuse.checks import show
 from adafuse.config import MemberSpec
 from adafuse.errors import ModelNotFoundError
 
 __all__ = ["Source", "model_source", "tokenizer_source"]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+# Of a file in a repository, or of a revision: either becomes part of a path in the local cache.
+_INSIDE = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[\w.@+-][\w.@+ -]*(/[\w.@+ -]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,39 +65,57 @@ class Source:
 
 def model_source(spec: MemberSpec, model: str) -> Source:
     """Find the folder, file or repository, without touching a network."""
-    path = Path(model).expanduser()
+    path, is_file, is_folder = _looked_up(model)
     rest = (spec.revision, spec.trust_remote_code)
-    if path.is_file():
+    if is_file:
         if path.suffix.lower() != ".gguf":
             raise ModelNotFoundError(
-                f"{model!r} is a file but no GGUF file; name the folder that holds the model"
+                f"{show(model)} is a file but no GGUF file; name the folder that holds the model"
             )
         return Source(str(path.resolve().parent), True, path.name, *rest)
-    if path.is_dir():
+    if is_folder:
         ggufs = sorted(path.glob("*.gguf"))
         if not (path / CONFIG).exists():
             if len(ggufs) == 1:
                 return Source(str(path.resolve()), True, ggufs[0].name, *rest)
             found = "several GGUF files" if ggufs else f"neither a {CONFIG} nor a GGUF file"
-            raise ModelNotFoundError(f"folder {model!r} holds {found}; name the one to load")
+            raise ModelNotFoundError(f"folder {show(model)} holds {found}; name the one to load")
         return Source(str(path.resolve()), True, None, *rest)
     owner, *names = model.split("/")
     file = None
     if model.lower().endswith(".gguf"):  # on the hub: "org/repo/x.gguf"
         names, file = names[:1], "/".join(names[1:])
     place = "/".join([owner, *names])
-    if file == "" or not _HUB_ID.fullmatch(place):
+    if not _HUB_ID.fullmatch(place) or not (file is None or _INSIDE.fullmatch(file)):
         raise ModelNotFoundError(
-            f"no model at {model!r}: there is no such folder or file, and it is no hub id"
+            f"no model at {show(model)}: there is no such folder or file, and it is no hub id"
+        )
+    if spec.revision is not None and not _INSIDE.fullmatch(spec.revision):
+        raise ModelNotFoundError(
+            f"{model!r}: {show(spec.revision)} is no branch, tag or commit of a repository"
         )
     return Source(place, False, file, *rest)
+
+
+def _looked_up(model: str) -> tuple[Path, bool, bool]:
+    """The path that a name would be, and whether it is a file, or a folder.
+
+    Raises:
+        ModelNotFoundError: it can be no path: too long, the home of an unknown user, not readable.
+    """
+    try:
+        path = Path(model).expanduser()
+        return path, path.is_file(), path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelNotFoundError(f"no model at {show(model)}: {reason}") from None
 
 
 def tokenizer_source(spec: MemberSpec, own: Source) -> Source:
     """Where the tokenizer is read from; `revision` is the model's, not another repository's."""
     if spec.tokenizer is None:
         return own
-    folder = Path(spec.tokenizer).expanduser()
-    if folder.is_dir() and not any(folder.glob("*.gguf")):
+    folder, _, is_folder = _looked_up(spec.tokenizer)
+    if is_folder and not any(folder.glob("*.gguf")):
         return Source(str(folder.resolve()), True, None, None, spec.trust_remote_code)
     return replace(model_source(spec, spec.tokenizer), revision=None)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adafuse.calls import CALL_END, CALL_START, CallReader, InvalidCall, ToolCall
+from adafuse.checks import show
 from adafuse.errors import PromptError
 from adafuse.outline import TOOL_NAME
 
@@ -101,8 +102,9 @@ def _tool(index: int, tool: object) -> dict[str, Any]:
             f"tool {index} must be {{'type': 'function', 'function': {{'name': …}}}}, as OpenAI "
             "writes function tools"
         )
-    if tool.get("type", "function") != "function":
-        raise PromptError(f"tool {index} is of type {tool['type']!r}; only functions can be called")
+    kind = tool.get("type", "function")
+    if not isinstance(kind, str) or kind != "function":
+        raise PromptError(f"tool {index} is of type {show(kind)}; only functions can be called")
     name = function.get("name")
     if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
         raise PromptError(f"tool {index} needs a 'name' of 1 to 64 of A-Z a-z 0-9 _ . -")
@@ -120,13 +122,13 @@ def _tool(index: int, tool: object) -> dict[str, Any]:
 
 
 def _parameters(where: str, given: object) -> dict[str, Any]:
-    if given is None or given == {}:
+    if given is None or (isinstance(given, Mapping) and not given):
         return {"type": "object", "properties": {}}
     if not isinstance(given, Mapping):
         raise PromptError(f"{where} must have a JSON schema as 'parameters'")
     properties = given.get("properties", {})
     kind = given.get("type", "object" if "properties" in given else None)
-    if kind != "object" or not isinstance(properties, Mapping):
+    if not isinstance(kind, str) or kind != "object" or not isinstance(properties, Mapping):
         raise PromptError(
             f"{where} must have parameters of 'type' 'object' with 'properties': a call names them"
         )

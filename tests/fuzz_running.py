@@ -1,0 +1,73 @@
+"""Running fuzz tests: how many cases, what may come of one, and that none hangs.
+
+    .venv/bin/python -m pytest tests -k fuzz                       # a few hundred cases
+    ADAFUSE_FUZZ=20000 .venv/bin/python -m pytest tests -k fuzz    # that many and more
+    ADAFUSE_FUZZ=20000 … --hypothesis-show-statistics              # … and how many each had
+
+`ADAFUSE_FUZZ` is the number of cases of all tests together. Every test gets its share, and at least
+500; without it, a small number that is the same in every run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+from adafuse import AdaFuseError
+
+__all__ = ["ends_well", "fuzzed"]
+
+_LEAST = 500
+_HANGS = 120  # seconds
+
+
+def fuzzed(share: float, few: int = 25) -> Any:
+    """Settings of a fuzz test.
+
+    Args:
+        share: of all cases, 0 to 1.
+        few: how many cases it has in the suite.
+    """
+    wanted = int(os.environ.get("ADAFUSE_FUZZ", "0"))
+    cases = max(_LEAST, round(share * wanted)) if wanted else few
+    return settings(
+        max_examples=cases,
+        deadline=None,
+        database=None,
+        derandomize=not wanted,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
+
+
+@contextmanager
+def ends_well(*also: type[Exception]) -> Iterator[None]:
+    """Whatever is done inside ends: with a result, or with an AdaFuseError of one line.
+
+    Args:
+        also: other errors that are allowed.
+    """
+
+    def hung(*_: object) -> None:
+        raise AssertionError(f"still at it after {_HANGS} seconds")
+
+    before = signal.signal(signal.SIGALRM, hung)
+    signal.alarm(_HANGS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except AdaFuseError as error:
+        if "\n" in str(error):
+            raise AssertionError("an error of several lines") from error
+    except also:
+        pass
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
