@@ -6,11 +6,12 @@ Pydantic only; framework classes inherit these next to their framework's base cl
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, ClassVar, Self, TypeVar, cast, get_args
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from adafuse.answering import answering, answering_config
 from adafuse.backends.choosing import Backend, check_backend
 from adafuse.checks import refuse_unknown
 from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
@@ -21,9 +22,8 @@ from adafuse.faults import check_floor
 from adafuse.member import Member
 from adafuse.presets import with_preset
 from adafuse.prompts import Message, PromptFormat
-from adafuse.weights import leader_of
 from adafuse_integrations._environment import from_environment
-from adafuse_integrations._identity import answering, member_names, members_identity
+from adafuse_integrations._identity import member_names, members_identity
 from adafuse_integrations._settings import SETTINGS, DecodingFields, replacing
 from adafuse_integrations._sharing import SharedEnsemble, share
 from adafuse_integrations._windows import configured_window, smallest_window
@@ -147,18 +147,10 @@ class EnsembleFields(DecodingFields):
 
     def _answering_config(self) -> DecodingConfig:
         """The settings, with the weights of those members that answer, and the leader's name."""
-        config = self._decoding()
-        leader = leader_of(member_names(self._members()), config)
-        if leader is not None:  # by name: places are those of all members
-            config = replace(config, leader=leader)
-            leader_of(self._member_names(), config)
+        names = member_names(self._members())
+        config = answering_config(names, answering(names, self.model), self._decoding())
         check_floor(self._member_names(), config)
-        if config.weights is None:
-            return config
-        given, count = len(config.weights), len(member_names(self._members()))
-        if given != count:
-            raise ConfigError(f"weights has {given} numbers for {count} members")
-        return replace(config, weights=self._chosen(config.weights))
+        return config
 
     def _with(self, overrides: Mapping[str, Any]) -> Self:
         """Return this model with settings for one call.

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from adafuse.answering import answering
 from adafuse.config import MemberSpec, names_of
 from adafuse.ensemble import Ensemble
 from adafuse_integrations._sharing import ensemble_token
 
-__all__ = ["answering", "loadable", "member_names", "members_identity"]
+__all__ = ["loadable", "member_names", "members_identity"]
 
 # Keys of loading options that open a repository and do not change what is loaded.
 _SECRET = frozenset({"api_key", "auth_token", "hf_token", "token", "use_auth_token"})
