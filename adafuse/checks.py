@@ -150,8 +150,11 @@ def check_pattern(name: str, value: object) -> None:
 
 
 def _refuse_surrogates(name: str, text: str) -> None:
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ConfigError(f"{name} has a lone surrogate ({show(text)}), which no answer can hold")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        problem = f"{name} has a lone surrogate ({show(text)}), which no answer can hold"
+        raise ConfigError(problem) from None
 
 
 def read_weights(weights: object) -> tuple[float, ...]:

@@ -105,7 +105,10 @@ def _greedy(matcher: Matcher) -> bytes | None:
             step = matcher.forced or _step(matcher, seen)
             if not step:
                 return None
-            path += step[: matcher.feed(step)]
+            fed = matcher.feed(step)
+            if not fed:
+                return None
+            path += step[:fed]
         return None
     finally:
         matcher.back(len(path))

@@ -7,10 +7,12 @@ strings that go to every member. What cannot be enforced is refused here, before
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adafuse.checks import show
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.errors import ConfigError, DecodingError
 from adafuse.grammars import byte_table, regex_grammar, with_layout
@@ -21,6 +23,9 @@ __all__ = ["Constraint", "arguments_rule", "read_constraint"]
 
 # Neither a call nor, as models that have seen one may go on, what a tool would say.
 _NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START})(?s:.*)/"
+# Texts, patterns and comments of a grammar; and what names a token, outside of these.
+_LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"|/(?:\\.|[^/\\\n])+/|//[^\n]*|#[^\n]*')
+_TOKEN = re.compile(r"<[^<>\s]+>")
 _MOST_CALLS = 8  # in one answer, where several are allowed
 
 
@@ -108,6 +113,11 @@ def _of_settings(config: DecodingConfig) -> Constraint | None:
         quoted = " | ".join(_quoted(one) for one in config.choices)
         return _checked("choices", Constraint("one of choices", f"start: {quoted}"))
     if config.grammar is not None:
+        if token := _TOKEN.search(_LITERALS.sub(" ", config.grammar)):
+            raise ConfigError(
+                f"grammar cannot be enforced: {show(token.group())} is a token, and members have "
+                "different ones; write the text"
+            )
         return _checked("grammar", Constraint("sentence of grammar", config.grammar))
     return None
 

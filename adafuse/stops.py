@@ -1,6 +1,13 @@
-"""Stop strings over a text that grows piece by piece (DESIGN 3.5). Pure text."""
+"""Stop strings over a text that grows piece by piece (DESIGN 3.5). Pure text.
+
+What a piece costs grows with its length and with the number of stops, not with how long the stops
+are or how many characters came before.
+"""
 
 from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
 
 __all__ = ["StopScanner"]
 
@@ -13,8 +20,10 @@ class StopScanner:
     """
 
     def __init__(self, stops: tuple[str, ...]) -> None:
-        self._stops = stops
-        self._longest = max(map(len, stops), default=0)
+        self._stops = tuple(dict.fromkeys(stops))
+        self._sorted = sorted(self._stops)
+        self._first = {stop[:1] for stop in self._stops}
+        self._begun = deque[int]()  # places of the text from which a stop may have begun, in order
         self.text = ""
         self._until: int | None = None
 
@@ -26,6 +35,7 @@ class StopScanner:
         seen = len(self.text)
         self.text += piece
         self._until = until
+        self._begun += (at for at, char in enumerate(piece, seen) if char in self._first)
         ends = [
             (at + len(stop), -len(stop))
             for stop in self._stops
@@ -41,8 +51,15 @@ class StopScanner:
         """Length of the longest suffix of the text that could begin a stop."""
         if self._until is not None:
             return 0
-        for length in range(min(self._longest - 1, len(self.text)), 0, -1):
-            suffix = self.text[-length:]
-            if any(len(stop) > length and stop.startswith(suffix) for stop in self._stops):
-                return length
-        return 0
+        # A place from which no stop goes on now never will be one again.
+        while self._begun and not self._goes_on(self.text[self._begun[0] :]):
+            self._begun.popleft()
+        return len(self.text) - self._begun[0] if self._begun else 0
+
+    def _goes_on(self, suffix: str) -> bool:
+        """Whether a stop begins with `suffix` and is longer; in order, such follow it at once."""
+        at = bisect_left(self._sorted, suffix)
+        return any(
+            len(stop) > len(suffix) and stop.startswith(suffix)
+            for stop in self._sorted[at : at + 2]
+        )

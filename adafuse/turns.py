@@ -6,12 +6,30 @@ Knows no framework's messages.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from adafuse.errors import PromptError
 from adafuse.tools import CALL_END, CALL_START
 
-__all__ = ["core_call", "name_results", "written_call"]
+__all__ = ["core_call", "name_results", "reading", "written_call"]
+
+
+@contextmanager
+def reading(index: int, message: object) -> Iterator[None]:
+    """What goes wrong in reading a message of a framework, as an error of the prompt.
+
+    Frameworks let a message hold anything, in places where their own classes put texts and lists.
+
+    Raises:
+        PromptError: it cannot be read.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        kind, reason = type(message).__name__, " ".join(str(error).split())
+        raise PromptError(f"message {index} ({kind}) cannot be read: {reason}") from error
 
 
 def core_call(index: int, id_: str | None, name: str, arguments: Any) -> dict[str, Any]:
@@ -32,8 +50,10 @@ def name_results(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     named = []
     for message in messages:
         for call in message.get("tool_calls", ()):
-            names[call["id"]] = call["function"]["name"]
-        name = names.get(message.get("tool_call_id", ""))
+            if isinstance(call["id"], str):
+                names[call["id"]] = call["function"]["name"]
+        id_ = message.get("tool_call_id")
+        name = names.get(id_) if isinstance(id_, str) else None
         if message["role"] == "tool" and "name" not in message and name is not None:
             message = {**message, "name": name}
         named.append(message)

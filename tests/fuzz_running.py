@@ -24,7 +24,7 @@ from adafuse import AdaFuseError
 __all__ = ["ends_well", "fuzzed"]
 
 _LEAST = 500
-_HANGS = 120  # seconds
+_HANGS = 60  # seconds
 
 
 def fuzzed(share: float, few: int = 25) -> Any:

@@ -31,7 +31,7 @@ from langchain_core.messages import (
 )
 
 from adafuse.errors import PromptError
-from adafuse.turns import core_call, name_results, written_call
+from adafuse.turns import core_call, name_results, reading, written_call
 
 __all__ = ["core_messages"]
 
@@ -54,6 +54,11 @@ def core_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
 
 
 def _core_message(index: int, message: BaseMessage) -> dict[str, Any]:
+    with reading(index, message):
+        return _read_message(index, message)
+
+
+def _read_message(index: int, message: BaseMessage) -> dict[str, Any]:
     text, reasoning, blocks = _read_content(f"message {index}", message)
     named = {"name": message.name} if message.name else {}
     match message:

@@ -24,7 +24,11 @@ def core_tools(tools: Iterable[Any]) -> list[Mapping[str, Any]]:
     """
     if isinstance(tools, str | Mapping) or not isinstance(tools, Iterable):
         raise PromptError(f"tools must be a list of tools, not {type(tools).__name__}")
-    return [_core_tool(index, tool) for index, tool in enumerate(tools)]
+    try:
+        listed = list(tools)
+    except TypeError:  # an array of no dimension is an iterable too
+        raise PromptError(f"tools must be a list of tools, not {type(tools).__name__}") from None
+    return [_core_tool(index, tool) for index, tool in enumerate(listed)]
 
 
 def _core_tool(index: int, tool: Any) -> Mapping[str, Any]:

@@ -32,7 +32,7 @@ from llama_index.core.llms.llm import ToolSelection
 
 from adafuse.errors import PromptError
 from adafuse.outline import load_json
-from adafuse.turns import core_call, name_results, written_call
+from adafuse.turns import core_call, name_results, reading, written_call
 
 __all__ = ["core_messages", "refuse_others"]
 
@@ -70,6 +70,11 @@ def refuse_others(messages: object) -> None:
 
 
 def _core_message(index: int, message: ChatMessage) -> dict[str, Any]:
+    with reading(index, message):
+        return _read_message(index, message)
+
+
+def _read_message(index: int, message: ChatMessage) -> dict[str, Any]:
     role = _ROLES[message.role]
     texts, thoughts, calls = _read_blocks(f"message {index}", role, message)
     told = message.additional_kwargs
