@@ -17,7 +17,7 @@ def test_options_are_filled_in() -> None:
         "num_cpus": 1,
         "num_gpus": 0.5,
         "resources": {"big": 1},
-        "max_concurrency": 8,
+        "max_concurrency": 16,
         "max_restarts": -1,
         "lease": 600.0,
         "start_timeout": 600.0,

@@ -194,3 +194,23 @@ def test_a_member_that_cannot_count_says_so() -> None:
     remote: Any = there.members[0]
     with pytest.raises(ConfigError, match="'plain' cannot count"):
         remote.count_tokens("text")
+
+
+def test_reading_ahead_saves_forwards_there_too() -> None:
+    passes = {}
+    for speculation in (True, False):
+        there, _ = behind_wires(locals_("llama", "gpt2"))
+        answer = there.generate(CHAT, max_new_tokens=32, speculation=speculation)
+        passes[speculation] = sum(used.forward_passes for used in answer.usage.values())
+    assert passes[True] < 0.9 * passes[False]
+
+
+def test_closing_an_ensemble_ends_the_hosts_it_has() -> None:
+    there, lines = behind_wires(locals_("llama", "gpt2"), replicas=2)
+    with there as same_one:
+        assert same_one is there
+        assert there.generate("Hello", max_new_tokens=2).text
+    assert [line.host for own in lines for line in own] == [None] * 4
+    there.close()
+    with Ensemble([ScriptedMember("One.")]) as here:  # which has nothing to end
+        assert here.generate("Count.").text == "One."

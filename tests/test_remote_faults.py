@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import torch
 
 from adafuse import Answer, Ensemble
-from adafuse.errors import MemberLostError, MemberTimeoutError
+from adafuse.errors import MemberLostError, MemberMemoryError, MemberTimeoutError
 from adafuse.local import LocalMember
 from families import family
 from remote_members import Fault, Line, behind_wires
@@ -190,6 +191,20 @@ def test_a_pause_longer_than_a_round_may_take_is_a_timeout(method: str) -> None:
     while not nothing_left(lines):  # it is closed once its thread is back
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_host_that_runs_out_of_memory_is_another_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = locals_(*NAMES)
+    there, lines = behind_wires(members, 2)
+
+    def full(*arguments: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(members[0].backbone, "read", full)
+    with pytest.raises(MemberMemoryError, match=r"'llama-0'.*Tried to allocate 2 GiB"):
+        there.generate(CHAT, **ASKED)
+    assert "open" not in lines[0][1].calls  # another replica would have no more
+    assert nothing_left(lines)
 
 
 def test_a_dead_replica_is_asked_last_and_again_once_it_has_rested(

@@ -37,7 +37,7 @@ class RayOptions:
     num_cpus: float = 1
     num_gpus: float = 0
     resources: Mapping[str, float] = field(default_factory=dict)
-    max_concurrency: int = 8
+    max_concurrency: int = 16
     max_restarts: int = -1
     lease: float = LEASE
     start_timeout: float = 600.0
