@@ -56,6 +56,10 @@ class Admission:
         self._running: set[Place] = set()
         self._waiting: deque[Place] = deque()
 
+    def __reduce__(self) -> tuple[type[Admission], tuple[int | None, int | None]]:
+        """Pickled by its limits: places are those of a process."""
+        return Admission, (self._most, self._queue)
+
     @property
     def running(self) -> int:
         """How many are admitted now."""

@@ -1,6 +1,7 @@
 """The gate: bounds, order, and places that are given back whatever happens."""
 
 import asyncio
+import pickle
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -150,3 +151,14 @@ def test_a_wrong_patience_is_refused_before_a_place_is_taken() -> None:
     with pytest.raises(ConfigError, match="timeout"), gate.admitted(timeout=0):
         pytest.fail("admitted")
     assert gate.running == 0
+
+
+def test_a_gate_is_pickled_by_its_limits() -> None:
+    gate = Admission(1, 0)
+    gate.join()
+    other = pickle.loads(pickle.dumps(gate))
+    assert (other.running, other.waiting) == (0, 0)
+    place = other.join()
+    with pytest.raises(QueueFullError):
+        other.join()
+    place.leave()
