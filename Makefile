@@ -27,7 +27,7 @@ models: $(INSTALLED) ## Prepare the demo models in the cache.
 demo: models ## Answer three questions from documents, with two models writing together.
 	$(BIN)/python examples/rag_chain.py
 
-examples: models ## Run the other examples: agents, extraction, conversations, a comparison.
+examples: models ## Run the other examples: agents, extraction, conversations, a server, a cluster.
 	$(BIN)/python examples/agent.py
 	$(BIN)/python examples/extraction.py
 	$(BIN)/python examples/terminal.py < /dev/null
@@ -35,6 +35,8 @@ examples: models ## Run the other examples: agents, extraction, conversations, a
 	$(BIN)/python examples/llama_index_chat.py
 	$(BIN)/python examples/llama_index_agent.py
 	$(BIN)/python examples/compare.py
+	$(BIN)/python examples/serve_client.py
+	$(BIN)/python examples/ray_cluster.py
 
 # Not part of `test`: it installs torch twice.
 environments: ## Try each framework in a clean environment without the other.
