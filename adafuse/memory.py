@@ -35,16 +35,25 @@ def free_bytes(device: torch.device) -> int | None:
     """
     import torch
 
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     if device.type != "cpu":
-        return None
+        try:
+            kind: Any = torch.get_device_module(device)
+        except RuntimeError:  # there is none, as for "meta"
+            return None
+        return _free_on(kind, device)
     available: int = psutil.virtual_memory().available
     share = _container_share(_CGROUP)
     return available if share is None else min(available, share)
+
+
+def _free_on(kind: Any, device: torch.device) -> int | None:
+    """What an accelerator has left, what torch holds of it in reserve counted as free."""
+    if hasattr(kind, "mem_get_info"):
+        free: int = kind.mem_get_info(device)[0]
+        return free + int(kind.memory_reserved(device) - kind.memory_allocated(device))
+    if hasattr(kind, "recommended_max_memory"):
+        return int(kind.recommended_max_memory() - kind.driver_allocated_memory())
+    return None
 
 
 def _container_share(folder: Path) -> int | None:
@@ -68,8 +77,8 @@ def release(device: torch.device) -> None:
     import torch
 
     gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    if device.type not in ("cpu", "meta"):
+        torch.get_device_module(device).empty_cache()
 
 
 def weight_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:

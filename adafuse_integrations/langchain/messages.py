@@ -30,6 +30,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from adafuse.checks import show
 from adafuse.errors import PromptError
 from adafuse.turns import core_call, name_results, reading, written_call
 
@@ -140,7 +141,7 @@ def _read_content(where: str, message: BaseMessage) -> tuple[str, str, list[dict
             reasoning.append(_reasoning(block))
         else:
             raise PromptError(
-                f"{where} ({type(message).__name__}) has a content block of type {kind!r}; "
+                f"{where} ({type(message).__name__}) has a content block of type {show(kind)}; "
                 "members read text only"
             )
     return "".join(texts), "".join(reasoning), calls
