@@ -24,7 +24,8 @@ __all__ = ["Constraint", "arguments_rule", "read_constraint"]
 # Neither a call nor, as models that have seen one may go on, what a tool would say.
 _NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START})(?s:.*)/"
 # Texts, patterns and comments of a grammar; and what names a token, outside of these.
-_LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"|/(?:\\.|[^/\\\n])+/|//[^\n]*|#[^\n]*')
+# One that is not closed goes to the end of its line, so that each character is read once.
+_LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"?|//[^\n]*|/(?:\\.|[^/\\\n])+/?|#[^\n]*')
 _TOKEN = re.compile(r"<[^<>\s]+>")
 _MOST_CALLS = 8  # in one answer, where several are allowed
 

@@ -6,8 +6,6 @@ may be written twice, and then the last one counts. Knows no grammar.
 
 from __future__ import annotations
 
-import re
-
 from adafuse.schemas.forms import (
     ANYTHING,
     MOST_COUNT,
@@ -24,6 +22,7 @@ from adafuse.schemas.options import Reader
 from adafuse.schemas.patterns import read_pattern
 from adafuse.schemas.references import SchemaError
 from adafuse.schemas.scalars import engine_regex, refuse_halves
+from adafuse.schemas.searching import found
 from adafuse.schemas.values import accepts
 
 __all__ = ["FREE_NAME", "list_form", "object_form"]
@@ -79,7 +78,7 @@ def object_form(reader: Reader, meaning: Meaning) -> ObjectForm:
         name
         for pattern, spot in form.patterns.items()
         for name in form.names
-        if form.names[name] == spot and re.search(pattern, name)
+        if form.names[name] == spot and found(pattern, name)
     }
     keyword, form.where = blamed(meaning, "patternProperties")
     form.patterns = {

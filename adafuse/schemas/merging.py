@@ -19,6 +19,7 @@ from adafuse.schemas.keywords import KINDS
 from adafuse.schemas.numbers import common_step, lower_bound, upper_bound
 from adafuse.schemas.options import Option, Place, Reader
 from adafuse.schemas.references import SchemaError, child
+from adafuse.schemas.searching import found
 
 __all__ = ["Items", "Meaning", "Names", "Range", "Text", "identity", "whole"]
 
@@ -254,7 +255,7 @@ def _item_places(pointer: str, schema: dict[str, Any]) -> tuple[list[Place], Pla
 
 def _found(pattern: str, name: str, pointer: str) -> bool:
     try:
-        return re.search(pattern, name) is not None
+        return found(pattern, name)
     except (re.error, OverflowError, RecursionError) as error:
         why = f"has {pattern!r}, which Python cannot read ({error})"
         raise SchemaError("patternProperties", pointer, why) from None

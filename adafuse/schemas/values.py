@@ -6,13 +6,13 @@ other says no. Knows no grammar.
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from adafuse.schemas.merging import Meaning, Names, identity
 from adafuse.schemas.options import Option, Place, Reader
+from adafuse.schemas.searching import found
 
 __all__ = ["accepts", "apart", "matches"]
 
@@ -78,7 +78,7 @@ def _text_matches(value: str, meaning: Meaning, surely: bool) -> bool:
     if not _fits(len(value), text.least, text.most):
         return False
     patterns = [*text.patterns, *(text.formats if surely else ())]
-    return all(re.search(pattern, value) for pattern, _ in patterns)
+    return all(found(pattern, value) for pattern, _ in patterns)
 
 
 def _items_match(reader: Reader, value: list[Any], meaning: Meaning, surely: bool) -> bool:
@@ -107,7 +107,7 @@ def _names_match(reader: Reader, value: dict[str, Any], meaning: Meaning, surely
 def _place_of(names: Names, name: str) -> Place:
     if name in names.names:
         return names.names[name]
-    matching = [place for pattern, place in names.patterns.items() if re.search(pattern, name)]
+    matching = [place for pattern, place in names.patterns.items() if found(pattern, name)]
     places = matching or [names.rest or ()]
     return tuple(dict.fromkeys(pointer for place in places for pointer in place))
 
@@ -173,7 +173,7 @@ def _names_exclude(reader: Reader, one: Names, two: Names, depth: int) -> bool:
     """Whether a property that one of them must have cannot be right for the other."""
     for name in dict.fromkeys((*sorted(one.required), *sorted(two.required))):
         closed = one.rest is None and (one.names or one.patterns)  # by what is written
-        matched = any(re.search(pattern, name) for pattern in one.patterns)
+        matched = any(found(pattern, name) for pattern in one.patterns)
         if closed and name not in one.names and not matched and name in two.required:
             return True
         if _places_exclude(reader, _place_of(one, name), _place_of(two, name), depth):
