@@ -60,8 +60,9 @@ class Reader:
         if place not in self._known:
             alone = self._alone(place)
             found = [Option()]
+            seen: dict[str, list[Option]] = {}
             for pointer in place:
-                found = _both(found, self._expand(pointer, (), alone), "allOf", pointer)
+                found = _both(found, self._expand(pointer, (), alone, seen), "allOf", pointer)
             self._known[place] = found
         return self._known[place]
 
@@ -76,7 +77,28 @@ class Reader:
             return not schema.keys() & KEYWORDS
         return schema is True
 
-    def _expand(self, pointer: str, above: tuple[str, ...], alone: str | None) -> list[Option]:
+    def _expand(
+        self,
+        pointer: str,
+        above: tuple[str, ...],
+        alone: str | None,
+        seen: dict[str, list[Option]],
+    ) -> list[Option]:
+        """The ways to match one schema; `seen` has those that were read for the same place.
+
+        Without it, schemas that name the next one twice would be read 2^n times.
+        """
+        if pointer not in seen:
+            seen[pointer] = self._read(pointer, above, alone, seen)
+        return seen[pointer]
+
+    def _read(
+        self,
+        pointer: str,
+        above: tuple[str, ...],
+        alone: str | None,
+        seen: dict[str, list[Option]],
+    ) -> list[Option]:
         schema = self.document.at(pointer)
         if isinstance(schema, bool):
             return [Option()] if schema else []
@@ -98,11 +120,11 @@ class Reader:
                 own, more = True, [Option((pointer,))]
             elif keyword == "$ref":
                 target = self.document.target(schema["$ref"], pointer)
-                more = self._expand(target, above, alone)
+                more = self._expand(target, above, alone, seen)
             elif keyword in COMBINING:
                 here = child(pointer, keyword)
                 each = [
-                    self._expand(child(here, at), above, alone)
+                    self._expand(child(here, at), above, alone, seen)
                     for at in range(len(schema[keyword]))
                 ]
                 more = _chosen(each, here, keyword, pointer)
