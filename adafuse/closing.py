@@ -74,7 +74,7 @@ def _words_in(grammar: str) -> list[bytes]:
         grammar = "\n".join(one.get("lark_grammar") or "" for one in rules)
     plain = re.sub(r"(?m)^[^\S\n]*[\w.]+[^\S\n]*:[^\S\n]*/?|/$", "|", grammar)  # names of rules
     plain = re.sub(r"\[(?:\\.|[^\]\\]){0,200}\]|\{[\d,]*\}|\n", "|", plain)  # classes and counts
-    plain = re.sub(r"\\+(?=[^\w\\])", "", re.sub(r"\\+n", "\n", plain))
+    plain = re.sub(r"(?<!\\)\\+(?=[^\w\\])", "", re.sub(r"(?<!\\)\\+n", "\n", plain))
     runs = re.findall(r'[^()\[\]{}|*+?^$"\\]{2,}|[^\x00-\x7f]', plain)
     found = [word for run in runs for word in (run, run.strip("/ "), *re.findall(r"\w+", run))]
     return [word.encode() for word in dict.fromkeys(found) if len(word.encode()) > 1][:_WORDS]
