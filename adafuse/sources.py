@@ -17,7 +17,7 @@ from adafuse.errors import ModelNotFoundError
 
 __all__ = ["Source", "model_source", "tokenizer_source"]
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+_HUB_ID = re.compile(r"(?!.*\.\.)[\w-][\w.-]*(/[\w-][\w.-]*)?")
 # Of a file in a repository, or of a revision: either becomes part of a path in the local cache.
 _INSIDE = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[\w.@+-][\w.@+ -]*(/[\w.@+ -]+)*")
 
