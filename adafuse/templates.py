@@ -130,7 +130,7 @@ class ChatTemplate:
                 **self._arguments,
             )
         except Exception as error:  # templates raise what they like: jinja errors, KeyError, …
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise PromptError(
                 f"member {self._member!r}: its chat template refuses the messages: {reason}"
             ) from error

@@ -126,3 +126,8 @@ def test_a_hostile_template_reaches_nothing(hostile: str) -> None:
 def test_a_template_that_writes_too_much_is_too_long_for_the_window() -> None:
     with pytest.raises(PromptError, match="context window"):
         _asked(READS + "{{ 'x ' * 10000 }}")
+
+
+def test_a_template_that_asks_for_more_memory_than_there_is_is_refused() -> None:
+    with pytest.raises(PromptError, match="refuses the messages: MemoryError"):
+        _asked(READS + "{{ 'x' * 10**17 }}")
