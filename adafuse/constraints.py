@@ -27,6 +27,10 @@ _NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START
 # One that is not closed goes to the end of its line, so that each character is read once.
 _LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"?|//[^\n]*|/(?:\\.|[^/\\\n])+/?|#[^\n]*')
 _TOKEN = re.compile(r"<[^<>\s]+>")
+_RULE = re.compile(r"[\w\]][^\S\n]*:")  # the colon behind its name
+_MOST_RULES = 1000  # llguidance goes down chains of rules on the stack, which holds about 2600
+_LONGEST_GRAMMAR = 250_000  # characters; reading these takes a second or two, and grows faster
+_MOST_CHOICES = 1999  # places of a grammar that llguidance follows at once, less one
 _MOST_CALLS = 8  # in one answer, where several are allowed
 
 
@@ -111,16 +115,33 @@ def _of_settings(config: DecodingConfig) -> Constraint | None:
     if config.regex is not None:
         return _checked("regex", Constraint("match of regex", regex_grammar(config.regex)))
     if config.choices is not None:
+        if len(config.choices) > _MOST_CHOICES:
+            raise ConfigError(
+                f"choices are {len(config.choices)}, and up to {_MOST_CHOICES} may be"
+            )
         quoted = " | ".join(_quoted(one) for one in config.choices)
         return _checked("choices", Constraint("one of choices", f"start: {quoted}"))
     if config.grammar is not None:
-        if token := _TOKEN.search(_LITERALS.sub(" ", config.grammar)):
-            raise ConfigError(
-                f"grammar cannot be enforced: {show(token.group())} is a token, and members have "
-                "different ones; write the text"
-            )
+        _refuse_grammar(config.grammar)
         return _checked("grammar", Constraint("sentence of grammar", config.grammar))
     return None
+
+
+def _refuse_grammar(grammar: str) -> None:
+    """Raise ConfigError for what llguidance takes and cannot follow, or not with every member."""
+    outside = _LITERALS.sub(" ", grammar)
+    if grammar.lstrip().startswith("{"):
+        problem = "it is JSON; write it as Lark"
+    elif len(grammar) > _LONGEST_GRAMMAR:
+        problem = f"it has {len(grammar)} characters, and up to {_LONGEST_GRAMMAR} are read"
+    elif (rules := len(_RULE.findall(outside))) > _MOST_RULES:
+        problem = f"it has {rules} rules, and up to {_MOST_RULES} can be followed; join some"
+    elif token := _TOKEN.search(outside):
+        named = show(token.group())
+        problem = f"{named} is a token, and members have different ones; write the text"
+    else:
+        return
+    raise ConfigError(f"grammar cannot be enforced: {problem}")
 
 
 def _checked(setting: str, constraint: Constraint) -> Constraint:
