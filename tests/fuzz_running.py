@@ -26,7 +26,7 @@ from adafuse import AdaFuseError
 __all__ = ["ends_well", "fuzzed"]
 
 _LEAST = 500
-_HANGS = 60  # seconds
+_HANGS = 180  # seconds; a regex that is refused may take 40 alone
 
 
 def fuzzed(share: float, few: int = 25) -> Any:
