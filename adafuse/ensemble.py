@@ -17,6 +17,7 @@ from adafuse.checks import whole
 from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
 from adafuse.errors import ConfigError, PromptError
 from adafuse.events import Answer, Round
+from adafuse.faults import check_floor
 from adafuse.fusion import fuse
 from adafuse.member import Member
 from adafuse.observing import observed
@@ -185,7 +186,9 @@ class Ensemble:
         """
         config = self.config.override(**overrides)
         member_weights(self.members, config)
-        leader_of([member.name for member in self.members], config)
+        names = [member.name for member in self.members]
+        leader_of(names, config)
+        check_floor(names, config)
         asked = read_prompt(prompt, prompt_format, tools)
         constrained = any(getattr(config, name) is not None for name in CONSTRAINTS)
         if constrained or tools or tool_choice:
@@ -197,7 +200,6 @@ class Ensemble:
             shown = () if tool_choice == "none" else asked.tools
             asked = replace(asked, tools=shown, constraint=constraint)
         rounds = self._admitted(fuse(self.members, asked, config), config.timeout)
-        names = [member.name for member in self.members]
         return observed(rounds, members=names, prompt=asked, config=config)
 
     def _admitted(self, rounds: Generator[Round], patience: float | None) -> Generator[Round]:

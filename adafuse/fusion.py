@@ -24,7 +24,7 @@ from adafuse.events import (
     cut_rounds,
     cut_words,
 )
-from adafuse.faults import Faults, check_floor
+from adafuse.faults import Faults
 from adafuse.guard import Guard, refuse_parts
 from adafuse.limits import limited
 from adafuse.member import Drafts, Member
@@ -63,7 +63,6 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
         DecodingError: no member can go on as the constraint asks.
     """
     weights = member_weights(members, config)
-    check_floor(list(weights), config)
     faults = Faults(weights, config)
     sessions = open_sessions(members, prompt, config, faults)
     with closing(Team(sessions, config, faults)) as team:
@@ -286,10 +285,7 @@ class _Fusion:
 
     def _limits(self) -> dict[str, int]:
         """How many more tokens each member may commit; the first one has the answer's budget."""
-        limits = self._team.rooms()
-        first = next(iter(limits))
-        budget = self._config.max_new_tokens - self._team.sessions[first].usage.committed_tokens
-        return limits | {first: min(limits[first], budget)}
+        return self._team.limits(self._config.max_new_tokens)
 
     def _not_finite(self, phase: str, names: list[str]) -> list[str]:
         """Members whose numbers were not finite: left out of the round, or dropped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -11,7 +12,9 @@ from adafuse.faults import Faults
 from adafuse.member import Member, Session
 from adafuse.prompts import Prompt
 
-__all__ = ["open_sessions"]
+__all__ = ["close_session", "open_sessions"]
+
+_log = logging.getLogger(__name__)
 
 
 def open_sessions(
@@ -34,6 +37,14 @@ def open_sessions(
                 faults.failed(member.name, "open", error)
             else:
                 sessions[member.name] = session
-                opened.callback(session.close)
+                opened.callback(close_session, member.name, session)
         opened.pop_all()
     return sessions
+
+
+def close_session(name: str, session: Session) -> None:
+    """Close a session; no answer is worse where that fails."""
+    try:
+        session.close()
+    except Exception as error:
+        _log.warning("member %r: its session could not be closed: %s", name, error)

@@ -10,7 +10,6 @@ A member that fails, or takes too long, leaves the team, or ends the answer; see
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from adafuse.errors import AdaFuseError
 from adafuse.events import Candidate, MemberUsage
 from adafuse.faults import Faults
 from adafuse.member import Drafts, PromptFit, Rated, Session, Speculative
+from adafuse.opening import close_session
 from adafuse.workers import Workers
 
 __all__ = ["Team"]
@@ -29,7 +29,6 @@ __all__ = ["Team"]
 T = TypeVar("T")
 
 _NEAREST, _FARTHEST = 4, 16  # tokens that the first member looks ahead while members agree
-_log = logging.getLogger(__name__)
 _HERE = ""  # the place of a session that does not say where it is
 
 
@@ -59,8 +58,10 @@ class Team:
         self._leader = ""
         self._places: dict[str, list[str]] = {}
         for name, session in sessions.items():
-            told = isinstance(session, Speculative) and self._speculation
-            place = session.place if told and isinstance(session, Speculative) else _HERE
+            place = _HERE
+            with suppress(Exception):  # one that is gone will be found so
+                if self._speculation and isinstance(session, Speculative):
+                    place = session.place
             self._places.setdefault(place, []).append(name)
         if self._speculation:
             for names in self._places.values():
@@ -76,7 +77,11 @@ class Team:
     @property
     def usage(self) -> dict[str, MemberUsage]:
         """What the answer has cost each member, as far as it is known."""
-        return self._left | self.ask("commit", lambda name: self.sessions[name].usage)
+        found = dict(self._left)
+        for name, session in self.sessions.items():
+            with suppress(Exception):  # the answer is whole; nobody need be dropped for this
+                found[name] = session.usage
+        return found
 
     def begin(self, index: int) -> None:
         """Begin a round: members have all their time again."""
@@ -213,9 +218,18 @@ class Team:
         """Append the winner's text to every member's answer."""
         self.ask("commit", lambda name: self.sessions[name].commit(text, ends))
 
-    def rooms(self) -> dict[str, int]:
-        """How many more tokens each member's window can hold."""
-        return self.ask("commit", lambda name: self.sessions[name].room)
+    def limits(self, budget: int) -> dict[str, int]:
+        """How many more tokens each member may commit: what its window holds.
+
+        The first one commits no more than `budget` in all. Where another one was the first before,
+        it may have done so already.
+        """
+        while True:
+            rooms = self.ask("commit", lambda name: self.sessions[name].room)
+            first = next(iter(rooms))
+            used = self.ask("commit", self._committed, [first])
+            if first in used:
+                return rooms | {first: max(min(rooms[first], budget - used[first]), 0)}
 
     def counts(self, text: str, ends: bool) -> dict[str, int]:
         """How many tokens it takes each member to commit a candidate."""
@@ -243,8 +257,13 @@ class Team:
         return next(place for place, names in self._places.items() if name in names)
 
     def _price(self, name: str) -> float:
-        session = self.sessions[name]
-        return session.price if isinstance(session, Speculative) else 0.0
+        with suppress(Exception):
+            if isinstance(session := self.sessions[name], Speculative):
+                return session.price
+        return 0.0
+
+    def _committed(self, name: str) -> int:
+        return self.sessions[name].usage.committed_tokens
 
     def _fit(self, name: str, text: str, ends: bool, limit: int) -> tuple[str, bool]:
         return self.sessions[name].fit(text, ends, limit)
@@ -277,7 +296,4 @@ class Team:
         if name in self._workers.stuck:
             self._workers.stuck[name].submit(session.close)
             return
-        try:
-            session.close()
-        except Exception as error:  # the answer is not worse for it
-            _log.warning("member %r: its session could not be closed: %s", name, error)
+        close_session(name, session)

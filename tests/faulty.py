@@ -90,6 +90,8 @@ class FaultySession:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._session, name)
+        if name == "place":
+            self._fail(name)
         if name in ("likely", "hint", "look_ahead", "prefill", "count", "fit", "commit"):
 
             def call(*args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -27,10 +27,12 @@ from adafuse import (
     NonFiniteError,
     TooFewMembersError,
 )
+from adafuse.local import LocalMember
 from adafuse.testing import ScriptedMember
 from adafuse_integrations._trace import read_answer
 from adafuse_integrations.langchain import AdaFuseLLM, ChatAdaFuse
 from adafuse_integrations.llama_index import AdaFuseLLM as LlamaIndexLLM
+from families import family
 from faulty import Faulty, raises, waits
 
 PHASES = ("open", "prefill", "draft", "score", "commit")
@@ -317,3 +319,74 @@ def test_wrappers_and_pages_name_who_was_dropped() -> None:
     assert "<b>broke" not in page
     quiet = ChatAdaFuse(ensemble=Ensemble([ScriptedMember("a")])).invoke("prompt")
     assert "dropped" not in quiet.response_metadata["fusion"]
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_member_that_cannot_say_what_it_has_committed_is_dropped(call: int) -> None:
+    ensemble, faulty = pair(faults={("usage", call): raises(ConnectionError("gone"))})
+    answer = dropping(ensemble)
+    assert answer.text.startswith("one two")
+    assert [one.member for one in answer.dropped] == ["first"]
+    assert faulty.left_open == 0
+    with pytest.raises(MemberLostError):
+        ask(ensemble)
+
+
+def test_an_answer_that_is_whole_needs_no_usage() -> None:
+    counts = Faulty(ScriptedMember("one", "first"))
+    ask(Ensemble([counts]))
+    last = counts.sessions[0]._calls["usage"]
+    faulty = Faulty(ScriptedMember("one", "first"), {("usage", last): raises(OSError)})
+    answer = ask(Ensemble([faulty]))
+    assert (answer.text, answer.usage, answer.dropped) == ("one", {}, ())
+
+
+def test_the_next_member_may_have_used_up_the_budget_already() -> None:
+    """It counts more tokens for the same text, and then nothing more may be committed."""
+    script = "one two three four five six seven"
+
+    class Twice(Faulty):
+        def open(self, prompt: Any, config: Any) -> Any:
+            session: Any = super().open(prompt, config)
+            inner = session._session
+            kind = type(inner)
+
+            class Session(kind):  # type: ignore[misc, valid-type]
+                @property
+                def usage(self) -> Any:
+                    return replace(super().usage, committed_tokens=2 * len(self._text))
+
+                def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
+                    return text[: max(limit, 0) // 2], 2 * len(text) > limit
+
+            inner.__class__ = Session
+            return session
+
+    first = Faulty(
+        ScriptedMember(script, "first", confident=False), {("draft", 5): raises(RuntimeError)}
+    )
+    second = Twice(ScriptedMember(script, "second", confident=False))
+    answer = dropping(Ensemble([first, second]), max_new_tokens=25)
+    assert (answer.text, answer.finish_reason) == ("one two three four", "length")
+
+
+def test_a_session_that_cannot_say_where_it_is_is_asked_all_the_same() -> None:
+    ensemble = Ensemble(
+        [
+            Faulty(LocalMember(*family("llama", 0), "llama"), {("place", 1): raises(OSError)}),
+            ScriptedMember("a b", "other"),
+        ]
+    )
+    assert ask(ensemble, max_new_tokens=8).rounds
+
+
+def test_closing_that_fails_hides_no_error() -> None:
+    first = Faulty(ScriptedMember(SCRIPT, "first"), {("close", 1): raises(RuntimeError("close"))})
+    second = Faulty(ScriptedMember(SCRIPT, "second"), {("open", 1): raises(OSError("no"))})
+    with pytest.raises(MemberError, match="OSError: no"):
+        ask(Ensemble([first, second]))
+
+
+def test_a_floor_above_all_members_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="min_members is 3, for 2 members"):
+        pair()[0].stream("prompt", min_members=3)
