@@ -96,6 +96,8 @@ def read_constraint(
 
 def _read_choice(tools: Sequence[Mapping[str, Any]], choice: str | None) -> str:
     names = [tool["function"]["name"] for tool in tools]
+    if choice is not None and not isinstance(choice, str):
+        raise ConfigError(f"tool_choice must be a string, not {show(choice)}")
     if choice in (None, "auto", "none"):
         return choice or "auto"
     if not tools:

@@ -83,14 +83,15 @@ def read_prompt(
         if not known:
             shown = show(prompt_format)
             raise ConfigError(f"prompt_format must be 'raw', 'auto' or 'chat', not {shown}")
+    given = read_tools(() if tools is None else tools)
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError("the prompt is empty; give at least one character")
         _refuse_surrogates(prompt, "the prompt")
-        if tools and prompt_format != "chat":
+        if given and prompt_format != "chat":
             raise ConfigError('tools are for messages, or for text with prompt_format "chat"')
         message = {"role": "user", "content": prompt}
-        return Prompt((message,), prompt, prompt_format or "raw", read_tools(tools or ()))
+        return Prompt((message,), prompt, prompt_format or "raw", given)
     if not isinstance(prompt, list | tuple):
         kind = type(prompt).__name__
         raise PromptError(f"the prompt must be a string or a list of messages, not {kind}")
@@ -99,7 +100,7 @@ def read_prompt(
     messages = tuple(_message(index, message) for index, message in enumerate(prompt))
     if not any(message["content"] or message.get("tool_calls") for message in messages):
         raise PromptError("the conversation is empty; give at least one message with content")
-    return Prompt(messages, None, "chat", read_tools(tools or ()))
+    return Prompt(messages, None, "chat", given)
 
 
 def _message(index: int, message: object) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adafuse import ConfigError, Ensemble
+from adafuse import Ensemble, PromptError
 from adafuse.prompts import read_prompt
 from adafuse.rendering import Renderer
 from adafuse.testing import ScriptedMember
@@ -88,6 +88,6 @@ def test_tools_and_their_results_add_no_control_token(name: str) -> None:
 )
 def test_a_tool_whose_name_is_no_name_is_refused(name: str) -> None:
     tool = {"type": "function", "function": {"name": name}}
-    with pytest.raises(ConfigError) as caught:
-        Ensemble([ScriptedMember("x")]).generate("prompt", tools=[tool])
+    with pytest.raises(PromptError, match="needs a 'name' of 1 to 64") as caught:
+        Ensemble([ScriptedMember("x")]).generate("prompt", prompt_format="chat", tools=[tool])
     assert str(caught.value).isprintable()
