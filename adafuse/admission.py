@@ -61,6 +61,11 @@ class Admission:
         return Admission, (self._most, self._queue)
 
     @property
+    def limit(self) -> int | None:
+        """How many may be admitted at the same time."""
+        return self._most
+
+    @property
     def running(self) -> int:
         """How many are admitted now."""
         return len(self._running)

@@ -252,8 +252,7 @@ class Ensemble:
 
         Raises:
             As `generate`; what is wrong with any prompt or setting is raised before any forward,
-            but for what only a member can tell. The first error of a row ends the others after
-            the round that they are in.
+            but for what only a member can tell. The first error of a row ends the others.
         """
         together = whole("max_concurrency", max_concurrency, 1)
         if isinstance(prompts, str):
@@ -275,7 +274,8 @@ class Ensemble:
             with closing(stream):
                 return list(takewhile(lambda _: not stop.is_set(), stream))
 
-        with ThreadPoolExecutor(min(together, max(len(streams), 1))) as pool:
+        width = min(together, self._admission.limit or together, max(len(streams), 1))
+        with ThreadPoolExecutor(width) as pool:
             rows = [pool.submit(rounds_of, stream) for stream in streams]
             try:
                 done, _ = wait(rows, return_when=FIRST_EXCEPTION)

@@ -55,6 +55,10 @@ class Faults:
         self._reasons: dict[str, str] = {}
         self._untold: list[Dropped] = []
 
+    def reweigh(self, weights: Mapping[str, float]) -> None:
+        """Take other weights, by the name of each member."""
+        self._left = {name: weights[name] for name in self._left}
+
     def failed(self, name: str, phase: str, error: Exception) -> None:
         """Leave a member out from now on.
 

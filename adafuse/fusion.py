@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from adafuse.choice import agreed, choose, pool
 from adafuse.config import DecodingConfig
 from adafuse.constraints import Constraint
-from adafuse.errors import DecodingError, NonFiniteError
+from adafuse.errors import AnswerTimeoutError, DecodingError, NonFiniteError
 from adafuse.events import (
     Candidate,
     FinishReason,
@@ -26,7 +27,6 @@ from adafuse.events import (
 )
 from adafuse.faults import Faults
 from adafuse.guard import Guard, refuse_parts
-from adafuse.limits import limited
 from adafuse.member import Drafts, Member
 from adafuse.opening import open_sessions
 from adafuse.prompts import Prompt
@@ -67,7 +67,7 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
     sessions = open_sessions(members, prompt, config, faults)
     with closing(Team(sessions, config, faults)) as team:
         fusion = _Fusion(team, weights, config, prompt.constraint, faults)
-        rounds = limited(fusion.rounds(), config.timeout)
+        rounds = fusion.rounds()
         if prompt.constraint is not None and prompt.constraint.strict:
             rounds = refuse_parts(rounds, prompt.constraint)
         yield from rounds
@@ -115,22 +115,24 @@ class _Fusion:
         """Yield rounds, each once none of its text can be part of a stop string."""
         if self._config.weighting == "perplexity":
             check_rated(self._weights, self._team.sessions)
+        begun = time.monotonic()
         self._team.prefill()
         if self._config.weighting == "perplexity":
             names = with_weight(self._team.sessions, self._weights)
             self._weights = perplexity_weights(self._weights, self._team.prompt_fits(names))
+            self._faults.reweigh(self._weights)
         held: list[Round] = []
         released = 0  # characters of the answer text already yielded
         index = idle = 0
+        spent = time.monotonic() - begun  # decoding; not while nobody asks for a round
         while True:
-            index += 1
+            index, begun = index + 1, time.monotonic()
             self._team.begin(index)
             one = replace(self._round(index), dropped=self._faults.tell())
-            self._faults.committed += one.text
+            spent += time.monotonic() - begun
             idle = 0 if one.text or one.finish_reason else idle + 1
             if idle > _MOST_IDLE:  # a member of one's own may draft nothing for ever
-                idlers = ", ".join(self._team.sessions)
-                raise DecodingError(f"{idle} rounds in a row added nothing ({idlers})")
+                raise DecodingError(f"{idle} rounds added nothing: {[*self._team.sessions]}")
             held.append(one)
             called = self._guard.since if self._guard is not None else None
             cut = self._scanner.feed(one.text, until=called)
@@ -138,8 +140,7 @@ class _Fusion:
                 held = cut_rounds(held, cut - released)
                 one = replace(one, finish_reason="stop_string")
             if one.finish_reason is not None:
-                usage = self._usage()
-                held[-1] = replace(held[-1], finish_reason=one.finish_reason, usage=usage)
+                held[-1] = replace(held[-1], finish_reason=one.finish_reason, usage=self._usage())
                 yield from held
                 return
             decided = len(self._scanner.text) - self._scanner.open_length
@@ -147,6 +148,8 @@ class _Fusion:
                 ready = held.pop(0)
                 released += len(ready.text)
                 yield ready
+            if self._config.timeout is not None and spent > self._config.timeout:
+                raise AnswerTimeoutError(self._config.timeout, self._faults.committed)
 
     def _usage(self) -> dict[str, MemberUsage]:
         """What the answer has cost, and with what weight each member's scores counted."""
@@ -217,7 +220,7 @@ class _Fusion:
 
     def _decide(self, index: int, drafted: dict[str, Drafts]) -> _Outcome:
         """Pool the drafts and, unless they agree, let every member score every candidate."""
-        bad = self._not_finite("draft", [name for name, one in drafted.items() if not one.finite])
+        bad = self._not_finite("draft", [n for n, one in drafted.items() if not one.finite])
         if bad and len(bad) == len(drafted):
             raise NonFiniteError(tuple(bad), index, self._faults.committed)
         drafted = {name: one for name, one in drafted.items() if name in self._team.sessions}
@@ -275,6 +278,7 @@ class _Fusion:
         """Commit the winner, cut to what fits; return the text and why the answer ends, if so."""
         text, cut = self._team.fit(winner.text, winner.ends, self._limits)
         self._team.commit(text, winner.ends and not cut)
+        self._faults.committed += text
         if self._guard is not None:
             self._guard.commit(text)
         if not cut and (winner.ends or (self._guard is not None and self._guard.complete)):

@@ -156,7 +156,8 @@ def _check_memory(plans: Sequence[_Plan]) -> None:
             continue
         dtype = plan.placement["dtype"]
         if dtype == "auto":
-            dtype = getattr(torch, str(config.dtype or "float32").removeprefix("torch."))
+            told = config.dtype or config.get_text_config(decoder=True).dtype or "bfloat16"
+            dtype = getattr(torch, str(told).removeprefix("torch."))
         device = torch.device(plan.placement.get("device_map", {"": "cpu"})[""])
         with _explained(plan.name, spec):
             needed.setdefault(device, {})[plan.name] = weight_bytes(config, dtype)

@@ -67,7 +67,8 @@ def _container_share(folder: Path) -> int | None:
     if not limit.isdecimal():  # "max"
         return None
     pages = dict(line.split() for line in lines if line.count(" ") == 1)
-    return max(int(limit) - used + int(pages.get("inactive_file", 0)), 0)
+    cached = sum(int(pages.get(name, 0)) for name in ("inactive_file", "active_file"))
+    return max(int(limit) - used + cached, 0)
 
 
 def release(device: torch.device) -> None:
@@ -102,14 +103,20 @@ def prompt_bytes(config: PreTrainedConfig, dtype: torch.dtype, tokens: int, eage
         eager: whether attention holds all its scores, (heads, tokens, tokens), at once.
     """
 
-    def number(name: str, default: int) -> int:
-        return int(getattr(config, name, None) or default)
+    def number(name: str, default: int = 0) -> int:
+        """What is not said, or differs by layer, counts as little: nothing that fits is refused."""
+        try:
+            given = getattr(config, name, None)
+            return int(min(given) if isinstance(given, list | tuple) else given or default)
+        except Exception:  # configurations raise errors of their own for what differs by layer
+            return 0
 
-    width, layers = number("hidden_size", 0), number("num_hidden_layers", 0)
+    width, layers = number("hidden_size"), number("num_hidden_layers")
+    layers -= number("num_kv_shared_layers")
     heads = number("num_attention_heads", 1)
-    pairs = number("num_key_value_heads", heads)
-    size = number("head_dim", width // heads)
-    inner = number("intermediate_size", 4 * width)
+    pairs = 1 if number("multi_query") else number("num_key_value_heads", heads)
+    size = number("head_dim", width // max(heads, 1))
+    inner = number("moe_intermediate_size") or number("intermediate_size", 2 * width)
     states = 2 * layers * pairs * size * tokens
     passing = (2 * width + 2 * inner) * tokens
     scores = heads * tokens * tokens if eager else 0

@@ -107,7 +107,12 @@ class Workers:
         while running:
             ends = [one.until for one in running.values() if one.until is not None]
             patience = max(min(ends) - time.monotonic(), 0) if ends else None
-            done, _ = wait(running, patience, FIRST_COMPLETED)
+            try:
+                done, _ = wait(running, patience, FIRST_COMPLETED)
+            except BaseException:  # interrupted: nobody waits for what is under way
+                for one in running.values():
+                    self.stuck[one.name] = self._at.pop(one.place)
+                raise
             now = time.monotonic()
             late = {
                 future

@@ -56,7 +56,7 @@ def actors() -> list[psutil.Process]:
     return found
 
 
-def until(done: Callable[[], Any], seconds: float = 60) -> Any:
+def until(done: Callable[[], Any], seconds: float = 180) -> Any:
     """What is asked for, once it is there."""
     deadline = time.monotonic() + seconds
     while not (found := done()):

