@@ -155,7 +155,11 @@ def _calls(where: str, role: str, calls: object) -> list[dict[str, Any]]:
 def _call(where: str, call: object) -> dict[str, Any]:
     """A tool call with its arguments as a mapping of plain JSON values."""
     function = call.get("function") if isinstance(call, Mapping) else None
-    if not isinstance(call, Mapping) or not isinstance(function, Mapping) or not _is_function(call):
+    if (
+        not isinstance(call, Mapping)
+        or not isinstance(function, Mapping)
+        or not _is(call.get("type", "function"), "function")
+    ):
         raise PromptError(
             f"{where} must be {{'id': …, 'type': 'function', 'function': {{'name': …, "
             "'arguments': …}}"
@@ -181,7 +185,7 @@ def _call(where: str, call: object) -> dict[str, Any]:
 def _part(where: str, part: object) -> str:
     if isinstance(part, str):
         return part
-    if isinstance(part, Mapping) and part.get("type") == "text":
+    if isinstance(part, Mapping) and _is(part.get("type"), "text"):
         text = part.get("text")
         if not isinstance(text, str):
             raise PromptError(f"{where} has a content block of type 'text' without its 'text'")
@@ -190,9 +194,9 @@ def _part(where: str, part: object) -> str:
     raise PromptError(f"{where} has a content block of type {show(kind)}; members read text only")
 
 
-def _is_function(call: Mapping[str, Any]) -> bool:
-    kind = call.get("type", "function")
-    return isinstance(kind, str) and kind == "function"
+def _is(kind: object, wanted: str) -> bool:
+    """Whether they are equal; arrays of some libraries cannot be compared so."""
+    return isinstance(kind, str) and kind == wanted
 
 
 def _refuse_depth(message: Mapping[str, Any], where: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +72,21 @@ def test_fuzz_depth(depth: int) -> None:
         read_prompt([{"role": "user", "content": "x", "extra": value}])
     with ends_well():
         read_prompt([{"role": "user", "content": value}])
+
+
+@pytest.mark.parametrize("odd", [np.array([1, 2]), np.array(1.5), [[]], {}, b"text"])
+def test_fuzz_types_that_cannot_be_compared(odd: Any) -> None:
+    call = {"type": odd, "function": {"name": "f", "arguments": {}}}
+    for message in (
+        {"role": "user", "content": [{"type": odd, "text": "x"}]},
+        {"role": "assistant", "content": "x", "tool_calls": [call]},
+        {"role": "assistant", "content": "x", "tool_calls": odd},
+        {"role": odd, "content": "x"},
+        {"role": "user", "content": "x", "name": odd},
+    ):
+        with ends_well():
+            read_prompt([message])
+    with ends_well():
+        read_prompt("x", odd)
+    with ends_well():
+        read_prompt("x", "chat", odd)
