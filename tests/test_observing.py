@@ -22,7 +22,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from adafuse import AdaFuseWarning, Answer, DecodingConfig, MemberError, Round, TooFewMembersError
+from adafuse import (
+    AdaFuseWarning,
+    Answer,
+    DecodingConfig,
+    Ensemble,
+    MemberError,
+    Round,
+    TooFewMembersError,
+)
 from adafuse.errors import QueueFullError
 from adafuse.fusion import fuse
 from adafuse.member import Member
@@ -560,3 +568,15 @@ assert [span.name for span in spans.get_finished_spans()] == ["text_completion o
 assert "adafuse.answers" in reader.get_metrics_data().to_json()
 """
     assert run(script) == ""
+
+
+def test_ensembles_tell_of_every_answer(caplog: pytest.LogCaptureFixture) -> None:
+    ensemble = Ensemble(pair())
+    with caplog.at_level(logging.INFO, "adafuse"):
+        ensemble.generate(PROMPT)
+        stream = ensemble.stream(PROMPT)
+        next(stream)
+        stream.close()
+        ensemble.generate_batch([PROMPT, PROMPT])
+    told_ = [one.getMessage().split(";")[0] for one in caplog.records]
+    assert told_ == [f"answer ended: {how}" for how in ("stop", "cancelled", "stop", "stop")]
