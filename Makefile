@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 install: $(INSTALLED) ## Install the project and its tools into .venv.
 
 models: $(INSTALLED) ## Prepare the demo models in the cache.
-	$(BIN)/python -m adafuse.models
+	$(BIN)/python -m adafuse.demo
 
 demo: models ## Answer three questions from documents, with two models writing together.
 	$(BIN)/python examples/rag_chain.py

@@ -39,7 +39,7 @@ from adafuse.errors import (
     UnsupportedTokenizerError,
 )
 from adafuse.events import Answer, Candidate, Dropped, Loss, MemberUsage, Round
-from adafuse.prompts import Prompt
+from adafuse.prompting.prompt import Prompt
 
 __version__ = "0.1.0"
 

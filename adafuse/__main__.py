@@ -1,6 +1,6 @@
-"""`python -m adafuse`: see `adafuse.cli`."""
+"""`python -m adafuse`: see `adafuse.cli.ask`."""
 
-from adafuse.cli import main
+from adafuse.cli.ask import main
 
 if __name__ == "__main__":
     main()

@@ -12,8 +12,10 @@ from types import NoneType
 from typing import Any, Literal, Self, get_args
 
 from adafuse.arguments import refuse_reserved
-from adafuse.backends.options import read_ray_options
-from adafuse.checks import (
+from adafuse.errors import ConfigError
+from adafuse.presets import with_preset
+from adafuse.spec import read_ray_options
+from adafuse.validation import (
     check_choice,
     check_float,
     check_pattern,
@@ -27,8 +29,6 @@ from adafuse.checks import (
     show,
     whole,
 )
-from adafuse.errors import ConfigError
-from adafuse.presets import with_preset
 
 __all__ = [
     "CONSTRAINTS",
@@ -63,7 +63,7 @@ class DecodingConfig:
         weighting: what becomes of the weights. "fixed": nothing. "perplexity": each is multiplied
             by how well its member predicts the prompt (PackLLM, arXiv 2404.11531). "consistency":
             in each round those count more that are sure and agree with the others (CoRE, arXiv
-            2510.13855). See `adafuse.weights`.
+            2510.13855). See `adafuse.decoding.weighting`.
         scoring: a score is the mean NLL per "token" of the member, per "byte" of the text in UTF-8,
             or per "word", an end counting as one. Tokenizers differ in how much a token holds, and
             a long word of many tokens has a low mean per token once it is begun.
@@ -203,7 +203,7 @@ class MemberSpec:
             read, and likewise a prompt.
         trust_remote_code: off by default: code from a checkpoint is not run.
         ray: for the backend "ray": how many replicas, and what each asks of the cluster; a mapping
-            of the fields of `adafuse.backends.options.RayOptions`.
+            of the fields of `adafuse.spec.RayOptions`.
 
     Raises:
         ConfigError: a value is wrong, or two of them exclude each other.

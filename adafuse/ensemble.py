@@ -11,18 +11,18 @@ from itertools import takewhile
 from numbers import Real
 from typing import Any
 
-from adafuse.admission import Admission
-from adafuse.backends.choosing import Backend, load_on
-from adafuse.checks import whole
+from adafuse.backends import Backend, load_on
+from adafuse.concurrency.admission import Admission
 from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
+from adafuse.decoding.failures import check_floor
+from adafuse.decoding.loop import fuse
+from adafuse.decoding.member import Member
+from adafuse.decoding.weighting import leader_of, member_weights
 from adafuse.errors import ConfigError, PromptError
 from adafuse.events import Answer, Round
-from adafuse.faults import check_floor
-from adafuse.fusion import fuse
-from adafuse.member import Member
-from adafuse.observing import observed
-from adafuse.prompts import Message, PromptFormat, read_prompt
-from adafuse.weights import leader_of, member_weights
+from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
+from adafuse.telemetry.observer import observed
+from adafuse.validation import whole
 
 __all__ = ["Ensemble"]
 
@@ -192,7 +192,7 @@ class Ensemble:
         asked = read_prompt(prompt, prompt_format, tools)
         constrained = any(getattr(config, name) is not None for name in CONSTRAINTS)
         if constrained or tools or tool_choice:
-            from adafuse.constraints import read_constraint  # needs an extra
+            from adafuse.constraints.constraint import read_constraint  # needs an extra
 
             constraint = read_constraint(
                 config, asked.tools, tool_choice, parallel_tool_calls=parallel_tool_calls
@@ -288,8 +288,10 @@ class Ensemble:
 
 
 def _members(given: object) -> tuple[Member, ...]:
-    """The members of a list, each with what `adafuse.member.Member` asks for."""
-    wanted = "a list of members such as adafuse.local.LocalMember; Ensemble.load reads models"
+    """The members of a list, each with what `adafuse.decoding.member.Member` asks for."""
+    wanted = (
+        "a list of members such as adafuse.local.member.LocalMember; Ensemble.load reads models"
+    )
     if not isinstance(given, list | tuple):
         raise ConfigError(f"an ensemble takes {wanted}, not {type(given).__name__}")
     for member in given:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from adafuse.checks import check_choice
+from adafuse.validation import check_choice
 
 __all__ = ["PRESETS", "with_preset"]
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from adafuse.config import DecodingConfig
+from adafuse.decoding.member import Draft, Drafts, PromptFit
 from adafuse.errors import ContextWindowError
 from adafuse.events import MemberUsage
-from adafuse.member import Draft, Drafts, PromptFit
-from adafuse.prompts import Prompt
-from adafuse.words import sizes_of
+from adafuse.prompting.prompt import Prompt
+from adafuse.text.words import sizes_of
 
 __all__ = ["ScriptedMember"]
 

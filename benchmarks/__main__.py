@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from adafuse.compare.table import table
+from adafuse.compare.terminal import table
 from adafuse.errors import AdaFuseError
 from benchmarks import evidence, exactness, harness, identity, integrity, schemas
 from benchmarks.speed import command

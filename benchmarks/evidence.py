@@ -12,7 +12,7 @@ from typing import Any
 
 from adafuse import Ensemble
 from adafuse.compare import Comparison, Layout, compare
-from adafuse.models import prepare_all
+from adafuse.demo.models import prepare_all
 from benchmarks.rows import FOLDER
 
 __all__ = ["TASKS", "VARIANTS", "Task", "run"]

@@ -8,10 +8,10 @@ from rich.progress import track
 
 from adafuse import Ensemble
 from adafuse.config import MemberSpec
-from adafuse.loading import load_members
-from adafuse.local import LocalMember
-from adafuse.models import prepare_all
-from adafuse.prompts import read_prompt
+from adafuse.demo.models import prepare_all
+from adafuse.loading.loader import load_members
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
 from benchmarks.rows import ROOT, rows, short_prompt
 
 sys.path.insert(0, str(ROOT / "tests"))

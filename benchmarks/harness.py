@@ -13,9 +13,9 @@ from rich.progress import track
 
 from adafuse import Ensemble
 from adafuse.config import MemberSpec
-from adafuse.loading import load_members
-from adafuse.local import LocalMember
-from adafuse.models import prepare_all
+from adafuse.demo.models import prepare_all
+from adafuse.loading.loader import load_members
+from adafuse.local.member import LocalMember
 from benchmarks.rows import rows
 
 __all__ = ["compared", "run"]

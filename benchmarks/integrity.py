@@ -12,9 +12,9 @@ import torch
 from rich.progress import track
 
 from adafuse import Answer, Ensemble
-from adafuse.likelihood import continuation_logprobs
-from adafuse.local import LocalMember
-from adafuse.prompts import read_prompt
+from adafuse.local.loglikelihood import continuation_logprobs
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
 from benchmarks.speed.members import real_pair
 
 __all__ = ["check", "run"]

@@ -19,8 +19,8 @@ import typer
 from rich.progress import track
 
 from adafuse import Answer, Ensemble
-from adafuse.backends.remote import RemoteMember
-from adafuse.models import prepare_all
+from adafuse.demo.models import prepare_all
+from adafuse.remote.member import RemoteMember
 from benchmarks.identity import compared
 from benchmarks.rows import rag_prompt, rows
 from benchmarks.speed.machine import describe

@@ -26,8 +26,8 @@ from library import as_text, index_documents
 from pydantic import Field
 from rich.console import Console
 
-from adafuse.models import prepare_all
-from adafuse.quiet import quiet_libraries
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.demo.models import prepare_all
 from adafuse_integrations.langchain import ChatAdaFuse
 
 QUESTIONS = [

@@ -9,8 +9,8 @@ Started again, it asks nothing twice. For your own questions: `python -m adafuse
 from rich.console import Console
 
 from adafuse.compare import Layout, compare
-from adafuse.compare.table import table
-from adafuse.models import prepare_all
+from adafuse.compare.terminal import table
+from adafuse.demo.models import prepare_all
 
 FACTS = {
     "What is the capital of France?": "Paris",

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 from rich.console import Console
 from rich.table import Table
 
-from adafuse.models import prepare_all
-from adafuse.quiet import quiet_libraries
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.demo.models import prepare_all
 from adafuse_integrations.langchain import ChatAdaFuse
 
 NOTICES = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adafuse.models import sentence_embedding_folder
+from adafuse.demo.models import sentence_embedding_folder
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document

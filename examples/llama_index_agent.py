@@ -21,8 +21,8 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel, Field
 from rich.console import Console
 
-from adafuse.models import prepare_all
-from adafuse.quiet import quiet_libraries
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.demo.models import prepare_all
 from adafuse_integrations.llama_index import AdaFuseLLM
 
 QUESTIONS = ["What is 127 times 34?", "What does a lost card cost?"]

@@ -15,8 +15,8 @@ from llama_index.core.chat_engine import ContextChatEngine
 from llama_index.core.memory import Memory
 from rich.console import Console
 
-from adafuse.models import prepare_all
-from adafuse.quiet import quiet_libraries
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.demo.models import prepare_all
 from adafuse_integrations.llama_index import AdaFuseLLM
 
 QUESTIONS = ["What does a lost card cost?", "And how long is a card valid?"]

@@ -20,10 +20,10 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 from rich.console import Console
 
-from adafuse.display import AnswerPrinter, stats_table
-from adafuse.models import prepare_all
-from adafuse.quiet import quiet_libraries
-from adafuse.telemetry import summarise
+from adafuse.cli.display import AnswerPrinter, stats_table
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.demo.models import prepare_all
+from adafuse.telemetry.summary import summarise
 from adafuse_integrations.llama_index import AdaFuseLLM, read_answer
 
 QUESTIONS = [

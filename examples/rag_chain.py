@@ -4,7 +4,7 @@
 
 A retrieval chain as any other: only the language model is an ensemble. Words appear as they are
 fused, coloured by the member that drafted them; a table says what each answer took. The models
-come from the cache (`python -m adafuse.models` prepares them); nothing is sent anywhere.
+come from the cache (`python -m adafuse.demo` prepares them); nothing is sent anywhere.
 """
 
 import sys
@@ -18,10 +18,10 @@ from langchain_core.runnables import RunnablePassthrough
 from library import as_text, index_documents
 from rich.console import Console
 
-from adafuse.display import AnswerPrinter, stats_table
-from adafuse.models import prepare_all
-from adafuse.quiet import quiet_libraries
-from adafuse.telemetry import summarise
+from adafuse.cli.display import AnswerPrinter, stats_table
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.demo.models import prepare_all
+from adafuse.telemetry.summary import summarise
 from adafuse_integrations.langchain import AdaFuseLLM, read_answer
 
 QUESTIONS = [

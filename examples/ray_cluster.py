@@ -4,7 +4,7 @@
 
 Both nodes are on this machine; on a real cluster only `address` differs. Each model goes where its
 label is. The same questions are then answered in this process, to compare answers and time. Needs
-the extra `ray`; the models come from the cache (`python -m adafuse.models` prepares them).
+the extra `ray`; the models come from the cache (`python -m adafuse.demo` prepares them).
 """
 
 import logging
@@ -23,9 +23,9 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 
 from adafuse import Ensemble
-from adafuse.backends.remote import RemoteMember
-from adafuse.models import prepare_all
-from adafuse.quiet import quiet_libraries
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.demo.models import prepare_all
+from adafuse.remote.member import RemoteMember
 from adafuse_integrations.langchain import AdaFuseLLM, read_answer
 
 console = Console()

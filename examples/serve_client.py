@@ -21,7 +21,7 @@ from openai import OpenAI, pydantic_function_tool
 from pydantic import BaseModel
 from rich.console import Console
 
-from adafuse.models import prepare_all
+from adafuse.demo.models import prepare_all
 
 console = Console()
 RULES = "Members of the library may borrow 5 items for 21 days."

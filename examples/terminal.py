@@ -16,9 +16,9 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, S
 from langchain_core.runnables import RunnableConfig
 from rich.console import Console
 
-from adafuse.display import AnswerPrinter
-from adafuse.models import prepare_all
-from adafuse.quiet import quiet_libraries
+from adafuse.cli.display import AnswerPrinter
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.demo.models import prepare_all
 from adafuse_integrations.langchain import ChatAdaFuse
 
 QUESTIONS = ["What is the capital of France?", "And of Italy?"]

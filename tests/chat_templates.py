@@ -7,9 +7,9 @@ read through them.
 import functools
 from typing import Any
 
-from adafuse.prompts import read_prompt
-from adafuse.rendering import Renderer
-from adafuse.tokens import TokenCodec
+from adafuse.prompting.prompt import read_prompt
+from adafuse.prompting.renderer import Renderer
+from adafuse.text.tokenizer import TokenCodec
 from families import family
 
 __all__ = [

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adafuse import DecodingConfig, Ensemble
-from adafuse.cli import app
+from adafuse.cli.ask import app
 from adafuse.testing import ScriptedMember
 from scripted import CODE
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adafuse import DecodingConfig, Prompt
-from adafuse.member import Drafts, Member, Session
+from adafuse.decoding.member import Drafts, Member, Session
 
 Fault = Callable[[], None]
 

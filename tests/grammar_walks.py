@@ -7,8 +7,8 @@ import random
 from typing import Any
 
 from adafuse import DecodingConfig
-from adafuse.constraints import read_constraint
-from adafuse.grammars import Matcher, byte_table
+from adafuse.constraints.constraint import read_constraint
+from adafuse.constraints.grammar import Matcher, byte_table
 
 __all__ = ["is_taken", "start", "takes", "texts", "walk"]
 

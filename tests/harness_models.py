@@ -9,7 +9,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from adafuse import Ensemble
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from adafuse_integrations.lm_eval import AdaFuseLM
 from families import family
 

@@ -14,7 +14,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
 from adafuse import Ensemble
-from adafuse.prompts import PromptFormat
+from adafuse.prompting.prompt import PromptFormat
 from adafuse_integrations.llama_index import AdaFuseLLM
 from llama_index_script import FORMS, ask, text_of
 

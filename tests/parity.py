@@ -7,11 +7,11 @@ from typing import Any
 
 import oracle
 from adafuse import Answer, DecodingConfig, Ensemble
-from adafuse.constraints import Constraint
+from adafuse.constraints.constraint import Constraint
+from adafuse.decoding.loop import fuse
 from adafuse.errors import IncompleteAnswerError
-from adafuse.fusion import fuse
-from adafuse.local import LocalMember
-from adafuse.prompts import read_prompt
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
 
 NEAR = 1e-4
 """A round whose deciding gap is below this could go either way in float32."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 
 from adafuse import Ensemble, MemberSpec
-from adafuse.loading import load_members
-from adafuse.models import prepare_all
+from adafuse.demo.models import prepare_all
+from adafuse.loading.loader import load_members
 
 __all__ = ["real_pair"]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from adafuse import Ensemble
-from adafuse.backends.hosting import Host
-from adafuse.backends.remote import RemoteMember
-from adafuse.member import Member
+from adafuse.decoding.member import Member
+from adafuse.remote.host import Host
+from adafuse.remote.member import RemoteMember
 
 __all__ = ["Fault", "Line", "behind_wires"]
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 
 from adafuse import DecodingConfig, Ensemble, MemberUsage, Prompt
-from adafuse.member import Drafts
+from adafuse.decoding.member import Drafts
 from adafuse.testing import ScriptedMember, ScriptedSession
 
 T = TypeVar("T")

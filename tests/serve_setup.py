@@ -14,10 +14,10 @@ import httpx
 from openai import AsyncOpenAI, OpenAI
 
 from adafuse import Ensemble
-from adafuse.admission import Admission
+from adafuse.concurrency.admission import Admission
 from adafuse.serve.app import MAX_BODY_BYTES, create_app
-from adafuse.serve.desk import Desk
 from adafuse.serve.server import Server, listen
+from adafuse.serve.service import Desk
 
 PATIENCE = 30.0
 """Seconds after which a test has failed; none waits so long unless something hangs."""

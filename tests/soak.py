@@ -35,7 +35,7 @@ from adafuse import (
     MemberError,
     PromptError,
 )
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from adafuse_integrations.langchain import AdaFuseLLM, ChatAdaFuse
 from families import family
 from faulty import Faulty, raises

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adafuse.admission import Admission
+from adafuse.concurrency.admission import Admission
 from adafuse.errors import AnswerTimeoutError, ConfigError, QueueFullError
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from adafuse import Ensemble, LoadError, ModelNotFoundError, UnsafeCheckpointError
-from adafuse.checkpoints import missing_weights, refuse_pickles, refuse_without_weights
+from adafuse.loading.checkpoints import missing_weights, refuse_pickles, refuse_without_weights
 from families import family
 
 TRAINER = (
@@ -129,7 +129,7 @@ def test_only_what_transformers_says_of_remote_code_is_taken_for_it(tmp_path: Pa
 def test_a_gguf_file_that_is_not_there_is_no_repository(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adafuse.loading.locate", no_file)
+    monkeypatch.setattr("adafuse.loading.loader.locate", no_file)
     with pytest.raises(ModelNotFoundError, match="no such folder or file") as caught:
         Ensemble.load([model])
     assert repr(model) in str(caught.value)

@@ -9,10 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adafuse import Candidate, Ensemble
-from adafuse.choice import choose, pool
-from adafuse.member import Draft
+from adafuse.decoding.candidates import choose, pool
+from adafuse.decoding.member import Draft
+from adafuse.decoding.weighting import mean_score, with_weight
 from adafuse.testing import ScriptedMember
-from adafuse.weights import mean_score, with_weight
 
 CHECKED = settings(max_examples=200, deadline=None, derandomize=True)
 WORDS = st.lists(st.sampled_from(["a", " b", " ", "bc", "c"]), max_size=3).map(tuple)
@@ -148,7 +148,7 @@ class Counted(random.Random):
 def test_an_answer_draws_once_for_each_scored_round(
     second: str, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adafuse.fusion.random.Random", Counted)
+    monkeypatch.setattr("adafuse.decoding.loop.random.Random", Counted)
     monkeypatch.setattr(Counted, "drawn", 0)
     monkeypatch.setattr(Counted, "made", 0)
     members = [

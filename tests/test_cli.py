@@ -17,9 +17,9 @@ from adafuse import (
     ModelNotFoundError,
     __version__,
 )
-from adafuse.cli import main
-from adafuse.member import Drafts
-from adafuse.prompts import Prompt
+from adafuse.cli.ask import main
+from adafuse.decoding.member import Drafts
+from adafuse.prompting.prompt import Prompt
 from adafuse.testing import ScriptedMember, ScriptedSession
 from cli_calls import PAIR, Call, ask, one_line_error
 from scripted import CODE
@@ -98,7 +98,7 @@ def test_prompt_format(wanted: str, call: Call) -> None:
 def test_short_names_are_demo_models(
     call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    models = pytest.importorskip("adafuse.models")
+    models = pytest.importorskip("adafuse.demo.models")
     monkeypatch.setattr(models, "prepare", lambda name: tmp_path / "made" / name)
     monkeypatch.chdir(tmp_path)
     ask("question", "-m", "smollm2", "-m", "gemma3", "-m", "gpt2", "-m", "org/smollm2")

@@ -15,7 +15,8 @@ import adafuse
 SLOW = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell began us with &
-from adafuse import Ensemble, cli
+from adafuse import Ensemble
+from adafuse.cli.ask import ask as cli
 from adafuse.testing import ScriptedMember, ScriptedSession
 
 seconds = float(sys.argv.pop())

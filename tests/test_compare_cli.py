@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 pytest.importorskip("torchmetrics")
 
 from adafuse import DecodingConfig, Ensemble
-from adafuse.cli import main
-from adafuse.compare.command import app
+from adafuse.cli.ask import main
+from adafuse.cli.compare import app
 from adafuse.testing import ScriptedMember
 
 PAIR = ["--model", "org/a", "--model", '{"model": "org/b", "dtype": "bfloat16"}']

@@ -12,8 +12,8 @@ pytest.importorskip("torchmetrics")
 pytest.importorskip("sacrebleu")
 
 from adafuse.compare import METRICS, Layout
+from adafuse.compare.dataset import read_questions, read_rows
 from adafuse.compare.metrics import guess_metric, read_metric
-from adafuse.compare.questions import read_questions, read_rows
 
 
 def _score(metric: str, said: str, **row: Any) -> list[float]:

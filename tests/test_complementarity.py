@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from adafuse import Ensemble
-from adafuse.choice import pool
+from adafuse.decoding.candidates import pool
 from adafuse.events import Answer, Candidate
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from complementarity.body import PLACES, Question
 from complementarity.lessons import Lessons
 from complementarity.members import NAMES
@@ -125,7 +125,7 @@ def test_it_is_red_when_one_members_drafts_are_lost(
     def first_only(drafts: Any) -> list[Candidate]:
         return pool(dict(list(drafts.items())[:1]))
 
-    monkeypatch.setattr("adafuse.fusion.pool", first_only)
+    monkeypatch.setattr("adafuse.decoding.loop.pool", first_only)
     assert _accuracy(SAMPLE, _ask(Ensemble(members), SAMPLE)) <= RED
 
 
@@ -135,7 +135,7 @@ def test_it_is_red_when_a_blank_is_doubled(
     def doubled(drafts: Any) -> list[Candidate]:
         return [replace(c, text=f" {c.text}" if c.text else "") for c in pool(drafts)]
 
-    monkeypatch.setattr("adafuse.fusion.pool", doubled)
+    monkeypatch.setattr("adafuse.decoding.loop.pool", doubled)
     assert _accuracy(SAMPLE, _ask(Ensemble(members), SAMPLE)) <= RED
 
 

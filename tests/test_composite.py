@@ -10,7 +10,7 @@ import pytest
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration, SiglipVisionConfig
 
 from adafuse import Ensemble, UnsupportedModelError
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from families import family
 
 PROMPTS = ("Hello world, this is", "def add(a, b):\n    return", "x < 5 and")

@@ -12,7 +12,7 @@ from adafuse import (
     IncompleteAnswerError,
     Round,
 )
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from adafuse.testing import ScriptedMember
 from families import family
 from oracle_text import Text

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from adafuse import Answer, DecodingConfig, Ensemble
-from adafuse.constraints import read_constraint
-from adafuse.local import LocalMember
+from adafuse.constraints.constraint import read_constraint
+from adafuse.local.member import LocalMember
 from families import FAMILIES, family
 from oracle_grammar import Grammar, Masks
 from oracle_text import Text

@@ -16,8 +16,8 @@ from adafuse import (
     NonFiniteError,
     UnsupportedTokenizerError,
 )
-from adafuse.closing import Closer
-from adafuse.local import LocalMember
+from adafuse.constraints.completion import Closer
+from adafuse.local.member import LocalMember
 from adafuse.testing import ScriptedMember
 from families import FAMILIES, Pair, family
 from test_constrained import PERSON, PROMPT, ensemble, person

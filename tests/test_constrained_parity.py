@@ -9,7 +9,7 @@ import torch
 
 import oracle
 from adafuse import DecodingConfig
-from adafuse.constraints import Constraint, read_constraint
+from adafuse.constraints.constraint import Constraint, read_constraint
 from adafuse.tools import CALL_START, read_tools
 from families import BIAS_FEATURE, FAMILIES, Pair, family
 from parity import compare

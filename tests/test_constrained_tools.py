@@ -8,10 +8,10 @@ import pytest
 
 import schema_checks
 from adafuse import Answer, ConfigError, DecodingConfig, Ensemble, PromptError
-from adafuse.constraints import read_constraint
-from adafuse.fusion import fuse
-from adafuse.local import LocalMember
-from adafuse.prompts import read_prompt
+from adafuse.constraints.constraint import read_constraint
+from adafuse.decoding.loop import fuse
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
 from adafuse.testing import ScriptedMember
 from adafuse.tools import (
     CALL_START,

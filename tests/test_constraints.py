@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import adafuse.grammars
+import adafuse.constraints.grammar
 from adafuse import ConfigError, DecodingConfig, DecodingError, Ensemble, MissingExtraError
-from adafuse.constraints import Constraint, read_constraint
-from adafuse.grammars import TokenTable, byte_table, regex_grammar
-from adafuse.referee import Referee
+from adafuse.constraints.constraint import Constraint, read_constraint
+from adafuse.constraints.grammar import TokenTable, byte_table, regex_grammar
+from adafuse.constraints.text_matcher import Referee
 from adafuse.testing import ScriptedMember
 from adafuse.tools import CALL_START, call_text, read_tools
 
@@ -250,7 +250,7 @@ def test_an_answer_ends_with_an_error_if_its_grammar_cannot_be_followed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fed: list[bytes] = []
-    original = adafuse.grammars.Matcher.feed
+    original = adafuse.constraints.grammar.Matcher.feed
 
     def feed(matcher: Any, data: bytes) -> int:
         fed.append(data)
@@ -258,7 +258,7 @@ def test_an_answer_ends_with_an_error_if_its_grammar_cannot_be_followed(
             raise DecodingError("the grammar cannot be followed: too complex; simplify it")
         return original(matcher, data)
 
-    monkeypatch.setattr(adafuse.grammars.Matcher, "feed", feed)
+    monkeypatch.setattr(adafuse.constraints.grammar.Matcher, "feed", feed)
     rounds = Ensemble([ScriptedMember("a b c d", confident=False)]).stream("x", regex="[a-d ]+z")
     with pytest.raises(DecodingError, match="too complex"):
         list(rounds)

@@ -12,12 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import DynamicCache
 
 from adafuse import Ensemble
-from adafuse.backbone import Backbone
-from adafuse.cache import Node, TokenTree
-from adafuse.drafting import Drafter
-from adafuse.local import LocalMember
-from adafuse.prompts import read_prompt
-from adafuse.session import LocalSession
+from adafuse.local.drafting import Drafter
+from adafuse.local.member import LocalMember
+from adafuse.local.model_runner import Backbone
+from adafuse.local.session import LocalSession
+from adafuse.local.token_tree import Node, TokenTree
+from adafuse.prompting.prompt import read_prompt
 from corpus import LINES
 from families import FAMILIES
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from adafuse import Answer, Ensemble
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from corpus import LINES
 from families import FAMILIES, family
 from oracle import OracleMember

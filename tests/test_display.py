@@ -13,9 +13,9 @@ import pytest
 from adafuse import (
     Ensemble,
 )
-from adafuse.display import AnswerPrinter, member_styles, stats_table
-from adafuse.quiet import quiet_libraries
-from adafuse.telemetry import summarise
+from adafuse.cli.display import AnswerPrinter, member_styles, stats_table
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.telemetry.summary import summarise
 from adafuse.testing import ScriptedMember
 
 

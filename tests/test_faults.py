@@ -29,10 +29,10 @@ from adafuse import (
     NonFiniteError,
     TooFewMembersError,
 )
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from adafuse.memory import prompt_bytes
 from adafuse.testing import ScriptedMember
-from adafuse_integrations._trace import read_answer
+from adafuse_integrations._shared.trace import read_answer
 from adafuse_integrations.langchain import AdaFuseLLM, ChatAdaFuse
 from adafuse_integrations.llama_index import AdaFuseLLM as LlamaIndexLLM
 from families import family
@@ -266,7 +266,7 @@ def test_errors_hold_no_session() -> None:
 
 
 def test_nothing_drafted_for_ever_is_an_error() -> None:
-    from adafuse.member import Draft, Drafts
+    from adafuse.decoding.member import Draft, Drafts
 
     member = ScriptedMember("x", "idle")
 
@@ -428,7 +428,7 @@ def test_interrupting_the_wait_for_members_waits_for_nobody(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("adafuse.workers.wait", interrupted)
+    monkeypatch.setattr("adafuse.concurrency.workers.wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(stream)
     assert faulty.left_open == 1  # in use

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from adafuse import ConfigError, Ensemble, LoadError, ModelPreparationError, models
-from adafuse.local import LocalMember
-from adafuse.models import DEMO_MODELS, prepare
+from adafuse import ConfigError, Ensemble, LoadError, ModelPreparationError
+from adafuse.demo import models
+from adafuse.demo.models import DEMO_MODELS, prepare
+from adafuse.local.member import LocalMember
 from adafuse.testing import ScriptedMember
 from families import family
 from faulty import Faulty

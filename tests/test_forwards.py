@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from adafuse import Ensemble
-from adafuse.backbone import Request
 from adafuse.errors import MemberMemoryError
-from adafuse.forwards import Forwards, calling_as
-from adafuse.local import LocalMember
-from adafuse.slots import SlotCache
+from adafuse.local.batching import Forwards, calling_as
+from adafuse.local.kv_cache import SlotCache
+from adafuse.local.member import LocalMember
+from adafuse.local.model_runner import Request
 from families import FAMILIES
 
 PROMPTS = tuple(f"{number} bottles of" for number in range(6))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adafuse import Answer, Ensemble
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from adafuse.testing import ScriptedMember
 from families import family
 from fuzz_asking import ANSWERS, GRAMMARS, PROMPTS, REGEXES, SCHEMAS, SETTINGS, WAYS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adafuse.prompts import read_prompt
+from adafuse.prompting.prompt import read_prompt
 from adafuse.tools import InvalidCall, read_calls, read_tools
 from fuzz_asking import ANSWERS, PROMPTS, TOOLS, WAYS
 from fuzz_running import ends_well, fuzzed

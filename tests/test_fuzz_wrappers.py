@@ -27,14 +27,14 @@ from llama_index.core.base.llms.types import (
 from pydantic import ValidationError
 
 from adafuse import Ensemble
-from adafuse.prompts import read_prompt
+from adafuse.prompting.prompt import read_prompt
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.langchain import AdaFuseLLM, ChatAdaFuse
-from adafuse_integrations.langchain.messages import core_messages
-from adafuse_integrations.langchain.tool_binding import core_tools
+from adafuse_integrations.langchain._messages import core_messages
+from adafuse_integrations.langchain._tools import core_tools
 from adafuse_integrations.llama_index import AdaFuseLLM as IndexLLM
-from adafuse_integrations.llama_index.calling import core_tools as index_tools
-from adafuse_integrations.llama_index.messages import core_messages as index_messages
+from adafuse_integrations.llama_index._messages import core_messages as index_messages
+from adafuse_integrations.llama_index._tools import core_tools as index_tools
 from fuzz_asking import ANSWERS, SETTINGS, SPECS, TOOLS
 from fuzz_running import ends_well, fuzzed
 from fuzz_values import ANY, ODD_TEXT, TEXT, json_values, maybe, near

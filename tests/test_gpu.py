@@ -13,7 +13,7 @@ import torch
 import adafuse
 import adafuse_integrations
 from adafuse import Answer, Ensemble
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from corpus import LINES
 from families import FAMILIES, family
 from oracle import OracleMember

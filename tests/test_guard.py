@@ -8,11 +8,11 @@ import pytest
 
 import schema_checks
 from adafuse import Answer, DecodingConfig, Ensemble, IncompleteAnswerError
-from adafuse.constraints import Constraint, read_constraint
+from adafuse.constraints.constraint import Constraint, read_constraint
+from adafuse.constraints.enforcer import Guard, is_whole
+from adafuse.constraints.text_matcher import Referee
 from adafuse.events import Candidate
-from adafuse.guard import Guard, is_whole
-from adafuse.local import LocalMember
-from adafuse.referee import Referee
+from adafuse.local.member import LocalMember
 from families import FAMILIES, family
 from random_schemas import case
 from test_constrained_parity import GRAMMARS, NAMES

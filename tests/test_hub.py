@@ -18,7 +18,7 @@ from adafuse import (
     UnsafeCheckpointError,
     UnsupportedModelError,
 )
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from fake_hub import FakeHub, fake_hub
 from families import family
 

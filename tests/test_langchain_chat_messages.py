@@ -18,10 +18,10 @@ from langchain_core.messages import (
 )
 
 from adafuse import PromptError
-from adafuse.prompts import read_prompt
+from adafuse.prompting.prompt import read_prompt
 from adafuse.tools import read_calls
 from adafuse_integrations.langchain import ChatAdaFuse
-from adafuse_integrations.langchain.messages import core_messages
+from adafuse_integrations.langchain._messages import core_messages
 from scripted import watched
 
 CALL: Any = {"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}

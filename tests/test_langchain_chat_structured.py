@@ -19,7 +19,7 @@ from adafuse import ConfigError
 from adafuse.errors import IncompleteAnswerError
 from adafuse.tools import call_text
 from adafuse_integrations.langchain import ChatAdaFuse, read_answer
-from adafuse_integrations.langchain.structured import call_parser
+from adafuse_integrations.langchain._structured_output import call_parser
 from scripted import Watch, run, watched
 
 JOKE = {"setup": "Why the dog?", "rating": 3}

@@ -14,7 +14,7 @@ from langchain_core.tools import tool
 
 from adafuse.tools import call_text
 from adafuse_integrations.langchain import ChatAdaFuse
-from adafuse_integrations.langchain.chat_chunks import _refused
+from adafuse_integrations.langchain._chat_chunks import _refused
 from scripted import watched
 
 

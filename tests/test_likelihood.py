@@ -5,9 +5,10 @@ import random
 import pytest
 import torch
 
-from adafuse import ConfigError, ContextWindowError, PromptError, likelihood
-from adafuse.likelihood import continuation_logprobs, continuations_logprobs
-from adafuse.local import LocalMember
+from adafuse import ConfigError, ContextWindowError, PromptError
+from adafuse.local.loglikelihood import continuation_logprobs, continuations_logprobs
+from adafuse.local.member import LocalMember
+from adafuse.local.member import loglikelihood as likelihood
 from adafuse.testing import ScriptedMember
 from families import FAMILIES, family
 from family_tokenizers import llama3_tokenizer

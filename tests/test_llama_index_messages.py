@@ -25,8 +25,8 @@ from adafuse import Ensemble, PromptError
 from adafuse.testing import ScriptedMember
 from adafuse.tools import call_text
 from adafuse_integrations.llama_index import AdaFuseLLM, read_answer
-from adafuse_integrations.llama_index.calling import core_tools
-from adafuse_integrations.llama_index.messages import core_messages
+from adafuse_integrations.llama_index._messages import core_messages
+from adafuse_integrations.llama_index._tools import core_tools
 from llama_index_script import FORMS, ask, look_up, multiply, text_of, tools
 
 CALL = ToolCallBlock(tool_call_id="c1", tool_name="multiply", tool_kwargs={"a": 1, "b": 2})

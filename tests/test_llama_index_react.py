@@ -10,7 +10,7 @@ from llama_index.core.agent.react.output_parser import ReActOutputParser
 from llama_index.core.agent.react.types import ActionReasoningStep, ResponseReasoningStep
 
 from adafuse import ConfigError
-from adafuse.grammars import byte_table
+from adafuse.constraints.grammar import byte_table
 from adafuse_integrations.llama_index import react_grammar
 from grammar_walks import is_taken, walk
 from llama_index_script import look_up, multiply, now, tools

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from adafuse import Ensemble
-from adafuse.prompts import PromptFormat
+from adafuse.prompting.prompt import PromptFormat
 from llama_index_answer_suite import AnswerSuite
 from llama_index_engine_suite import EngineSuite
 from llama_index_event_suite import EventSuite

@@ -12,7 +12,7 @@ pytest.importorskip("lm_eval")
 from lm_eval.models.huggingface import HFLM
 
 from adafuse import AdaFuseWarning, ConfigError, Ensemble, PromptError
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.lm_eval import AdaFuseLM
 from families import FAMILIES, family

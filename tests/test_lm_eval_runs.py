@@ -16,12 +16,12 @@ from lm_eval.api.registry import get_model
 from lm_eval.tasks import TaskManager
 
 from adafuse import AdaFuseWarning, ConfigError, DecodingConfig, Ensemble, MemberSpec
-from adafuse.loading import load_members
-from adafuse.models import prepare_all
+from adafuse.demo.models import prepare_all
+from adafuse.loading.loader import load_members
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.lm_eval import AdaFuseLM
 from adafuse_integrations.lm_eval.__main__ import main
-from adafuse_integrations.lm_eval.generation import read_generation
+from adafuse_integrations.lm_eval.gen_kwargs import read_generation
 from benchmarks.harness import compared
 from families import family
 from harness_models import PAIRS, alone, ask, member

@@ -28,7 +28,7 @@ from adafuse import (
     UnsupportedModelError,
     UnsupportedTokenizerError,
 )
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from families import family, wordpiece_tokenizer
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from adafuse import AdaFuseWarning, Ensemble, LoadMemoryError, MemberMemoryError, PromptMemoryError
-from adafuse.loading import load_members
-from adafuse.local import LocalMember
+from adafuse.loading.loader import load_members
+from adafuse.local.member import LocalMember
 from adafuse.memory import _container_share, free_bytes, prompt_bytes, ran_out, weight_bytes
 from families import FAMILIES, family
 
@@ -60,8 +60,8 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_read(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[object] = []
-    monkeypatch.setattr("adafuse.loading.free_bytes", lambda device: 1000)
-    monkeypatch.setattr("adafuse.loading._model", lambda plan: read.append(plan))
+    monkeypatch.setattr("adafuse.loading.loader.free_bytes", lambda device: 1000)
+    monkeypatch.setattr("adafuse.loading.loader._model", lambda plan: read.append(plan))
     with pytest.raises(LoadMemoryError) as caught:
         Ensemble.load([{"model": folder, "name": "small"}, {"model": folder, "name": "other"}])
     assert isinstance(caught.value, MemoryError)
@@ -74,11 +74,11 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_read(
 def test_the_check_can_be_left_out_and_says_nothing_where_nobody_knows(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adafuse.loading.free_bytes", lambda device: 1000)
-    monkeypatch.setattr("adafuse.local.free_bytes", lambda device: 1000)
+    monkeypatch.setattr("adafuse.loading.loader.free_bytes", lambda device: 1000)
+    monkeypatch.setattr("adafuse.local.member.free_bytes", lambda device: 1000)
     unchecked = Ensemble.load([{"model": folder, "check_memory": False}])
     assert unchecked.generate("Hello", max_new_tokens=2).rounds
-    monkeypatch.setattr("adafuse.loading.free_bytes", lambda device: None)
+    monkeypatch.setattr("adafuse.loading.loader.free_bytes", lambda device: None)
     assert len(load_members(list(map(_spec, [folder])))) == 1
 
 
@@ -95,7 +95,7 @@ def test_a_prompt_that_does_not_fit_is_refused_before_any_forward(
     ensemble = Ensemble([member])
     ensemble.generate("Hello world, this is", max_new_tokens=4)
     assert member.backbone.prompts.nbytes > 0
-    monkeypatch.setattr("adafuse.local.free_bytes", lambda device: 10)
+    monkeypatch.setattr("adafuse.local.member.free_bytes", lambda device: 10)
     with pytest.raises(PromptMemoryError) as caught:
         ensemble.generate("Hello world, this is", max_new_tokens=4)
     assert caught.value.member == "llama"

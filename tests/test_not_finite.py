@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from adafuse import Ensemble, NonFiniteError
-from adafuse.local import LocalMember
-from adafuse.session import LocalSession
+from adafuse.local.member import LocalMember
+from adafuse.local.session import LocalSession
 from corpus import LINES
 from families import FAMILIES
 

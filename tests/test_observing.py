@@ -31,12 +31,12 @@ from adafuse import (
     Round,
     TooFewMembersError,
 )
+from adafuse.decoding.loop import fuse
+from adafuse.decoding.member import Member
 from adafuse.errors import QueueFullError
-from adafuse.fusion import fuse
-from adafuse.member import Member
-from adafuse.observing import observed
-from adafuse.observing.instruments import Telemetry
-from adafuse.prompts import read_prompt
+from adafuse.prompting.prompt import read_prompt
+from adafuse.telemetry.observer import observed
+from adafuse.telemetry.otel import Telemetry
 from adafuse.testing import ScriptedMember
 from faulty import Faulty, raises
 
@@ -440,7 +440,7 @@ def level(name: str, value: int) -> Iterator[None]:
 def test_without_listeners_rounds_go_through_and_are_closed(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adafuse.observing._installed", lambda: None)
+    monkeypatch.setattr("adafuse.telemetry.observer._installed", lambda: None)
     with level("adafuse", logging.WARNING):
         assert without_times(list(observe(None, pair()))) == without_times(plain(pair()))
         members = pair(lambda member: Faulty(member))
@@ -521,9 +521,9 @@ def run(script: str) -> str:
 
 ANSWER = f"""
 from adafuse.config import DecodingConfig
-from adafuse.fusion import fuse
-from adafuse.observing import observed
-from adafuse.prompts import read_prompt
+from adafuse.decoding.loop import fuse
+from adafuse.telemetry.observer import observed
+from adafuse.prompting.prompt import read_prompt
 from adafuse.testing import ScriptedMember
 prompt, config = read_prompt("p"), DecodingConfig()
 def answer():

@@ -10,12 +10,12 @@ import torch
 
 import oracle
 from adafuse import Answer, ConfigError, DecodingConfig, Ensemble
-from adafuse.choice import agreed
-from adafuse.fit import prompt_fit, said
-from adafuse.member import Draft, PromptFit
+from adafuse.decoding.candidates import agreed
+from adafuse.decoding.member import Draft, PromptFit
+from adafuse.decoding.weighting import consistent_scores, perplexity_weights
+from adafuse.local.prompt_nll import prompt_fit, said
 from adafuse.presets import PRESETS
 from adafuse.testing import ScriptedMember
-from adafuse.weights import consistent_scores, perplexity_weights
 from families import FAMILIES, family
 from parity import compare, ensemble_of
 from test_parity import CHATS, PROMPTS

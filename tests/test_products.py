@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from adafuse.products import Products
+from adafuse.local.onednn import Products
 
 COUNTS = (1, 2, 3, 4, 5, 16, 63, 64, 65)
 

@@ -12,11 +12,11 @@ from adafuse import (
     MemberError,
     PromptError,
 )
-from adafuse.local import LocalMember
-from adafuse.prompts import read_prompt
-from adafuse.rendering import FALLBACK_STOP, Renderer
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
+from adafuse.prompting.renderer import FALLBACK_STOP, Renderer
 from adafuse.testing import ScriptedMember
-from adafuse.tokens import TokenCodec
+from adafuse.text.tokenizer import TokenCodec
 from families import FAMILIES, family
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from adafuse import ConfigError, DecodingConfig, Ensemble
-from adafuse.constraints import read_constraint
-from adafuse.grammars import Matcher, byte_table
-from adafuse.local import LocalMember
+from adafuse.constraints.constraint import read_constraint
+from adafuse.constraints.grammar import Matcher, byte_table
+from adafuse.local.member import LocalMember
 from families import family
 from random_schemas import case
 from schema_checks import NEVER, REFUSED, VALIDATOR, ended, wrong

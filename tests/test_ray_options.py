@@ -70,7 +70,7 @@ def test_ray_options_are_refused_in_process() -> None:
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "adafuse.backends.ray", raising=False)
+    monkeypatch.delitem(sys.modules, "adafuse.remote.ray", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"backend 'ray' needs an extra.*adafuse\[ray\]"):
         Ensemble.load(["no/such/folder"], backend="ray")

@@ -14,10 +14,10 @@ from llama_index.core.agent.workflow import FunctionAgent
 
 import oracle
 from adafuse import ContextWindowError, Ensemble, MemberSpec
-from adafuse.loading import load_members
-from adafuse.local import LocalMember
-from adafuse.models import prepare_all
-from adafuse.prompts import read_prompt
+from adafuse.demo.models import prepare_all
+from adafuse.loading.loader import load_members
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
 from adafuse_integrations import llama_index
 from adafuse_integrations.langchain import AdaFuseLLM
 from llama_index_script import multiply, tools

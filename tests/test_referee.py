@@ -10,12 +10,12 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import adafuse.closing
+import adafuse.constraints.completion
 from adafuse import DecodingConfig
-from adafuse.closing import Closer
-from adafuse.constraints import Constraint, read_constraint
-from adafuse.grammars import Matcher, byte_table, regex_grammar
-from adafuse.referee import Referee
+from adafuse.constraints.completion import Closer
+from adafuse.constraints.constraint import Constraint, read_constraint
+from adafuse.constraints.grammar import Matcher, byte_table, regex_grammar
+from adafuse.constraints.text_matcher import Referee
 from random_schemas import case
 from schema_checks import wrong
 
@@ -161,8 +161,8 @@ def test_a_closing_that_is_hard_to_find_is_not_looked_for_without_end(
         nonlocal searches
         searches += 1
 
-    monkeypatch.setattr(adafuse.closing, "_greedy", lambda matcher: None)
-    monkeypatch.setattr(adafuse.closing, "_search", search)
+    monkeypatch.setattr(adafuse.constraints.completion, "_greedy", lambda matcher: None)
+    monkeypatch.setattr(adafuse.constraints.completion, "_search", search)
     one = referee(regex=r"([^\n]{20,}\n){3}")
     assert {one.closing("x" * count) for count in range(50)} == {None}
     assert searches == 3
@@ -172,7 +172,7 @@ def test_a_known_closing_is_used_again_without_a_search(monkeypatch: pytest.Monk
     grammar = regex_grammar(r"(.|\n)*END")
     closer, matcher = Closer(grammar), byte_table().matcher(grammar)
     assert closer.find(matcher) == b"END"
-    monkeypatch.delattr(adafuse.closing, "_search")
+    monkeypatch.delattr(adafuse.constraints.completion, "_search")
     for text, rest in ((b"some text", b"END"), (b" and E", b"ND"), (b"ND", b""), (b".", b"END")):
         assert matcher.feed(text) == len(text)
         assert closer.find(matcher) == rest

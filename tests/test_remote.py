@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from adafuse import DecodingConfig, Ensemble
+from adafuse.decoding.member import Rated, Speculative
 from adafuse.errors import (
     AdaFuseError,
     ConfigError,
@@ -14,9 +15,8 @@ from adafuse.errors import (
     PromptError,
     UnsupportedTokenizerError,
 )
-from adafuse.local import LocalMember
-from adafuse.member import Rated, Speculative
-from adafuse.prompts import read_prompt
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
 from adafuse.testing import ScriptedMember
 from families import family
 from remote_members import Line, behind_wires

@@ -10,7 +10,7 @@ import torch
 
 from adafuse import Answer, Ensemble
 from adafuse.errors import MemberLostError, MemberMemoryError, MemberTimeoutError
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from families import family
 from remote_members import Fault, Line, behind_wires
 from test_constrained import PERSON

@@ -12,12 +12,12 @@ import torch
 
 from adafuse import DecodingConfig, PromptError
 from adafuse import errors as all_errors
-from adafuse.backends import wire
-from adafuse.backends.hosting import Host
 from adafuse.config import CONSTRAINTS
-from adafuse.constraints import Constraint
+from adafuse.constraints.constraint import Constraint
 from adafuse.errors import AdaFuseError, ContextWindowError, PromptMemoryError
-from adafuse.prompts import Prompt, read_prompt
+from adafuse.prompting.prompt import Prompt, read_prompt
+from adafuse.remote import wire
+from adafuse.remote.host import Host
 from adafuse.testing import ScriptedMember, ScriptedSession
 from scripted import WatchedMember
 

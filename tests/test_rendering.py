@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adafuse import PromptError
-from adafuse.prompts import read_prompt
+from adafuse.prompting.prompt import read_prompt
 from chat_templates import DEAF, GEMMA, MISTRAL, QWEN, codec, messages, reads, renderer
 from family_tokenizers import CHATML_TEMPLATE
 

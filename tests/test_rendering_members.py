@@ -8,11 +8,11 @@ import pytest
 from tokenizers import AddedToken
 
 from adafuse import AdaFuseWarning, ConfigError, Ensemble, MemberSpec
-from adafuse.local import LocalMember
-from adafuse.prompts import read_prompt
-from adafuse.rendering import Rendered, Renderer
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
+from adafuse.prompting.renderer import Rendered, Renderer
 from adafuse.testing import ScriptedMember
-from adafuse.tokens import TokenCodec
+from adafuse.text.tokenizer import TokenCodec
 from chat_templates import codec, messages, reads, renderer
 from families import family
 from family_tokenizers import CHATML_TEMPLATE

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adafuse.conversation import readings
-from adafuse.prompts import read_prompt
-from adafuse.rendering import FALLBACK_STOP
-from adafuse.templates import ChatTemplate, chat_template
+from adafuse.prompting.chat_formats import readings
+from adafuse.prompting.chat_template import ChatTemplate, chat_template
+from adafuse.prompting.prompt import read_prompt
+from adafuse.prompting.renderer import FALLBACK_STOP
 from adafuse.tools import ToolCall, call_text, read_calls
 from chat_templates import (
     DEAF,

@@ -20,8 +20,8 @@ from traces import EVIL, Page
 pytest.importorskip("scipy")
 
 from adafuse.compare import Comparison, Interval, compare
-from adafuse.pages._plot import view_plot
-from adafuse.pages._systems import view_systems
+from adafuse.compare.report._interval_plot import view_plot
+from adafuse.compare.report._systems import view_systems
 from comparisons import comparison, of_two, system
 from reports import FULL, HALF, NONE, Report, classes, report, variants
 

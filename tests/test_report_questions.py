@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adafuse.pages import report_page
-from adafuse.visible import visible
+from adafuse.text.escaping import visible
 from test_trace_page import luminance
 from traces import EVIL, Page
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import AnyUrl, Base64Str, HttpUrl, TypeAdapter
 from pydantic import networks as net
 
-from adafuse.schemas.formats import FORMATS
-from adafuse.schemas.numbers import (
+from adafuse.json_schema.formats import FORMATS
+from adafuse.json_schema.numeric_bounds import (
     EXACT,
     common_step,
     is_exact,
@@ -23,7 +23,7 @@ from adafuse.schemas.numbers import (
     lower_bound,
     upper_bound,
 )
-from adafuse.schemas.patterns import PatternError, read_pattern
+from adafuse.json_schema.regex_translation import PatternError, read_pattern
 from grammar_walks import is_taken, start, texts
 
 CHARACTERS = '"\\/ab_Z09-[]&~\n\t\r\f\bé٣ʂ\u00a0\u2028😀^$ '

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adafuse import ConfigError, DecodingConfig
-from adafuse.constraints import read_constraint
+from adafuse.constraints.constraint import read_constraint
 from grammar_walks import is_taken, start, takes, texts
 from schema_checks import wrong
 from schema_rewritings import INTEGER, NULL, REWRITTEN, STRING, an_object

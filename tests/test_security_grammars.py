@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from adafuse import Ensemble
-from adafuse.schemas.references import SchemaError
-from adafuse.schemas.searching import found
+from adafuse.json_schema.pointers import SchemaError
+from adafuse.json_schema.regex_search import found
 from adafuse.testing import ScriptedMember
 from bombs import BOMBS
 

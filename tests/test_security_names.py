@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adafuse import Ensemble, LoadError, MemberSpec, ModelNotFoundError
-from adafuse.sources import model_source
+from adafuse.loading.sources import model_source
 from fake_hub import FakeHub, fake_hub
 from families import family
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from adafuse import Ensemble, PromptError
-from adafuse.prompts import read_prompt
-from adafuse.rendering import Renderer
+from adafuse.prompting.prompt import read_prompt
+from adafuse.prompting.renderer import Renderer
 from adafuse.testing import ScriptedMember
-from adafuse.tokens import TokenCodec
+from adafuse.text.tokenizer import TokenCodec
 from chat_templates import QWEN
 from families import FAMILIES, family
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from adafuse import DecodingConfig, Ensemble
-from adafuse.checks import read_stops
-from adafuse.stops import StopScanner
 from adafuse.testing import ScriptedMember
+from adafuse.text.stop_strings import StopScanner
+from adafuse.validation import read_stops
 from fuzz_running import ends_well
 
 MANY = [f"stop {at}!" for at in range(10_000)]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from adafuse import Ensemble
-from adafuse.local import LocalMember
-from adafuse.prompts import read_prompt
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
 from adafuse.testing import ScriptedMember
 from chat_templates import GEMMA, LLAMA31, MISTRAL_TOOLS, QWEN, codec, renderer
 from families import FAMILIES, family

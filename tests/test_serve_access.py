@@ -188,8 +188,8 @@ def test_while_draining() -> None:
 
 
 def test_the_name_of_a_member_is_not_the_ensembles() -> None:
-    from adafuse.admission import Admission
-    from adafuse.serve.desk import Desk
+    from adafuse.concurrency.admission import Admission
+    from adafuse.serve.service import Desk
 
     desk = Desk("a", Admission())
     with pytest.raises(ConfigError, match="'a' is a member's"):

@@ -14,8 +14,8 @@ import openai
 import pytest
 
 from adafuse import Ensemble
-from adafuse.local import LocalMember
-from adafuse.member import Drafts
+from adafuse.decoding.member import Drafts
+from adafuse.local.member import LocalMember
 from adafuse.testing import ScriptedMember, ScriptedSession
 from families import family
 from scripted import watched

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 SERVER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell began us with &
-from adafuse import DecodingConfig, Ensemble, cli
+from adafuse import DecodingConfig, Ensemble
+from adafuse.cli.ask import ask as cli
 from adafuse.errors import LoadError
 from adafuse.testing import ScriptedMember, ScriptedSession
 

@@ -11,8 +11,8 @@ import pytest
 
 from adafuse import DecodingConfig
 from adafuse.events import FinishReason, Round
-from adafuse.serve.asking import Ask
-from adafuse.serve.replies import Choice
+from adafuse.serve.request import Ask
+from adafuse.serve.response import Choice
 from adafuse.tools import call_text, read_calls
 
 NAMES = ("add", "say")

@@ -14,11 +14,11 @@ import pytest
 
 from adafuse import Answer, Ensemble, MemberSpec
 from adafuse.config import DecodingConfig
+from adafuse.decoding.failures import Faults
+from adafuse.decoding.sessions import Team
 from adafuse.errors import ConfigError, PromptError
-from adafuse.faults import Faults
-from adafuse.local import LocalMember
-from adafuse.prompt_cache import PromptCache
-from adafuse.team import Team
+from adafuse.local.member import LocalMember
+from adafuse.local.prompt_cache import PromptCache
 from adafuse.testing import ScriptedMember
 from families import FAMILIES, family
 from parity import NEAR

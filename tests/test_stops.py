@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adafuse import DecodingConfig, Ensemble, Prompt
-from adafuse.stops import StopScanner
 from adafuse.testing import ScriptedMember, ScriptedSession
+from adafuse.text.stop_strings import StopScanner
 
 CHECKED = settings(max_examples=150, deadline=None, derandomize=True)
 LETTERS = "ab \n"  # few, so that stops and parts of them are met often

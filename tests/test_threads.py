@@ -9,7 +9,7 @@ from collections.abc import Generator
 
 import pytest
 
-from adafuse.threads import ThreadedIterator
+from adafuse.concurrency.async_iterator import ThreadedIterator
 from scripted import run
 
 

@@ -13,12 +13,12 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from adafuse import DecodingConfig, Ensemble, Loss, UnsupportedTokenizerError
-from adafuse.local import LocalMember
-from adafuse.prompts import read_prompt
-from adafuse.rendering import Renderer
-from adafuse.session import LocalSession
+from adafuse.local.member import LocalMember
+from adafuse.local.session import LocalSession
+from adafuse.prompting.prompt import read_prompt
+from adafuse.prompting.renderer import Renderer
 from adafuse.testing import ScriptedMember
-from adafuse.tokens import END_STRINGS, TokenCodec
+from adafuse.text.tokenizer import END_STRINGS, TokenCodec
 from corpus import LINES
 from families import FAMILIES, family, wordpiece_tokenizer
 from oracle_text import Text

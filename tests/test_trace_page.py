@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from adafuse import Answer, ConfigError, Ensemble, Loss, MemberUsage
 from adafuse.pages import trace_page
 from adafuse.testing import ScriptedMember
-from adafuse.visible import visible
-from adafuse_integrations._trace import answer_info, read_answer, round_info
+from adafuse.text.escaping import visible
+from adafuse_integrations._shared.trace import answer_info, read_answer, round_info
 from scripted import CODE
 from traces import EVIL, USAGE, Page, answer, every_kind, forced, scored, unanimous
 

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import AddedToken
 
 from adafuse import Ensemble, PromptError, UnsupportedTokenizerError
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from families import family
 
 CHAT = [{"role": "user", "content": "Hi"}]

@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaForCausalLM, Phi3ForCausalLM, PreTrainedModel
 
 from adafuse import ContextWindowError, Ensemble
-from adafuse.local import LocalMember
+from adafuse.local.member import LocalMember
 from corpus import LINES
 from families import SHAPE, _build
 from family_tokenizers import llama3_tokenizer

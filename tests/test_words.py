@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adafuse.words import Word, decode, starts_with_whitespace
+from adafuse.text.words import Word, decode, starts_with_whitespace
 
 CAP = 16
 CHECKED = settings(max_examples=100, deadline=None, derandomize=True)

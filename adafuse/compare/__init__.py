@@ -7,11 +7,11 @@
 The same from a shell: `python -m adafuse compare --help`. Needs the extra `compare`.
 """
 
-from adafuse.compare.comparing import compare
+from adafuse.compare.answers import Given
+from adafuse.compare.comparison import compare
+from adafuse.compare.dataset import Layout, Question
 from adafuse.compare.metrics import METRICS
-from adafuse.compare.questions import Layout, Question
 from adafuse.compare.results import Comparison, Interval, SystemResult
-from adafuse.compare.running import Given
 
 __all__ = [
     "METRICS",

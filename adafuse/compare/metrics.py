@@ -15,10 +15,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from adafuse.checks import show
-from adafuse.compare.questions import Question
+from adafuse.compare.dataset import Question
 from adafuse.errors import ConfigError, MissingExtraError
-from adafuse.words import count_words
+from adafuse.text.words import count_words
+from adafuse.validation import show
 
 __all__ = ["METRICS", "Metric", "guess_metric", "read_metric"]
 

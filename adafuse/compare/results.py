@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from adafuse.compare.answers import Given
+from adafuse.compare.dataset import Question
 from adafuse.compare.metrics import Metric
-from adafuse.compare.questions import Question
-from adafuse.compare.running import Given
 
 __all__ = ["Comparison", "Interval", "SystemResult", "scored"]
 

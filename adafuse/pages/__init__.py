@@ -5,7 +5,7 @@ html = trace_page(answer)              # or answer.save_trace("answer.html")
 html = report_page(comparison)         # or comparison.save_report("report.html")
 """
 
-from adafuse.pages.report import report_frame, report_page, save_report
+from adafuse.compare.report import report_frame, report_page, save_report
 from adafuse.pages.trace import save_trace, trace_frame, trace_page
 
 __all__ = [

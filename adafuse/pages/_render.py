@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from adafuse.errors import ConfigError
 from adafuse.pages._numbers import number
-from adafuse.visible import code_point, visible
+from adafuse.text.escaping import code_point, visible
 
 __all__ = ["frame", "render", "write"]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from adafuse.events import Answer
+from adafuse.pages._margin_chart import view_strip
 from adafuse.pages._render import frame, render, write
 from adafuse.pages._rounds import view_members, view_rounds
-from adafuse.pages._strip import view_strip
-from adafuse.pages._totals import view_totals
-from adafuse.prompts import Message
+from adafuse.pages._summary import view_totals
+from adafuse.prompting.prompt import Message
 
 __all__ = ["save_trace", "trace_frame", "trace_page"]
 

@@ -10,12 +10,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from adafuse import __version__
-from adafuse.serve.access import Keys
-from adafuse.serve.asking import read_chat, read_completion
-from adafuse.serve.desk import Desk
+from adafuse.serve.auth import Keys
 from adafuse.serve.errors import ApiError
+from adafuse.serve.handlers import respond, told
 from adafuse.serve.metrics import CONTENT_TYPE_LATEST
-from adafuse.serve.responding import respond, told
+from adafuse.serve.request import read_chat, read_completion
+from adafuse.serve.service import Desk
 
 __all__ = ["MAX_BODY_BYTES", "create_app"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adafuse.checks import refuse_unknown, show
 from adafuse.errors import ConfigError, PromptError
-from adafuse.turns import name_results
+from adafuse.prompting.messages import name_results
+from adafuse.validation import refuse_unknown, show
 
 __all__ = ["core_messages"]
 

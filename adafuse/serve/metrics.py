@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
-from adafuse.admission import Admission
+from adafuse.concurrency.admission import Admission
 from adafuse.errors import MemberError
 from adafuse.events import Round
 

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
-from adafuse.serve.desk import Desk
+from adafuse.serve.service import Desk
 
 __all__ = ["ROUND_SECONDS", "Server", "listen"]
 

@@ -7,12 +7,12 @@
 Members are loaded, and torch is imported, when the first prompt is answered.
 """
 
-from adafuse_integrations._trace import read_answer
-from adafuse_integrations.langchain.chat import ChatAdaFuse
-from adafuse_integrations.langchain.chat_chunks import ChatAnswerChunk
-from adafuse_integrations.langchain.chunks import AnswerChunk
-from adafuse_integrations.langchain.llm import AdaFuseLLM
-from adafuse_integrations.langchain.loadable import make_loadable
+from adafuse_integrations._shared.trace import read_answer
+from adafuse_integrations.langchain._chat_chunks import ChatAnswerChunk
+from adafuse_integrations.langchain._completion_chunks import AnswerChunk
+from adafuse_integrations.langchain._serialization import make_loadable
+from adafuse_integrations.langchain.chat_models import ChatAdaFuse
+from adafuse_integrations.langchain.llms import AdaFuseLLM
 
 make_loadable(AdaFuseLLM, ChatAdaFuse)
 

@@ -21,8 +21,8 @@ from pydantic import Field
 
 from adafuse.errors import ConfigError
 from adafuse.tools import read_tools
-from adafuse_integrations.llama_index.calling import core_tools
-from adafuse_integrations.llama_index.llm import AdaFuseLLM
+from adafuse_integrations.llama_index._tools import core_tools
+from adafuse_integrations.llama_index.base import AdaFuseLLM
 
 __all__ = ["GrammarReActAgent", "react_grammar"]
 
@@ -52,7 +52,7 @@ def react_grammar(
         PromptError: a tool cannot be read.
         MissingExtraError: llguidance is not installed.
     """
-    from adafuse.constraints import arguments_rule  # needs an extra
+    from adafuse.constraints.constraint import arguments_rule  # needs an extra
 
     shown = read_tools(core_tools(tools)) if act else ()
     steps = [f"act_{index}" for index in range(len(shown))] + ["answer"] * answer

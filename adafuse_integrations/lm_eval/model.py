@@ -16,15 +16,15 @@ from tqdm import tqdm
 
 from adafuse import __version__
 from adafuse.config import MemberSpec
+from adafuse.decoding.weighting import member_weights
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError, PromptError
-from adafuse.weights import member_weights
-from adafuse_integrations.lm_eval.arguments import build_ensemble, read_batch_size, usable_device
-from adafuse_integrations.lm_eval.chats import read_chat, write_chat
-from adafuse_integrations.lm_eval.notices import warn
+from adafuse_integrations.lm_eval.chat_template import read_chat, write_chat
+from adafuse_integrations.lm_eval.model_args import build_ensemble, read_batch_size, usable_device
+from adafuse_integrations.lm_eval.warnings import warn
 
 if TYPE_CHECKING:
-    from adafuse_integrations.lm_eval.scoring import MemberScorer
+    from adafuse_integrations.lm_eval.loglikelihood import MemberScorer
 
 __all__ = ["AdaFuseLM"]
 
@@ -147,7 +147,7 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
     def _scoring(self) -> dict[str, MemberScorer]:
         """Members that have a weight; the others are not asked."""
         if self._scorers is None:
-            from adafuse_integrations.lm_eval.scoring import MemberScorer  # imports torch
+            from adafuse_integrations.lm_eval.loglikelihood import MemberScorer  # imports torch
 
             asked = [member for member in self.ensemble.members if self._weights[member.name] > 0]
             self._scorers = {member.name: MemberScorer(member) for member in asked}
@@ -178,7 +178,7 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
         Raises:
             ConfigError: a generation argument is unknown, or asks for another kind of decoding.
         """
-        from adafuse_integrations.lm_eval.answers import answer_all  # imports torch
+        from adafuse_integrations.lm_eval.generate_until import answer_all  # imports torch
 
         found: dict[int, str] = {}
         with self._bar(len(requests), "generate_until", disable_tqdm) as bar:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from adafuse import Ensemble
-from adafuse.quiet import quiet_libraries
+from adafuse.cli.quiet import quiet_libraries
 from benchmarks.rows import ROOT
 from benchmarks.speed import batch, lengths, memory, reuse, workloads
 from benchmarks.speed.figures import Ratios, compare

@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from adafuse import Ensemble
 from adafuse.config import MemberSpec
-from adafuse.loading import load_members
-from adafuse.local import LocalMember
-from adafuse.models import prepare_all
+from adafuse.demo.models import prepare_all
+from adafuse.loading.loader import load_members
+from adafuse.local.member import LocalMember
 
 __all__ = ["PAIRS", "count_tokens", "load_pairs", "real_pair", "round_weights"]
 

@@ -16,7 +16,7 @@ import torch
 import typer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from adafuse.models import prepare_all
+from adafuse.demo.models import prepare_all
 from benchmarks.rows import ROOT
 from benchmarks.speed.figures import ratio
 from benchmarks.speed.members import count_tokens, real_pair

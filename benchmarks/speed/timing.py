@@ -8,8 +8,8 @@ import torch
 from transformers.generation.streamers import BaseStreamer
 
 from adafuse import Answer, Ensemble
-from adafuse.local import LocalMember
-from adafuse.prompts import Prompt
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import Prompt
 
 __all__ = ["Timed", "timed", "token_times"]
 

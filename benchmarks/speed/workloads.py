@@ -11,8 +11,8 @@ from typing import Any
 from rich.progress import track
 
 from adafuse import Ensemble
-from adafuse.local import LocalMember
-from adafuse.prompts import read_prompt
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
 from benchmarks.speed.figures import Turn, cell
 from benchmarks.speed.prompts import Task, tasks
 from benchmarks.speed.timing import Timed, timed, token_times

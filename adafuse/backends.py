@@ -1,0 +1,48 @@
+"""Where members are loaded: in this process, or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from adafuse.config import MemberSpec
+from adafuse.decoding.member import Member
+from adafuse.errors import ConfigError
+from adafuse.validation import check_choice, show
+
+__all__ = ["Backend", "check_backend", "load_on"]
+
+Backend = Literal["local", "ray"]
+
+
+def check_backend(specs: Sequence[MemberSpec], backend: object, address: object) -> None:
+    """Raise ConfigError if there is no such backend, or something is asked that it has not."""
+    check_choice("backend", backend, get_args(Backend))
+    if backend == "ray":
+        if address is not None and (not isinstance(address, str) or not address):
+            raise ConfigError(f"address must be a non-empty string or None, not {show(address)}")
+        return
+    if address is not None:
+        raise ConfigError("address is for backend 'ray'; members of this process have none")
+    for spec in specs:
+        if spec.ray is not None:
+            raise ConfigError(f"member {spec.model!r} has ray options; they are for backend 'ray'")
+
+
+def load_on(
+    backend: Backend,
+    specs: Sequence[MemberSpec],
+    *,
+    device: str | None,
+    dtype: str | None,
+    address: str | None,
+) -> Sequence[Member]:
+    """Load members; arguments and errors as for `adafuse.Ensemble.load`."""
+    check_backend(specs, backend, address)
+    if backend == "ray":
+        from adafuse.remote.ray import load_actors  # needs an extra
+
+        return load_actors(specs, device=device, dtype=dtype, address=address)
+    from adafuse.loading.loader import load_members  # torch is imported when a model is loaded
+
+    return load_members(specs, device=device, dtype=dtype)

@@ -1,0 +1,1 @@
+"""The commands: ask, compare, serve. `python -m adafuse`."""

@@ -1,0 +1,109 @@
+"""What the commands share: errors of one line, files or text as options, models by short name.
+
+An error is one line: exit code 2 for a wrong option or setting, 1 for any other.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from adafuse.errors import AdaFuseError, ConfigError, PromptError
+
+__all__ = [
+    "OneLineErrors",
+    "file_or_text",
+    "model_folder",
+    "read_json",
+    "read_model",
+    "standard_input",
+]
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class OneLineErrors(TyperCommand):
+    """A command that says in one line what went wrong, and exits with a code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """As the base class, which would print several lines."""
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except typer.TyperException as error:
+            code = _fail(error.format_message(), error.exit_code)
+        except AdaFuseError as error:
+            code = _fail(str(error), 2 if isinstance(error, ConfigError) else 1)
+        except (KeyboardInterrupt, typer.Abort):
+            code = _INTERRUPTED
+        if standalone_mode:
+            sys.exit(code or 0)
+        return code
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def standard_input() -> str:
+    """All of standard input, less one line end."""
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise PromptError(f"standard input is not UTF-8: {error.reason} at {error.start}") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def file_or_text(given: str) -> str:
+    """The text of a file, if there is one of that name."""
+    try:
+        return Path(given).read_text(encoding="utf-8") if Path(given).is_file() else given
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{given} is not UTF-8: {error.reason} at {error.start}") from None
+    except OSError:  # too long for a file's name, or not to be read
+        return given
+
+
+def read_json(option: str, given: str) -> Any:
+    """The JSON of an option that gives it, or a file of it.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    try:
+        return json.loads(file_or_text(given))
+    except ValueError as error:
+        raise ConfigError(f"{option} is neither a file nor JSON: {error}") from None
+
+
+def model_folder(name: str) -> str:
+    """Turn the short name of a demo model into its folder, preparing it if need be."""
+    if "/" in name or Path(name).exists():
+        return name
+    from adafuse.demo.models import DEMO_MODELS, prepare  # only short names need it
+
+    return str(prepare(name)) if name in DEMO_MODELS else name
+
+
+def read_model(given: str) -> str | dict[str, Any]:
+    """A member as an option gives it: a model's name, or a specification in JSON."""
+    if not given.lstrip().startswith("{"):
+        return model_folder(given)
+    spec = dict(read_json("--model", given))
+    if isinstance(spec.get("model"), str):
+        spec["model"] = model_folder(spec["model"])
+    return spec

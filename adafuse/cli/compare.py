@@ -1,0 +1,135 @@
+"""`python -m adafuse compare`: a table on standard output, files in a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from adafuse.cli.common import OneLineErrors, file_or_text, read_model
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.errors import ConfigError
+
+__all__ = ["app"]
+
+_HELP = (
+    "Ask several models, and their ensemble, the same questions, and compare.\n\n"
+    "Questions are JSON lines: 'messages', 'prompt', 'question' (with 'context' or 'choices') or "
+    "'source', and the right 'answers' (or 'answer', 'reference', 'target'). An interrupted "
+    "comparison goes on where it was when it is started again with the same --out."
+)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(cls=OneLineErrors, help=_HELP)
+def _compare(
+    model: Annotated[
+        list[str],
+        typer.Option(
+            "--model",
+            "-m",
+            help="A member, 2 to 8 times: hub id, local folder, GGUF file, a demo model's short "
+            'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'.',
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="The questions, JSON lines.")],
+    dev: Annotated[
+        Path | None,
+        typer.Option(help="Other questions, on which the best pair and variant are chosen."),
+    ] = None,
+    dev_rows: Annotated[
+        int, typer.Option(min=0, help="Take the first questions of --data for that.")
+    ] = 0,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Only so many questions are reported; 0: all.")
+    ] = 0,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="squad, numeric, choice, contains, translation, or your own as module:function or "
+            "file.py:function, from the answer and the row to a number. Default: by the fields."
+        ),
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Settings to try beside the defaults, such as 'branches=1 weights=[1,2]', with a "
+            "name before a colon if you like; may be repeated."
+        ),
+    ] = None,
+    explore: Annotated[
+        bool, typer.Option("--explore", help="Try the usual variants, one change each.")
+    ] = False,
+    template: Annotated[
+        str | None,
+        typer.Option(help="The user's message in Jinja, such as '{{ question }}'; or a file."),
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="A system message.")] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Prompts are text to be completed, without a chat.")
+    ] = False,
+    examples: Annotated[
+        Path | None, typer.Option(help="Rows that are shown solved before each question.")
+    ] = None,
+    shots: Annotated[int, typer.Option(min=0, help="How many of --examples.")] = 4,
+    max_new_tokens: Annotated[int, typer.Option(help="Of an answer, for the first member.")] = 64,
+    stop: Annotated[list[str] | None, typer.Option(help="Text that ends an answer.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for answers and the report.")] = Path(
+        "comparison"
+    ),
+    traces: Annotated[
+        bool, typer.Option("--traces", help="Also a page for each new answer of an ensemble.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Such as float32 or bfloat16.")] = None,
+) -> None:
+    """Compare; its help is `_HELP`."""
+    from adafuse.compare.comparison import compare  # needs an extra
+    from adafuse.compare.dataset import Layout, read_rows
+    from adafuse.compare.systems import read_variant
+    from adafuse.compare.terminal import table
+
+    variants: dict[str, dict[str, Any]] = {}
+    for one in variant or []:
+        name, settings = read_variant(one)
+        if name in variants:
+            raise ConfigError(f"two variants are named {name!r}")
+        variants[name] = settings
+    if dev is not None and dev_rows:
+        raise ConfigError("give --dev or --dev-rows, not both")
+    rows = read_rows(data)
+    rows = rows[: limit + dev_rows] if limit else rows
+    solved = read_rows(examples)[:shots] if examples is not None else []
+    layout = Layout(
+        template=file_or_text(template) if template is not None else None,
+        system=system,
+        examples=tuple(solved),
+        raw=raw,
+    )
+    with quiet_libraries():
+        found = compare(
+            [read_model(one) for one in model],
+            rows,
+            metric=metric,
+            variants=variants,
+            explore=explore,
+            dev=dev if dev is not None else dev_rows or None,
+            layout=layout,
+            folder=out,
+            traces=traces,
+            seed=seed,
+            progress=True,
+            device=device,
+            dtype=dtype,
+            max_new_tokens=max_new_tokens,
+            stop=tuple(stop or ()),
+        )
+    (out / "summary.json").write_text(
+        json.dumps(found.summary(), ensure_ascii=False, indent=2), encoding="utf-8"
+    )
+    Console().print(table(found))
+    Console(stderr=True).print(f"answers and report: {out}")

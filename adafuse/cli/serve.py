@@ -1,0 +1,145 @@
+"""`python -m adafuse serve`: the server, from the shell. It prints its address once it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from adafuse.cli import options
+from adafuse.cli.common import OneLineErrors, read_model
+from adafuse.cli.quiet import quiet_libraries
+from adafuse.config import MAX_MEMBERS, DecodingConfig, as_spec
+from adafuse.ensemble import Ensemble
+from adafuse.errors import ConfigError, MissingExtraError
+
+__all__ = ["app"]
+
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+_HELP = (
+    "Serve an ensemble to any client of OpenAI's interface: chat completions, completions, "
+    "streams, tools, JSON schemas.\n\n"
+    "It listens at once, says on standard output where once the members are loaded, and ends on "
+    "SIGTERM or Ctrl-C when the answers being written are whole; on a second one at once."
+)
+_LIMITS = "Limits and faults"  # a heading in --help
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(cls=OneLineErrors, help=_HELP)
+def _serve(
+    model: Annotated[
+        list[str],
+        typer.Option(
+            "--model",
+            "-m",
+            help="A member, 1 to 8 times: hub id, local folder, GGUF file, a demo model's short "
+            'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'.',
+        ),
+    ],
+    name: Annotated[
+        str, typer.Option(help="The ensemble's name as a model; members have theirs.")
+    ] = "adafuse",
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="ADAFUSE_API_KEY",
+            show_envvar=True,
+            help="A key that callers must show; may be repeated. In the environment, several are "
+            "apart by blanks; there, other users of this machine do not see it.",
+        ),
+    ] = None,
+    max_concurrency: Annotated[
+        int,
+        typer.Option(min=1, help="Answers decoded at the same time.", rich_help_panel=_LIMITS),
+    ] = 8,
+    max_queue: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Answers that may wait; more are refused.", rich_help_panel=_LIMITS
+        ),
+    ] = 64,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds that an answer may take, waiting included. Default: no limit.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
+    max_body_mb: Annotated[
+        int, typer.Option(min=1, help="MiB of a request's body.", rich_help_panel=_LIMITS)
+    ] = 4,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0, help="How long answers may go on once it is to end.", rich_help_panel=_LIMITS
+        ),
+    ] = 30.0,
+    device: Annotated[
+        str | None, typer.Option(help="Such as cpu or cuda:1. Default: CUDA if there is one.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Such as float32 or bfloat16. Default: by device.")
+    ] = None,
+    preset: options.Preset = None,
+    on_member_error: options.OnMemberErrorOption = options.DEFAULTS.on_member_error,
+    min_members: options.MinMembers = options.DEFAULTS.min_members,
+    round_timeout: options.RoundTimeout = None,
+) -> None:
+    """Serve; its help is `_HELP`."""
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("adafuse serve", "serve") from None
+    from adafuse.concurrency.admission import Admission
+    from adafuse.serve.app import create_app
+    from adafuse.serve.server import Server, listen
+    from adafuse.serve.service import Desk
+
+    settings: dict[str, Any] = {
+        "timeout": timeout,
+        "on_member_error": on_member_error,
+        "min_members": min_members,
+        "round_timeout": round_timeout,
+    }
+    if preset is not None:
+        settings["preset"] = preset.value
+    DecodingConfig().override(**settings)  # what is refused should not wait for models
+    keys = api_key or []
+    if not all(key.strip() for key in keys):
+        raise ConfigError("--api-key is empty")
+    if not name.strip():
+        raise ConfigError("--name is empty")
+    if len(model) > MAX_MEMBERS:
+        raise ConfigError(f"an ensemble has 1 to {MAX_MEMBERS} members, not {len(model)}")
+    specs = [as_spec(read_model(one)) for one in model]
+    listening = listen(host, port)
+    desk = Desk(name, Admission(max_concurrency, max_queue))
+    served = create_app(desk, keys=keys, max_body_bytes=max_body_mb * 2**20)
+    server = Server(served, desk, drain_seconds=drain_seconds)
+    if not keys and host not in _LOCAL:
+        print(f"warning: whoever reaches {host} may ask; give --api-key", file=sys.stderr)
+
+    def load() -> Ensemble:
+        return Ensemble.load(specs, device=device, dtype=dtype, **settings)
+
+    def ready() -> None:
+        bound = listening.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"serving {name} at http://{shown}:{bound}/v1", flush=True)
+
+    with quiet_libraries():  # members that are dropped are logged, and named in answers
+        asyncio.run(server.run_until_told(listening, load, ready))
+    sys.stdout.flush()
+    if server.left_behind:
+        os._exit(0)  # a member that does not come back is not waited for

@@ -1,0 +1,185 @@
+"""Answering every question with every system, so that it can be interrupted and go on later.
+
+Answers are kept in a file of JSON lines, each with a key of all that it depends on: the system, its
+settings and the prompt. What is there already is not asked again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from adafuse.compare.dataset import Question
+from adafuse.compare.systems import System
+from adafuse.errors import AdaFuseError, ConfigError
+from adafuse.events import Answer
+from adafuse.prompting.prompt import PromptFormat
+from adafuse.telemetry.summary import summarise
+
+__all__ = ["Given", "Ledger", "answer_all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An answer that was given.
+
+    Attributes:
+        text: the answer; "" if there is an error.
+        seconds: wall time.
+        finish_reason: why it ended.
+        rounds: rounds, and of these `scored` ones.
+        words: by member that drafted them.
+        forward_passes: of all members.
+        tokens_processed: likewise.
+        tokens: committed by the first member.
+        error: what went wrong, or "".
+    """
+
+    text: str
+    seconds: float
+    finish_reason: str = ""
+    rounds: int = 0
+    scored: int = 0
+    words: Mapping[str, int] | None = None
+    forward_passes: int = 0
+    tokens_processed: int = 0
+    tokens: int = 0
+    error: str = ""
+
+
+class Ledger:
+    """Answers by key, in a file if there is one: each is written as soon as it is there.
+
+    Args:
+        path: of the file; None keeps them in memory.
+
+    Raises:
+        ConfigError: the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._known: dict[str, Given] = {}
+        self._path = path
+        if path is None:
+            return
+        try:
+            path.touch()
+            data = path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be used: {error.strerror}") from None
+        whole = data.rpartition(b"\n")[0]  # an interruption may have cut the last line
+        for line in filter(None, whole.split(b"\n")):
+            try:
+                record = json.loads(line)
+                key = record.pop("key")
+                self._known[key] = Given(**record)
+            except (ValueError, KeyError, TypeError):
+                raise ConfigError(
+                    f"{path} holds a line that is no answer of a comparison: {line[:60]!r:.70}; "
+                    "name another folder"
+                ) from None
+        if whole != data.removesuffix(b"\n"):
+            path.write_bytes(whole + b"\n" if whole else b"")
+
+    def get(self, key: str) -> Given | None:
+        """The answer of this key, if it was given."""
+        return self._known.get(key)
+
+    def add(self, key: str, given: Given) -> None:
+        """Keep an answer; a question that failed is asked again next time."""
+        if given.error:
+            return
+        self._known[key] = given
+        if self._path is not None:
+            line = json.dumps({"key": key, **asdict(given)}, ensure_ascii=False)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+
+
+def answer_all(
+    systems: Sequence[System],
+    questions: Sequence[Question],
+    ledger: Ledger,
+    *,
+    models: Mapping[str, Any],
+    prompt_format: PromptFormat | None = None,
+    advance: Callable[[], None] = lambda: None,
+    keep: Callable[[System, int, Answer], None] = lambda system, at, answer: None,
+) -> list[list[Given]]:
+    """Answers by system and question.
+
+    Question by question, all systems in turn and each time another one first, so that a machine
+    that grows slower does so for all.
+
+    Args:
+        models: plain values by member name that tell what is loaded; members that were given
+            loaded cannot tell, so a ledger is for one ensemble.
+        prompt_format: of prompts that are text.
+        advance: called after each answer, also one that was there already.
+        keep: told of each new answer with all its rounds.
+    """
+    given: list[list[Given | None]] = [[None] * len(questions) for _ in systems]
+    for at, question in enumerate(questions):
+        order = [(place + at) % len(systems) for place in range(len(systems))]
+        for place in order:
+            system = systems[place]
+            key = _key(system, question, models, prompt_format)
+            known = ledger.get(key)
+            if known is None:
+                known = _ask(system, question, prompt_format, partial(keep, system, at))
+                ledger.add(key, known)
+            given[place][at] = known
+            advance()
+    return [[one for one in row if one is not None] for row in given]
+
+
+def _ask(
+    system: System,
+    question: Question,
+    prompt_format: PromptFormat | None,
+    keep: Callable[[Answer], None],
+) -> Given:
+    prompt = question.prompt if isinstance(question.prompt, str) else list(question.prompt)
+    form = prompt_format if isinstance(prompt, str) else None
+    began = time.perf_counter()
+    try:
+        answer = system.ensemble.generate(prompt, prompt_format=form)
+    except AdaFuseError as error:  # of this question: others may do
+        return Given("", time.perf_counter() - began, error=" ".join(str(error).split()))
+    seconds = time.perf_counter() - began
+    keep(answer)
+    summary, usage = summarise(answer.rounds, answer.usage), answer.usage.values()
+    return Given(
+        text=answer.text,
+        seconds=seconds,
+        finish_reason=answer.finish_reason,
+        rounds=summary.rounds,
+        scored=summary.scored,
+        words=summary.words_by_member,
+        forward_passes=sum(one.forward_passes for one in usage),
+        tokens_processed=sum(one.tokens_processed for one in usage),
+        tokens=answer.usage[system.members[0]].committed_tokens,
+    )
+
+
+def _key(
+    system: System,
+    question: Question,
+    models: Mapping[str, Any],
+    prompt_format: PromptFormat | None,
+) -> str:
+    identity = system.identity
+    depends = {
+        **identity,
+        "models": {name: models.get(name) for name in identity["members"]},
+        "prompt": question.prompt,
+        "format": prompt_format,
+    }
+    text = json.dumps(depends, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

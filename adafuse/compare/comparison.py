@@ -1,0 +1,223 @@
+"""The comparison itself: load, choose on development questions, answer the rest, score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from adafuse.compare.answers import Ledger, answer_all
+from adafuse.compare.dataset import Layout, Question, read_questions, read_rows
+from adafuse.compare.metrics import guess_metric, read_metric
+from adafuse.compare.model_selection import choose
+from adafuse.compare.progress import Bar
+from adafuse.compare.results import Comparison, SystemResult, scored
+from adafuse.compare.systems import (
+    ENSEMBLE,
+    System,
+    explored,
+    members_alone,
+    of_members,
+    together,
+)
+from adafuse.config import DecodingConfig, MemberSpec, as_spec
+from adafuse.ensemble import Ensemble
+from adafuse.errors import ConfigError, DecodingError, MissingExtraError
+from adafuse.events import Answer
+from adafuse.prompting.prompt import PromptFormat
+from adafuse.validation import whole
+
+__all__ = ["compare"]
+
+Rows = str | Path | Sequence[Mapping[str, Any]]
+
+
+def compare(
+    models: Sequence[str | Mapping[str, Any] | MemberSpec] | Ensemble,
+    questions: Rows,
+    *,
+    metric: str | Callable[..., Any] | None = None,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    explore: bool = False,
+    dev: Rows | int | None = None,
+    layout: Layout | None = None,
+    folder: str | Path | None = None,
+    traces: bool = False,
+    seed: int = 0,
+    progress: bool = False,
+    device: str | None = None,
+    dtype: str | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Answer questions with each member alone, their ensemble, and variants of it; score them.
+
+    Args:
+        models: as for `Ensemble.load`, 2 to 8; or an ensemble that is loaded. Models that are
+            loaded here keep nothing of earlier prompts, so that seconds compare.
+        questions: rows, or a file of JSON lines; see `adafuse.compare.dataset` for their fields.
+        metric: one of `METRICS`, or a function of the answer and the row; None goes by the fields.
+        variants: settings by name, each tried beside the ensemble.
+        explore: also try the usual variants, one change each.
+        dev: development rows, a file of them, or how many of the first questions are: the best of
+            all pairs (of more than two models), then the best of the ensemble and its variants are
+            chosen on these, and only they are reported, beside every member alone, on the other
+            questions.
+        layout: how rows become prompts; default: chat messages of their usual fields.
+        folder: where answers are kept, so that an interrupted comparison goes on; also
+            `answers.jsonl`, `report.html` and, with `traces`, a page for each answer of an
+            ensemble.
+        seed: of the bootstrap.
+        progress: show a bar on standard error.
+        device, dtype: as for `Ensemble.load`.
+        settings: decoding settings of everything that is compared, such as `max_new_tokens`.
+
+    Raises:
+        ConfigError: a row, a setting or the metric is wrong; before any model is loaded, but for
+            what depends on it.
+        MissingExtraError: the extra `compare` is not installed.
+        DecodingError: no question could be answered at all.
+        LoadError: a model cannot be loaded.
+    """
+    layout = layout or Layout()
+    asked, tuned_on = _split(read_rows(questions), dev, layout)
+    judge = read_metric(metric or guess_metric(asked[0]))
+    whole("seed", seed, 0)
+    if find_spec("scipy") is None:
+        raise MissingExtraError("a comparison", "compare")
+    tried = {**(explored([]) if explore else {}), **(variants or {})}
+    for name, change in tried.items():
+        _check(name, {**settings, **change})
+    _check(ENSEMBLE, settings)
+    if traces and folder is None:
+        raise ConfigError("traces are kept in a folder; name one")
+    if len(models.members if isinstance(models, Ensemble) else models) < 2:
+        raise ConfigError("a comparison takes at least two models")
+    place = Path(folder) if folder is not None else None
+    if place is not None:
+        _make(place)
+    ledger = Ledger(place / "ledger.jsonl" if place is not None else None)
+    everyone, loaded = _load(models, device, dtype)
+    names = [member.name for member in everyone.members]
+    if explore:
+        tried = {**explored(names), **(variants or {})}
+    if twice := {ENSEMBLE, *names} & set(tried):
+        raise ConfigError(f"a variant must not be named like another system: {', '.join(twice)}")
+    form: PromptFormat | None = "raw" if layout.raw else None
+    with ExitStack() as stack:
+        bar = stack.enter_context(Bar(progress))
+
+        def run(
+            what: str, systems: Sequence[System], rows: Sequence[Question]
+        ) -> list[SystemResult]:
+            advance = bar.task(what, len(systems) * len(rows))
+            pages = place / "traces" if traces and place and rows is asked else None
+            given = answer_all(
+                systems, rows, ledger, models=loaded, prompt_format=form, advance=advance,
+                keep=_keeper(pages, rows),
+            )  # fmt: skip
+            return [
+                SystemResult(s.name, s.members, s.settings, tuple(g), scored(g, rows, judge))
+                for s, g in zip(systems, given, strict=True)
+            ]
+
+        ensemble, notes = everyone, list[str]()
+        if tuned_on:
+            ensemble, tried, notes = choose(everyone, tried, settings, tuned_on, run)
+        common = of_members(settings, names, [one.name for one in ensemble.members]) or {}
+        systems = [
+            *members_alone(everyone, settings),
+            together(ENSEMBLE, ensemble, common, {}),
+            *(together(name, ensemble, common, change) for name, change in tried.items()),
+        ]
+        results = run("questions", systems, asked)
+    if not any(one.scores for one in results):
+        raise DecodingError(f"no question could be answered; first: {results[0].given[0].error}")
+    metrics = tuple(dict.fromkeys(name for one in results for name in one.scores))
+    found = Comparison(asked, tuple(map(_filled(metrics), results)), metrics, tuple(notes), seed)
+    if place is not None:
+        found.save_answers(place / "answers.jsonl")
+        found.save_report(place / "report.html")
+    return found
+
+
+def _split(
+    rows: Sequence[Mapping[str, Any]], dev: Rows | int | None, layout: Layout
+) -> tuple[tuple[Question, ...], tuple[Question, ...]]:
+    """Questions to report, and those to choose on."""
+    if dev is None:
+        return read_questions(rows, layout), ()
+    if isinstance(dev, int):
+        count = whole("dev", dev, 1)
+        if count >= len(rows):
+            raise ConfigError(
+                f"dev is {count} of {len(rows)} questions; some must be left to report"
+            )
+        return read_questions(rows[count:], layout), read_questions(rows[:count], layout)
+    return read_questions(rows, layout), read_questions(read_rows(dev), layout)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be used as a folder: {error.strerror}") from None
+
+
+def _check(name: str, settings: Mapping[str, Any]) -> None:
+    try:
+        DecodingConfig().override(**settings)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _load(
+    models: Sequence[str | Mapping[str, Any] | MemberSpec] | Ensemble,
+    device: str | None,
+    dtype: str | None,
+) -> tuple[Ensemble, dict[str, Any]]:
+    """An ensemble, and what is loaded by member name."""
+    if isinstance(models, Ensemble):
+        if device or dtype:
+            raise ConfigError("device and dtype are for models; this ensemble is already loaded")
+        ensemble = models
+        described: dict[str, Any] = {one.name: "given" for one in models.members}
+    else:
+        specs = [replace(as_spec(model), prompt_cache_mb=0) for model in models]
+        ensemble = Ensemble.load(specs, device=device, dtype=dtype)
+        plain = [{**asdict(spec), "weight": None, "device": device, "dtype": spec.dtype or dtype}
+                 for spec in specs]  # fmt: skip
+        described = {one.name: spec for one, spec in zip(ensemble.members, plain, strict=True)}
+    return ensemble, described
+
+
+def _keeper(folder: Path | None, rows: Sequence[Question]) -> Callable[[System, int, Answer], None]:
+    """Saves the page of each answer of an ensemble, if there is a folder for them."""
+    numbers: dict[str, int] = {}  # names that differ may look alike in a path
+
+    def keep(system: System, at: int, answer: Answer) -> None:
+        if folder is None or system.alone:
+            return
+        from adafuse.pages import save_trace
+
+        number = numbers.setdefault(system.name, len(numbers) + 1)
+        name = "".join(c if c.isalnum() else "-" for c in system.name)
+        place = folder / f"{number}-{name}"
+        place.mkdir(parents=True, exist_ok=True)
+        prompt = rows[at].prompt
+        shown = prompt if isinstance(prompt, str) else list(prompt)
+        save_trace(answer, place / f"{at:04}.html", prompt=shown)
+
+    return keep
+
+
+def _filled(metrics: Sequence[str]) -> Callable[[SystemResult], SystemResult]:
+    """Every metric for every system: one whose answers all failed has names of none."""
+
+    def filled(one: SystemResult) -> SystemResult:
+        zeros = (0.0,) * len(one.given)
+        return replace(one, scores={name: one.scores.get(name, zeros) for name in metrics})
+
+    return filled

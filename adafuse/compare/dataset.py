@@ -1,0 +1,226 @@
+"""Questions from rows of JSON lines: what is asked, and what answers are right.
+
+Knows the usual names of fields; knows no models and no metrics.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.runtime import StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from adafuse.errors import ConfigError
+from adafuse.prompting.prompt import read_prompt
+from adafuse.validation import show
+
+__all__ = ["Layout", "Question", "read_questions", "read_rows"]
+
+_REFERENCES = ("answers", "answer", "references", "reference", "target", "targets")
+_TEMPLATES = {
+    ("context", "question", "choices"): "{{ context }}\n\nQuestion: {{ question }}\n{{ choices }}",
+    ("context", "question"): "{{ context }}\n\nQuestion: {{ question }}",
+    ("question", "choices"): "{{ question }}\n{{ choices }}",
+    ("question",): "{{ question }}",
+    ("source",): "{{ source }}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One row.
+
+    Attributes:
+        prompt: text to be completed, or chat messages.
+        references: right answers, any of which will do.
+        choices: what may be answered, if the row lists it; the answer is a letter or the text.
+        row: the row as it was given.
+    """
+
+    prompt: str | tuple[dict[str, str], ...]
+    references: tuple[str, ...]
+    choices: tuple[str, ...]
+    row: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """What is asked, in short: the last message, or the prompt."""
+        return self.prompt if isinstance(self.prompt, str) else str(self.prompt[-1]["content"])
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a row becomes a prompt.
+
+    Attributes:
+        template: the user's message in Jinja, with the row's fields as variables, and `choices` as
+            a list with letters, one a line; None takes the first of the usual fields that a row
+            has. A row with messages takes nothing of a layout.
+        system: a system message.
+        examples: rows that are shown as solved before each question.
+        raw: the template is text to be completed, without a chat; examples then stand before it,
+            with blank lines between.
+    """
+
+    template: str | None = None
+    system: str | None = None
+    examples: tuple[Mapping[str, Any], ...] = ()
+    raw: bool = False
+
+    def question(self, row: Mapping[str, Any], where: str) -> Question:
+        """Read a row.
+
+        Raises:
+            ConfigError: it lacks a field, or one is of a wrong type.
+        """
+        choices = _choices(row, where)
+        references = _references(row, choices, where)
+        if "messages" in row or (self.template is None and "prompt" in row):
+            prompt = row.get("messages", row.get("prompt"))
+            if isinstance(prompt, list | tuple):
+                self._refuse_more(where)
+                if not all(isinstance(turn, Mapping) for turn in prompt):
+                    raise ConfigError(f"{where}: its messages must be objects")
+                return Question(tuple(map(dict, prompt)), references, choices, row)
+            if not isinstance(prompt, str):
+                raise ConfigError(f"{where}: its prompt must be text, not {show(prompt)}")
+            text = prompt
+        else:
+            text = self._render(row, choices, where)
+        return Question(self._prompt(text), references, choices, row)
+
+    def _refuse_more(self, where: str) -> None:
+        """What a conversation that is already there has no place for."""
+        if self.template or self.system or self.examples or self.raw:
+            raise ConfigError(
+                f"{where} has messages; a template, a system message, examples and raw are for "
+                "rows without"
+            )
+
+    def _prompt(self, text: str) -> str | tuple[dict[str, str], ...]:
+        solved = [
+            (self._render(row, _choices(row, where), where), _solution(row, where))
+            for number, row in enumerate(self.examples, 1)
+            for where in [f"example {number}"]
+        ]
+        if self.raw:
+            parts = [f"{asked}{_joint(asked)}{answer}" for asked, answer in solved]
+            return "\n\n".join([*([self.system] if self.system else []), *parts, text])
+        turns = [("system", self.system)] if self.system else []
+        for asked, answer in solved:
+            turns += [("user", asked), ("assistant", answer)]
+        return tuple({"role": role, "content": said} for role, said in [*turns, ("user", text)])
+
+    def _render(self, row: Mapping[str, Any], choices: Sequence[str], where: str) -> str:
+        template = self.template or next(
+            (text for names, text in _TEMPLATES.items() if all(row.get(name) for name in names)),
+            None,
+        )
+        if template is None:
+            raise ConfigError(
+                f"{where}: it has none of 'messages', 'prompt', 'question' and 'source' (but "
+                f"{', '.join(map(str, row))}); say with a template what to ask"
+            )
+        listed = "\n".join(f"{_letter(at)}. {choice}" for at, choice in enumerate(choices))
+        try:
+            made = _JINJA.from_string(template).render({**row, "choices": listed})
+        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise ConfigError(f"{where}: the template cannot be filled in: {error}") from None
+        if not made.strip():
+            raise ConfigError(f"{where}: the template gives an empty prompt")
+        return made
+
+
+_JINJA = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+
+
+def read_rows(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows of a file of JSON lines (UTF-8), or as they are.
+
+    Raises:
+        ConfigError: there is no such file, or a line is no JSON object.
+    """
+    if not isinstance(source, str | Path):
+        rows: list[Mapping[str, Any]] = list(source)
+        where = "row"
+    else:
+        try:
+            lines = Path(source).read_text(encoding="utf-8").split("\n")
+        except OSError as error:
+            raise ConfigError(f"{source} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{source} is not UTF-8: {error.reason} at {error.start}") from None
+        rows, where = [], f"{source}, line"
+        for number, line in enumerate(lines, 1):
+            try:
+                rows += [json.loads(line)] if line.strip() else []
+            except ValueError as error:
+                raise ConfigError(f"{where} {number} is not JSON: {error}") from None
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise ConfigError(f"{where} {number} must be an object, not {show(row)}")
+    return rows
+
+
+def read_questions(rows: Sequence[Mapping[str, Any]], layout: Layout) -> tuple[Question, ...]:
+    """Rows as questions, checked.
+
+    Raises:
+        ConfigError: there are none, or a row is wrong; it is named by number.
+        PromptError: a prompt is empty, or no text.
+    """
+    if not rows:
+        raise ConfigError("there are no questions")
+    questions = tuple(layout.question(row, f"row {at}") for at, row in enumerate(rows, 1))
+    for question in questions:
+        read_prompt(question.prompt)
+    return questions
+
+
+def _choices(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    choices = row.get("choices") or ()
+    if isinstance(choices, Mapping):  # as ARC has it: {"text": […], "label": […]}
+        choices = choices.get("text", ())
+    listed = isinstance(choices, list | tuple)
+    if not listed or not all(isinstance(one, str) for one in choices):
+        raise ConfigError(f"{where}: its choices must be a list of texts, not {show(choices)}")
+    return tuple(choices)
+
+
+def _references(row: Mapping[str, Any], choices: Sequence[str], where: str) -> tuple[str, ...]:
+    name = next((name for name in _REFERENCES if row.get(name) is not None), None)
+    if name is None:
+        raise ConfigError(f"{where} has no right answer: none of {', '.join(_REFERENCES)}")
+    given = row[name]
+    if isinstance(given, Mapping):  # as SQuAD has it: {"text": […], "answer_start": […]}
+        given = given.get("text", ())
+    labels = row["choices"].get("label", ()) if isinstance(row.get("choices"), Mapping) else ()
+    if isinstance(given, str) and given in labels:
+        given = choices[list(labels).index(given)]
+    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < len(choices):
+        given = choices[given]
+    listed = [given] if isinstance(given, str | int | float) else given
+    if not isinstance(listed, list | tuple) or not listed or None in listed:
+        raise ConfigError(f"{where}: {name} must be a text or a list of texts, not {show(given)}")
+    try:
+        "".join(map(str, listed)).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{where}: {name} has a lone surrogate: {show(given)}") from None
+    return tuple(map(str, listed))
+
+
+def _solution(row: Mapping[str, Any], where: str) -> str:
+    return _references(row, _choices(row, where), where)[0]
+
+
+def _letter(at: int) -> str:
+    return chr(ord("A") + at)
+
+
+def _joint(asked: str) -> str:
+    return "" if asked.endswith((" ", "\n")) else " "

@@ -1,0 +1,1 @@
+"""Who waits for whom: admission of answers, threads of members, async iterators."""

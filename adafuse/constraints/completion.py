@@ -1,0 +1,203 @@
+"""Finding a short text that makes a sentence of a grammar whole.
+
+A grammar tells which bytes may follow, and not where they lead. `Closer` therefore tries, in turn:
+the end of a closing that was found before, always the most promising byte, and a search. What it
+finds is short, and not always the shortest. This module knows neither tokens nor members.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import re
+from collections import Counter
+
+from adafuse.constraints.grammar import Matcher
+
+__all__ = ["Closer"]
+
+_LONGEST = 4096  # bytes that a closing may have
+_PLACES = 600  # that one search may visit
+_WORDS = 100  # that it may try at each
+_WORD = 4  # bytes that a word is as good as
+_FAILURES = 3  # after as many in vain, an answer is searched no more
+_TRIED = 128  # bytes that are tried at one place
+_CLASS = 48  # where more bytes than this may follow, it is the inside of a text
+# Bytes that end something first, then one of each kind that may be all that is allowed.
+_FIRST = b"}],\">Zz);'`/|\n1a0nA .-52:_x=<([{tf@"
+_ORDER = bytes(dict.fromkeys((*_FIRST, *range(256))))
+_ASCII = (1 << 128) - 1
+_STARTS = sum(1 << byte for byte in b'"{[]}-tfn0123456789')  # what a JSON value begins with
+_ESCAPE = ord("\\")
+_WHOLE = -1
+
+
+class Closer:
+    """Finds closings for one answer.
+
+    Args:
+        grammar: its text: words in it are tried as they are.
+    """
+
+    def __init__(self, grammar: str) -> None:
+        self._words = _words_in(grammar)
+        self._known: list[bytes] = []  # found by searching, the last first
+        self._failures = 0
+
+    def find(self, matcher: Matcher) -> bytes | None:
+        """A text that makes the sentence whole; None if none was found.
+
+        The matcher is moved, and comes back.
+        """
+        if matcher.accepting:
+            return b""
+        for known in self._known:
+            if (found := _last_part(matcher, known)) is not None:
+                return found
+        if self._failures >= _FAILURES:
+            return None
+        found = _greedy(matcher) if not self._known else None
+        if found is None:
+            found = _search(matcher, self._words)
+            if found is None:
+                self._failures += 1
+            else:
+                self._known.insert(0, found)
+        return found
+
+
+def _words_in(grammar: str) -> list[bytes]:
+    """Runs of literal characters, roughly: the inside of a word is hard to guess byte by byte."""
+    if grammar.startswith("{"):  # of regexes
+        rules = json.loads(grammar)["grammars"]
+        grammar = "\n".join(one.get("lark_grammar") or "" for one in rules)
+    plain = re.sub(r"(?m)^[^\S\n]*[\w.]+[^\S\n]*:[^\S\n]*/?|/$", "|", grammar)  # names of rules
+    plain = re.sub(r"\[(?:\\.|[^\]\\]){0,200}\]|\{[\d,]*\}|\n", "|", plain)  # classes and counts
+    plain = re.sub(r"(?<!\\)\\+(?=[^\w\\])", "", re.sub(r"(?<!\\)\\+n", "\n", plain))
+    runs = re.findall(r'[^()\[\]{}|*+?^$"\\]{2,}|[^\x00-\x7f]', plain)
+    found = [word for run in runs for word in (run, run.strip("/ "), *re.findall(r"\w+", run))]
+    return [word.encode() for word in dict.fromkeys(found) if len(word.encode()) > 1][:_WORDS]
+
+
+def _last_part(matcher: Matcher, known: bytes) -> bytes | None:
+    """The shortest end of a known closing that closes here too."""
+    for start in range(len(known) - 1, -1, -1):
+        with matcher.ahead(known[start:]) as fed:
+            if fed == len(known) - start and matcher.accepting:
+                return known[start:]
+    return None
+
+
+def _mask(matcher: Matcher) -> int:
+    """A bit per byte that may follow."""
+    return int.from_bytes(matcher.allowed()[:32], "little")
+
+
+def _greedy(matcher: Matcher) -> bytes | None:
+    """Take what ends something; else what leads to where something may end; else what is new."""
+    path = b""
+    seen: Counter[int] = Counter()  # how often a step was taken that leads to a mask
+    try:
+        while len(path) < _LONGEST:
+            if matcher.accepting:
+                return path
+            step = matcher.forced or _step(matcher, seen)
+            if not step:
+                return None
+            fed = matcher.feed(step)
+            if not fed:
+                return None
+            path += step[:fed]
+        return None
+    finally:
+        matcher.back(len(path))
+
+
+def _step(matcher: Matcher, seen: Counter[int]) -> bytes:
+    """The most promising step, by what it leads to; empty if there is none."""
+    mask = _mask(matcher)
+    for byte in b'"' if mask.bit_count() > _CLASS else b"]}":
+        if mask >> byte & 1:
+            with matcher.ahead(bytes([byte])):
+                ends = matcher.accepting or _mask(matcher) != mask
+            if ends:
+                return bytes([byte])
+    leads: dict[int, bytes] = {}  # the mask after a step (-1: a whole sentence), and that step
+    for step in _trials(mask):
+        with matcher.ahead(step) as allowed:
+            if allowed == len(step):
+                leads.setdefault(_WHOLE if matcher.accepting else _mask(matcher), step)
+        if _WHOLE in leads:
+            break
+    begins = not mask & ~_STARTS
+
+    def worth(after: int) -> tuple[object, ...]:
+        step = leads[after]
+        opens = begins and step in (b"{", b"[")
+        ends = after == _WHOLE or (
+            not opens and any(after >> end & 1 and not mask >> end & 1 for end in b'"]}')
+        )
+        wide = after.bit_count() > _CLASS
+        return (not ends, opens, seen[after], after == mask, wide, *_rank(step))
+
+    best = min(leads, key=worth, default=None)
+    if best is None:
+        return b""
+    seen[best] += 1
+    return leads[best]
+
+
+def _trials(mask: int) -> list[bytes]:
+    """What may be tried next: single bytes, and escapes of strings whole."""
+    steps = [bytes([byte]) for byte in range(256) if mask >> byte & 1 and byte != _ESCAPE]
+    if mask >> _ESCAPE & 1:
+        steps += (b'\\"', b"\\\\", b"\\n")
+    return sorted(steps, key=_rank)[:_TRIED]
+
+
+def _rank(step: bytes) -> tuple[bool, bool, int, bytes]:
+    """ASCII first, escapes last, and in between the order of `_ORDER`."""
+    first = step[0]
+    return first >= 128, first == _ESCAPE, _ORDER.index(first), step
+
+
+def _search(matcher: Matcher, words: list[bytes]) -> bytes | None:
+    """Look at every byte, and at the words, from ever more places: the nearest first.
+
+    Of the bytes after which the same may follow, one is taken from each place; places like which
+    there was none before come first.
+    """
+    tie = itertools.count()
+    places = [(False, 0, next(tie), b"")]
+    seen = set[tuple[int, bytes]]()
+    for _ in range(_PLACES):
+        if not places:
+            break
+        *_, cost, _, path = heapq.heappop(places)
+        with matcher.ahead(path):
+            kinds = dict[tuple[int, bytes], bytes]()
+            for step in _steps(matcher, words):
+                with matcher.ahead(step) as fed:
+                    if fed < len(step):
+                        continue
+                    if matcher.accepting:
+                        return path + step
+                    kind = _mask(matcher), matcher.forced
+                if len(step) > 1:
+                    heapq.heappush(places, (True, cost + _WORD, next(tie), path + step))
+                else:
+                    kinds.setdefault(kind, step)
+        for kind, step in kinds.items():
+            heapq.heappush(places, (kind in seen, cost + 1, next(tie), path + step))
+            seen.add(kind)
+    return None
+
+
+def _steps(matcher: Matcher, words: list[bytes]) -> list[bytes]:
+    """What may be tried next, the most promising first."""
+    if forced := matcher.forced:
+        return [forced]
+    mask = _mask(matcher)
+    mask = mask & _ASCII or mask  # other characters that matter are among the words
+    return [*(bytes([byte]) for byte in _ORDER if mask >> byte & 1), *words]

@@ -1,0 +1,222 @@
+"""What an answer must be, as one grammar for all members.
+
+Turns settings (`json_schema`, `regex`, `choices`, `grammar`) and tools into a `Constraint`: plain
+strings that go to every member. What cannot be enforced is refused here, before any work.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.constraints.grammar import byte_table, regex_grammar, with_layout
+from adafuse.errors import ConfigError, DecodingError
+from adafuse.json_schema import SchemaError, bounded
+from adafuse.tools import CALL_END, CALL_START, RESULT_START
+from adafuse.validation import show
+
+__all__ = ["Constraint", "arguments_rule", "read_constraint"]
+
+# Neither a call nor, as models that have seen one may go on, what a tool would say.
+_NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START})(?s:.*)/"
+# Texts, patterns and comments of a grammar; and what names a token, outside of these.
+# One that is not closed goes to the end of its line, so that each character is read once.
+_LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"?|//[^\n]*|/(?:\\.|[^/\\\n])+/?|#[^\n]*')
+_TOKEN = re.compile(r"<[^<>\s]+>")
+_RULE = re.compile(r"[\w\]][^\S\n]*:")  # the colon behind its name
+_MOST_RULES = 1000  # llguidance goes down chains of rules on the stack, which holds about 2600
+_LONGEST_GRAMMAR = 250_000  # characters; reading these takes a second or two, and grows faster
+_MOST_CHOICES = 1999  # places of a grammar that llguidance follows at once, less one
+_MOST_CALLS = 8  # in one answer, where several are allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an answer must be.
+
+    Attributes:
+        what: its name in messages, such as "JSON answer".
+        grammar: for llguidance: Lark, or JSON of its own.
+        trigger: the text with which what the grammar describes begins; the answer is free up to
+            there. None: the whole answer is a sentence of the grammar.
+        strict: whether an answer that ends too early is an error.
+        prose: whether the answer is text as without a constraint: a leading blank may be left out,
+            and stop strings and the stops of the members' renderings hold.
+    """
+
+    what: str
+    grammar: str
+    trigger: str | None = None
+    strict: bool = True
+    prose: bool = False
+
+
+def read_constraint(
+    config: DecodingConfig,
+    tools: Sequence[Mapping[str, Any]] = (),
+    tool_choice: str | None = None,
+    *,
+    parallel_tool_calls: bool = False,
+) -> Constraint | None:
+    """The constraint of one answer, if there is any.
+
+    Args:
+        config: at most one of its constraining settings is set.
+        tools: as `adafuse.tools.read_tools` gives them.
+        tool_choice: "auto" (or None), "none", "any" (or "required"), or a tool's name.
+        parallel_tool_calls: whether an answer may hold several calls.
+
+    Raises:
+        ConfigError: an unknown tool, or something that cannot be enforced.
+        MissingExtraError: llguidance is not installed.
+    """
+    choice = _read_choice(tools, tool_choice)
+    if choice == "none" or not tools:
+        settings = _of_settings(config)
+        return Constraint("answer", _NO_CALL, prose=True) if tools and not settings else settings
+    callable_ = [one for one in tools if choice in ("auto", "any", one["function"]["name"])]
+    most = _MOST_CALLS if parallel_tool_calls else 1
+    rules = _call_rules([one["function"] for one in callable_], config.max_new_tokens, most)
+    if choice != "auto":
+        return _checked("tools", Constraint("tool call", f"start: calls\n{rules}", strict=False))
+    if config.json_schema is not None:
+        layout = _json("json_schema", config.json_schema, config.max_new_tokens)
+        either = f"start: calls | answer\nanswer: %json {layout}\n{rules}"
+        return _checked("tools", Constraint("JSON answer or tool call", either))
+    for name in CONSTRAINTS:
+        if getattr(config, name) is not None:
+            raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
+    triggered = Constraint("tool call", f"start: calls\n{rules}", CALL_START, False, prose=True)
+    return _checked("tools", triggered)
+
+
+def _read_choice(tools: Sequence[Mapping[str, Any]], choice: str | None) -> str:
+    names = [tool["function"]["name"] for tool in tools]
+    if choice is not None and not isinstance(choice, str):
+        raise ConfigError(f"tool_choice must be a string, not {show(choice)}")
+    if choice in (None, "auto", "none"):
+        return choice or "auto"
+    if not tools:
+        raise ConfigError(f"tool_choice {choice!r} needs tools")
+    if choice in ("any", "required"):
+        return "any"
+    if choice not in names:
+        known = ", ".join(["auto", "any", "none", *names])
+        raise ConfigError(f"unknown tool_choice {choice!r}; known: {known}")
+    return choice
+
+
+def _of_settings(config: DecodingConfig) -> Constraint | None:
+    if config.json_schema is not None:
+        layout = _json("json_schema", config.json_schema, config.max_new_tokens)
+        return Constraint("JSON answer", f"start: %json {layout}")
+    if config.regex is not None:
+        return _checked("regex", Constraint("match of regex", regex_grammar(config.regex)))
+    if config.choices is not None:
+        if len(config.choices) > _MOST_CHOICES:
+            raise ConfigError(
+                f"choices are {len(config.choices)}, and up to {_MOST_CHOICES} may be"
+            )
+        quoted = " | ".join(_quoted(one) for one in config.choices)
+        return _checked("choices", Constraint("one of choices", f"start: {quoted}"))
+    if config.grammar is not None:
+        _refuse_grammar(config.grammar)
+        return _checked("grammar", Constraint("sentence of grammar", config.grammar))
+    return None
+
+
+def _refuse_grammar(grammar: str) -> None:
+    """Raise ConfigError for what llguidance takes and cannot follow, or not with every member."""
+    outside = _LITERALS.sub(" ", grammar)
+    if grammar.lstrip().startswith("{"):
+        problem = "it is JSON; write it as Lark"
+    elif len(grammar) > _LONGEST_GRAMMAR:
+        problem = f"it has {len(grammar)} characters, and up to {_LONGEST_GRAMMAR} are read"
+    elif (rules := len(_RULE.findall(outside))) > _MOST_RULES:
+        problem = f"it has {rules} rules, and up to {_MOST_RULES} can be followed; join some"
+    elif token := _TOKEN.search(outside):
+        named = show(token.group())
+        problem = f"{named} is a token, and members have different ones; write the text"
+    else:
+        return
+    raise ConfigError(f"grammar cannot be enforced: {problem}")
+
+
+def _checked(setting: str, constraint: Constraint) -> Constraint:
+    if problem := _problem(constraint.grammar):
+        raise ConfigError(f"{setting} cannot be enforced: {problem}")
+    return constraint
+
+
+def _problem(grammar: str) -> str:
+    """What is wrong with a grammar, also where the library takes it and then allows nothing."""
+    if problem := byte_table().problem(grammar):
+        return problem
+    try:
+        matcher = byte_table().matcher(grammar)
+        possible = any(matcher.allowed())
+    except DecodingError as error:
+        return str(error)
+    return "" if possible else "nothing matches it"
+
+
+def _json(what: str, schema: Mapping[str, Any], tokens: int) -> str:
+    """A schema as Lark takes it: bounded, and with nothing in it that cannot be enforced."""
+    try:
+        made = bounded(schema, tokens)
+        layout = json.dumps(with_layout(made.schema))
+        if problem := _problem(f"start: %json {layout}"):
+            for part, keyword, pointer in made.suspects:
+                if its_problem := _problem(f"start: %json {json.dumps(part)}"):
+                    empty = "Unsatisfiable" in its_problem
+                    why = "leaves nothing" if empty else f"cannot be followed: {its_problem}"
+                    raise SchemaError(keyword, pointer, f"{why}; make it simpler")
+            raise SchemaError(None, "", problem)
+    except SchemaError as error:
+        raise ConfigError(f"{what} cannot be enforced: {error}") from None
+    return layout
+
+
+def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, most: int) -> str:
+    """Lark rules for `calls`: one or several, each with a tool's name and arguments."""
+    names = " | ".join(f"call_{at}" for at in range(len(functions)))
+    more = f' ("\\n" call){{0,{most - 1}}}' if most > 1 else ""
+    rules = [
+        f"calls: call{more}",
+        f"call: {_quoted(CALL_START + chr(10))} ({names}) {_quoted(chr(10) + CALL_END)}",
+    ]
+    for at, function in enumerate(functions):
+        before = '{"name": ' + json.dumps(function["name"]) + ', "arguments": '
+        rules.append(f"call_{at}: {_quoted(before)} arguments_{at} {_quoted('}')}")
+        rules.append(f"arguments_{at}: {arguments_rule(function, tokens)}")
+    return "\n".join(rules)
+
+
+def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
+    """The arguments of a tool, as the right side of a Lark rule.
+
+    Args:
+        function: "name" and "parameters" of a tool that `read_tools` has read.
+        tokens: how many the answer may have.
+
+    Raises:
+        ConfigError: its parameters cannot be enforced.
+    """
+    what = f"the parameters of tool {function['name']!r}"
+    return f"%json {_json(what, _closed(function['parameters']), tokens)}"
+
+
+def _closed(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tool takes the parameters that it names, and no others unless it says so."""
+    if {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():
+        return parameters  # they may name more
+    return {"additionalProperties": False, **parameters}
+
+
+def _quoted(text: str) -> str:
+    """A text as a Lark string."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

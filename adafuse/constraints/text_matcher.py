@@ -1,0 +1,131 @@
+"""What a grammar says of an answer's text: which spans go, what is forced, how to close in time.
+
+Works on text alone, byte by byte, so it judges every member's words alike. It knows no tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from adafuse.constraints.completion import Closer
+from adafuse.constraints.constraint import Constraint
+from adafuse.constraints.grammar import Matcher, byte_table
+from adafuse.text.words import decode
+
+__all__ = ["Referee"]
+
+_WORDS_BEFORE_BLANK = re.compile(r".*\S(?=\s)", re.DOTALL)
+
+
+class Referee:
+    """Follows the text of one answer through its constraint.
+
+    Args:
+        constraint: what the answer must be.
+
+    Attributes:
+        text: the answer so far.
+        since: the character with which the trigger begins, once there is one.
+    """
+
+    def __init__(self, constraint: Constraint) -> None:
+        self._trigger = constraint.trigger
+        self._start = byte_table().matcher(constraint.grammar)
+        self._matcher: Matcher | None = None if self._trigger else self._start
+        self._closer = Closer(constraint.grammar)
+        self.text = ""
+        self.since: int | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether the grammar does not hold yet: before a trigger the answer is free."""
+        return self._matcher is None
+
+    @property
+    def accepting(self) -> bool:
+        """Whether the text so far is a whole answer."""
+        return self._matcher is None or self._matcher.accepting
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is, and nothing can follow."""
+        return self._matcher is not None and self._matcher.complete
+
+    def triggers(self, text: str) -> bool:
+        """Whether the trigger comes to stand in the answer with `text` behind it."""
+        return self.free and self._trigger_in(text) is not None
+
+    def feed(self, text: str) -> None:
+        """Append text to the answer."""
+        if self._matcher is not None:
+            self._matcher.feed(text.encode())
+        elif (at := self._trigger_in(text)) is not None:
+            self.since = at
+            self._matcher = self._start.copy()
+            self._matcher.feed((self.text + text)[at:].encode())
+        self.text += text
+
+    def admit(self, text: str, ends: bool) -> tuple[str, bool]:
+        """The longest beginning of a span that the grammar allows, and whether it may end there."""
+        with self._ahead(text) as (matcher, allowed):
+            if matcher is None:
+                return text, ends
+            return text[:allowed], ends and allowed == len(text) and matcher.accepting
+
+    def forced(self) -> str:
+        """Words that the grammar leaves no choice about; empty if there are none.
+
+        A last word of which only the beginning is forced is left out: members may have a token
+        for all of it.
+        """
+        if self._matcher is None:
+            return ""
+        data = self._matcher.forced
+        text = decode(data)[0]
+        with self._matcher.ahead(data):
+            if self._matcher.complete:
+                return text
+        words = _WORDS_BEFORE_BLANK.match(text)
+        return words.group() if words else ""
+
+    def closing(self, text: str) -> str | None:
+        """A short text that makes the answer whole after `text`; None if none was found.
+
+        Not always the shortest; see `adafuse.constraints.completion`.
+        """
+        with self._ahead(text) as (matcher, allowed):
+            if matcher is None:
+                return ""
+            if allowed < len(text):
+                return None
+            found = self._closer.find(matcher)
+        return found.decode() if found is not None else None
+
+    @contextmanager
+    def _ahead(self, text: str) -> Iterator[tuple[Matcher | None, int]]:
+        """The matcher after as much of `text` as it allows, and how many characters that is."""
+        if self._matcher is not None:
+            data = text.encode()
+            with self._matcher.ahead(data) as allowed:
+                yield self._matcher, _characters(data, allowed)
+        elif (at := self._trigger_in(text)) is not None:
+            matcher = self._start.copy()
+            data = (self.text + text)[at:].encode()
+            free = at - len(self.text)  # negative where the trigger begins in the answer
+            yield matcher, free + _characters(data, matcher.feed(data))
+        else:
+            yield None, len(text)
+
+    def _trigger_in(self, text: str) -> int | None:
+        """Where the trigger begins, in the answer with `text` behind it."""
+        assert self._trigger is not None
+        since = max(len(self.text) - len(self._trigger) + 1, 0)
+        at = (self.text + text).find(self._trigger, since)
+        return at if at >= 0 else None
+
+
+def _characters(data: bytes, length: int) -> int:
+    """How many whole characters the first bytes of a text are."""
+    return len(decode(data[:length])[0])

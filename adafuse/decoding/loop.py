@@ -1,0 +1,300 @@
+"""The loop: draft, pool, score, commit, until the answer ends (DESIGN 3).
+
+`fuse` is the only loop; everything that generates or streams folds it. It speaks to members in
+strings and plain values and does not know what a model, a token or a tensor is.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from adafuse.config import DecodingConfig
+from adafuse.constraints.constraint import Constraint
+from adafuse.constraints.enforcer import Guard, refuse_parts
+from adafuse.decoding.candidates import agreed, choose, pool
+from adafuse.decoding.failures import Faults
+from adafuse.decoding.member import Drafts, Member
+from adafuse.decoding.opening import open_sessions
+from adafuse.decoding.sessions import Team
+from adafuse.decoding.weighting import (
+    check_rated,
+    final_scores,
+    leader_of,
+    member_weights,
+    perplexity_weights,
+    with_weight,
+)
+from adafuse.errors import AnswerTimeoutError, DecodingError, NonFiniteError
+from adafuse.events import (
+    Candidate,
+    FinishReason,
+    MemberUsage,
+    Round,
+    cut_rounds,
+    cut_words,
+)
+from adafuse.prompting.prompt import Prompt
+from adafuse.text.stop_strings import StopScanner
+
+__all__ = ["fuse"]
+
+_MOST_IDLE = 8  # rounds without a text
+
+
+def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> Generator[Round]:
+    """Decode one answer, yielding its rounds; the last one has the finish reason and usage.
+
+    A round is held back while its text could begin a stop string. Closing the iterator early
+    closes every session.
+
+    Raises:
+        PromptError, ContextWindowError, ConfigError: before any forward.
+        MemberError: a member failed, and members that fail are not dropped.
+        TooFewMembersError: too many were dropped.
+        AnswerTimeoutError: decoding has taken longer than `timeout`.
+        NonFiniteError: no member is left in a round.
+        IncompleteAnswerError: after the last round, which says why: it is not all that the prompt's
+            constraint asks for.
+        DecodingError: no member can go on as the constraint asks.
+    """
+    weights = member_weights(members, config)
+    faults = Faults(weights, config)
+    sessions = open_sessions(members, prompt, config, faults)
+    with closing(Team(sessions, config, faults)) as team:
+        fusion = _Fusion(team, weights, config, prompt.constraint, faults)
+        rounds = fusion.rounds()
+        if prompt.constraint is not None and prompt.constraint.strict:
+            rounds = refuse_parts(rounds, prompt.constraint)
+        yield from rounds
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The candidate to commit and what led to it."""
+
+    candidates: tuple[Candidate, ...]
+    winner: int
+    left_out: tuple[str, ...] = ()
+    forced: bool = False
+    led: bool = False
+
+
+class _Fusion:
+    """State of one answer between rounds."""
+
+    def __init__(
+        self,
+        team: Team,
+        weights: dict[str, float],
+        config: DecodingConfig,
+        constraint: Constraint | None,
+        faults: Faults,
+    ) -> None:
+        self._team = team
+        self._weights = weights
+        self._leader = leader_of(list(weights), config)
+        self._config = config
+        self._faults = faults
+        self._rng = random.Random(config.seed)
+        self._guard: Guard | None = None
+        if constraint is not None:
+            self._guard = Guard(constraint, team.counts, self._limits)
+        # Else the grammar says where the answer ends, and how it begins.
+        self._prose = constraint is None or constraint.prose
+        stops = list(config.stop) if constraint is None or constraint.strict or self._prose else []
+        if self._prose:
+            stops += (stop for session in team.sessions.values() for stop in session.extra_stops)
+        self._scanner = StopScanner(tuple(dict.fromkeys(stops)))
+
+    def rounds(self) -> Generator[Round]:
+        """Yield rounds, each once none of its text can be part of a stop string."""
+        if self._config.weighting == "perplexity":
+            check_rated(self._weights, self._team.sessions)
+        begun = time.monotonic()
+        self._team.prefill()
+        if self._config.weighting == "perplexity":
+            names = with_weight(self._team.sessions, self._weights)
+            self._weights = perplexity_weights(self._weights, self._team.prompt_fits(names))
+            self._faults.reweigh(self._weights)
+        held: list[Round] = []
+        released = 0  # characters of the answer text already yielded
+        index = idle = 0
+        spent = time.monotonic() - begun  # decoding; not while nobody asks for a round
+        while True:
+            index, begun = index + 1, time.monotonic()
+            self._team.begin(index)
+            one = replace(self._round(index), dropped=self._faults.tell())
+            spent += time.monotonic() - begun
+            idle = 0 if one.text or one.finish_reason else idle + 1
+            if idle > _MOST_IDLE:  # a member of one's own may draft nothing for ever
+                raise DecodingError(f"{idle} rounds added nothing: {[*self._team.sessions]}")
+            held.append(one)
+            called = self._guard.since if self._guard is not None else None
+            cut = self._scanner.feed(one.text, until=called)
+            if cut is not None:
+                held = cut_rounds(held, cut - released)
+                one = replace(one, finish_reason="stop_string")
+            if one.finish_reason is not None:
+                held[-1] = replace(held[-1], finish_reason=one.finish_reason, usage=self._usage())
+                yield from held
+                return
+            decided = len(self._scanner.text) - self._scanner.open_length
+            while held and released + len(held[0].text) <= decided:
+                ready = held.pop(0)
+                released += len(ready.text)
+                yield ready
+            if self._config.timeout is not None and spent > self._config.timeout:
+                raise AnswerTimeoutError(self._config.timeout, self._faults.committed)
+
+    def _usage(self) -> dict[str, MemberUsage]:
+        """What the answer has cost, and with what weight each member's scores counted."""
+        total = sum(self._weights.values())
+        same = len(self._team.sessions) == len(self._weights)  # in all rounds
+        return {
+            name: replace(used, weight=self._weights[name] / total if same else None)
+            for name, used in self._team.usage.items()
+        }
+
+    def _round(self, index: int) -> Round:
+        """Decode one round and commit its winner."""
+        drafted: dict[str, Drafts] = {}
+        if self._guard is not None and (forced := self._guard.forced()) is not None:
+            outcome = _Outcome((forced,), 0, forced=True)
+        else:
+            sessions = self._team.sessions.values()
+            strip = index == 1 and self._prose and any(one.templated for one in sessions)
+            drafted, outcome = self._draft(index, strip)
+        text, ends = "", False
+        words: tuple[str, ...] = ()
+        finish: FinishReason | None = "length"  # if no member has room to draft anything
+        chosen: Candidate | None = None
+        if outcome.winner >= 0:
+            chosen = outcome.candidates[outcome.winner]
+            text, finish = self._commit(chosen)
+            self._team.settle(outcome.candidates, outcome.winner)
+            words = cut_words(chosen.words, len(text))
+            ends = finish == "stop"
+        return Round(
+            index=index,
+            text=text,
+            words=words,
+            ends=ends,
+            member=chosen.drafters[0] if chosen and chosen.drafters else "",
+            drafters=chosen.drafters if chosen else (),
+            candidates=outcome.candidates,
+            winner=outcome.winner,
+            margins={name: one.margins for name, one in drafted.items()},
+            confident=all(one.confident for one in drafted.values()),
+            unanimous=len(outcome.candidates) == 1 and not (outcome.forced or outcome.led),
+            scored=len(outcome.candidates) > 1,
+            forced=outcome.forced,
+            led=outcome.led,
+            left_out=outcome.left_out,
+            finish_reason=finish,
+        )
+
+    def _draft(self, index: int, strip: bool) -> tuple[dict[str, Drafts], _Outcome]:
+        """Ask for drafts and decide; a leader that is confident decides by itself."""
+        leader = self._leader
+        if leader not in self._team.sessions:
+            drafted = self._team.draft(strip)
+            return drafted, self._decide(index, drafted)
+        assert leader is not None
+        # Where blanks are stripped every member's draft is needed: it tells how its answers begin.
+        drafted = self._team.draft(strip, None if strip else [leader])
+        own = drafted.get(leader)
+        if own is not None and own.finite and own.confident and own.drafts:
+            alone = pool({leader: own.drafts})
+            admitted = alone if self._guard is None else self._guard.admit(alone)
+            if admitted:
+                others = len(self._team.sessions) > 1
+                return {leader: own}, _Outcome(tuple(admitted[:1]), 0, led=others)
+        if not strip:
+            drafted = self._team.draft(strip, before=drafted)
+        return drafted, self._decide(index, drafted)
+
+    def _decide(self, index: int, drafted: dict[str, Drafts]) -> _Outcome:
+        """Pool the drafts and, unless they agree, let every member score every candidate."""
+        bad = self._not_finite("draft", [n for n, one in drafted.items() if not one.finite])
+        if bad and len(bad) == len(drafted):
+            raise NonFiniteError(tuple(bad), index, self._faults.committed)
+        drafted = {name: one for name, one in drafted.items() if name in self._team.sessions}
+        pooled = pool({name: one.drafts for name, one in drafted.items()})
+        common = self._common(drafted)
+        if self._guard is None:
+            pooled = common or pooled
+        elif pooled:
+            pooled = self._guard.admit(common) or self._guard.admit(pooled)
+            if not pooled:
+                return self._closed(index, tuple(bad))
+        if len(pooled) <= 1:
+            return _Outcome(tuple(pooled), len(pooled) - 1, tuple(bad))
+        spans = [(one.text, one.ends) for one in pooled]
+        scores: dict[str, list[float | None]] = {}
+        asked = [name for name in self._team.sessions if name not in bad]
+        for name, given in self._team.score(asked, spans).items():
+            if any(score is not None and math.isnan(score) for score in given):
+                bad += self._not_finite("score", [name])
+            else:
+                scores[name] = given
+        if not with_weight(scores, self._weights):
+            raise NonFiniteError(tuple(bad), index, self._faults.committed)
+        nlls = [
+            {name: score for name, given in scores.items() if (score := given[at]) is not None}
+            for at in range(len(pooled))
+        ]
+        means = final_scores(nlls, self._weights, self._config.weighting)
+        graded = zip(pooled, nlls, means, strict=True)
+        candidates = tuple(replace(one, scores=own, score=mean) for one, own, mean in graded)
+        winner = choose(means, self._config.temperature, self._rng)
+        return _Outcome(candidates, winner, tuple(bad))
+
+    def _common(self, drafted: dict[str, Drafts]) -> list[Candidate]:
+        """What all members would write by themselves, where only contested rounds are scored."""
+        if not self._config.contested_only:
+            return []
+        voters = with_weight(drafted, self._weights)
+        common = agreed({name: drafted[name].drafts for name in voters})
+        return [common] if common is not None else []
+
+    def _closed(self, index: int, bad: tuple[str, ...]) -> _Outcome:
+        """Commit what makes the answer whole, since nothing that was drafted can go on."""
+        assert self._guard is not None
+        last = self._guard.last()
+        if last is None:
+            names = ", ".join(self._team.sessions)
+            raise DecodingError(
+                f"round {index}: nothing that the members drafted ({names}) goes on as the grammar "
+                "asks, and no other end of the answer was found; simplify the grammar"
+            )
+        return _Outcome((last,), 0, bad, forced=True)
+
+    def _commit(self, winner: Candidate) -> tuple[str, FinishReason | None]:
+        """Commit the winner, cut to what fits; return the text and why the answer ends, if so."""
+        text, cut = self._team.fit(winner.text, winner.ends, self._limits)
+        self._team.commit(text, winner.ends and not cut)
+        self._faults.committed += text
+        if self._guard is not None:
+            self._guard.commit(text)
+        if not cut and (winner.ends or (self._guard is not None and self._guard.complete)):
+            return text, "stop"
+        if cut or min(self._limits().values()) <= 0:
+            return text, "length"
+        return text, None
+
+    def _limits(self) -> dict[str, int]:
+        """How many more tokens each member may commit; the first one has the answer's budget."""
+        return self._team.limits(self._config.max_new_tokens)
+
+    def _not_finite(self, phase: str, names: list[str]) -> list[str]:
+        """Members whose numbers were not finite: left out of the round, or dropped."""
+        if not self._faults.drops:
+            return names
+        for name in names:
+            self._team.lose(name, phase, FloatingPointError("its numbers were not finite"))
+        return []

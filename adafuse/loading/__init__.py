@@ -1,0 +1,1 @@
+"""From hub ids, folders and GGUF files to models on their devices."""

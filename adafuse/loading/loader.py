@@ -1,0 +1,277 @@
+"""Loading members: from hub ids, local folders and GGUF files to models on their devices.
+
+Nothing from a checkpoint is executed: no remote code unless asked for, no pickles.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from adafuse.config import MemberSpec, names_of
+from adafuse.errors import (
+    AdaFuseError,
+    ConfigError,
+    LoadError,
+    LoadMemoryError,
+    ModelNotFoundError,
+    UnsafeCheckpointError,
+    UnsupportedModelError,
+)
+from adafuse.loading.checkpoints import refuse_without_weights
+from adafuse.loading.hub import locate
+from adafuse.loading.sources import Source, model_source, tokenizer_source
+from adafuse.local.member import LocalMember
+from adafuse.local.model_runner import Backbone, Layout
+from adafuse.local.tree_check import prepare
+from adafuse.memory import free_bytes, weight_bytes
+
+__all__ = ["load_members"]
+
+# Members with the same checkpoint share its weights for as long as any of them is alive.
+_shared: weakref.WeakValueDictionary[tuple[str, ...], Backbone] = weakref.WeakValueDictionary()
+_loading = threading.Lock()
+# What transformers says of it, not a path that happens to hold the words.
+_REMOTE_CODE = re.compile(r"custom code .* pass the argument `trust_remote_code=True`")
+
+
+def load_members(
+    specs: Sequence[MemberSpec], *, device: str | None = None, dtype: str | None = None
+) -> list[LocalMember]:
+    """Load members; those that share a checkpoint, device and dtype share its weights.
+
+    Args:
+        specs: what to load.
+        device: for specifications that name neither a device nor a device_map; default CUDA if
+            there is one, else the CPU.
+        dtype: likewise; default "auto" on an accelerator, float32 on the CPU.
+
+    Raises:
+        ConfigError: a device or dtype that does not exist.
+        LoadError: see `adafuse.errors`; the message names the member.
+    """
+    specs = [
+        replace(
+            spec,
+            dtype=spec.dtype if spec.dtype is not None else dtype,
+            device=spec.device if spec.device is not None or spec.device_map else device,
+        )
+        for spec in specs
+    ]
+    names = names_of(specs)
+    models = [model_source(spec, spec.model) for spec in specs]  # refuse all before loading any
+    tokenizers = [tokenizer_source(spec, own) for spec, own in zip(specs, models, strict=True)]
+    placements = [_placement(spec) for spec in specs]
+    plans: list[_Plan] = []
+    for row in zip(names, specs, models, tokenizers, placements, strict=True):
+        with _loading, _explained(row[0], row[1]):
+            plans.append(_plan(*row, known={plan.key for plan in plans}))
+    _check_memory(plans)
+    members = []
+    for plan in plans:
+        with _loading, _explained(plan.name, plan.spec):
+            members.append(_member(plan))
+    return members
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A member that is checked and not loaded yet.
+
+    Attributes:
+        key: the same for members that share weights.
+        source: where its model is read from.
+        placement: keyword arguments for its weights.
+        backbone: its model, if that is in use already.
+        config: of its model, if that is not in use already.
+    """
+
+    name: str
+    spec: MemberSpec
+    key: tuple[str, ...]
+    source: Source
+    placement: dict[str, Any]
+    tokenizer: PreTrainedTokenizerBase
+    backbone: Backbone | None
+    config: PreTrainedConfig | None
+
+
+def _plan(
+    name: str,
+    spec: MemberSpec,
+    model: Source,
+    tokenizer: Source,
+    placement: dict[str, Any],
+    *,
+    known: Collection[tuple[str, ...]],
+) -> _Plan:
+    """Check all that can be told of a member without its weights; read its tokenizer."""
+    source = locate(model, weights=True, tokenizer=spec.tokenizer is None)
+    tokens = source if spec.tokenizer is None else locate(tokenizer, weights=False, tokenizer=True)
+    key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation)
+    backbone = _shared.get(key)
+    config: PreTrainedConfig | None = None
+    if backbone is None and key not in known:
+        config = AutoConfig.from_pretrained(source.place, **source.arguments)
+        _refuse_architecture(name, config)
+        if source.is_local and not source.gguf:
+            folder = Path(source.place)
+            files = [path.name for path in folder.iterdir() if path.is_file()]
+            where = f"member {name!r} ({spec.model})"
+            refuse_without_weights(where, files, lambda file: (folder / file).read_text("utf-8"))
+    read = AutoTokenizer.from_pretrained(tokens.place, **tokens.arguments, **spec.tokenizer_kwargs)
+    return _Plan(name, spec, key, source, placement, read, backbone, config)
+
+
+def _check_memory(plans: Sequence[_Plan]) -> None:
+    """Refuse weights that a device has no room for.
+
+    What is quantised, or put in several places by accelerate, has a size that only reading tells.
+    """
+    needed: dict[torch.device, dict[str, int]] = {}
+    for plan in plans:
+        config, spec = plan.config, plan.spec
+        known = config is not None and type(config) in AutoModelForCausalLM._model_mapping
+        whole = spec.device_map is None and spec.quantization_config is None
+        if config is None or not (known and whole and spec.check_memory):
+            continue
+        if getattr(config, "quantization_config", None) is not None:
+            continue
+        dtype = plan.placement["dtype"]
+        if dtype == "auto":
+            told = config.dtype or config.get_text_config(decoder=True).dtype or "bfloat16"
+            dtype = getattr(torch, str(told).removeprefix("torch."))
+        device = torch.device(plan.placement.get("device_map", {"": "cpu"})[""])
+        with _explained(plan.name, spec):
+            needed.setdefault(device, {})[plan.name] = weight_bytes(config, dtype)
+    for device, sizes in needed.items():
+        free = free_bytes(device)
+        if free is not None and sum(sizes.values()) > free:
+            each = ", ".join(f"{name!r} {size / 2**20:,.0f} MiB" for name, size in sizes.items())
+            raise LoadMemoryError(
+                f"the weights would take {each} on {str(device)!r}, where {free / 2**20:,.0f} MiB "
+                "are free; use a narrower dtype such as 'bfloat16', a smaller model, another "
+                "device, or check_memory=False in a specification to try all the same"
+            )
+
+
+def _member(plan: _Plan) -> LocalMember:
+    """Load a member's weights, unless another one has loaded them."""
+    backbone = plan.backbone or _shared.get(plan.key)
+    if backbone is None:
+        backbone = prepare(_model(plan), plan.name)
+        _shared[plan.key] = backbone
+    return LocalMember(
+        backbone,
+        plan.tokenizer,
+        plan.name,
+        weight=plan.spec.weight,
+        chat_template=plan.spec.chat_template,
+        chat_template_kwargs=plan.spec.chat_template_kwargs,
+        prompt_cache_mb=plan.spec.prompt_cache_mb,
+        check_memory=plan.spec.check_memory,
+    )
+
+
+def _placement(spec: MemberSpec) -> dict[str, Any]:
+    """Keyword arguments of `from_pretrained` that say where and how wide the weights are."""
+    wanted = spec.device
+    if wanted is None:
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        target = torch.device(wanted)
+        if spec.device_map is None:
+            torch.empty(0, device=target)
+    except (RuntimeError, AssertionError):  # the latter from builds without that backend
+        raise ConfigError(f"member {spec.model!r}: there is no device {wanted!r} here") from None
+    on_cpu = target.type == "cpu" and spec.device_map is None
+    width = spec.dtype or ("float32" if on_cpu else "auto")
+    if width != "auto" and not isinstance(getattr(torch, width, None), torch.dtype):
+        raise ConfigError(f"member {spec.model!r}: there is no dtype {width!r}, such as 'bfloat16'")
+    placement: dict[str, Any] = {"dtype": width if width == "auto" else getattr(torch, width)}
+    if spec.quantization_config is not None:
+        placement["quantization_config"] = spec.quantization_config
+    if not on_cpu:  # accelerate puts the weights where they belong while it reads them
+        placement["device_map"] = spec.device_map if spec.device_map is not None else {"": wanted}
+    return placement
+
+
+def _refuse_architecture(name: str, config: PreTrainedConfig) -> None:
+    """Refuse what cannot decode, before its weights are read."""
+    known = AutoModelForCausalLM._model_mapping
+    if getattr(config, "is_encoder_decoder", False) or (
+        type(config) not in known and not getattr(config, "auto_map", None)
+    ):
+        raise UnsupportedModelError(
+            f"member {name!r}: {config.model_type} is no causal language model"
+        )
+    if type(config) in known:
+        found: Any = known[type(config)]
+        Layout.of(found[0] if isinstance(found, tuple) else found, config, name)
+
+
+def _model(plan: _Plan) -> PreTrainedModel:
+    name, spec, source = plan.name, plan.spec, plan.source
+    arguments = {**source.arguments, **plan.placement}
+    if not source.gguf:
+        arguments["use_safetensors"] = True
+    arguments["output_loading_info"] = True
+    read: Any = AutoModelForCausalLM.from_pretrained
+    attention = spec.attn_implementation
+    try:
+        model, info = read(source.place, attn_implementation=attention, **arguments)
+    except ValueError as error:
+        if attention == "eager" or "scaled_dot_product_attention" not in str(error):
+            raise
+        warnings.warn(f"member {name!r} has no sdpa attention; using 'eager'", stacklevel=2)
+        model, info = read(source.place, attn_implementation="eager", **arguments)
+    if missing := sorted(info["missing_keys"]):  # they would be random numbers
+        raise LoadError(
+            f"member {name!r} ({spec.model}): the checkpoint lacks {len(missing)} weights of its "
+            f"architecture, such as {missing[0]}"
+        )
+    found: PreTrainedModel = model
+    return found
+
+
+@contextmanager
+def _explained(name: str, spec: MemberSpec) -> Iterator[None]:
+    """Turn the errors of transformers into one line that names the member."""
+    where = f"member {name!r} ({spec.model})"
+    try:
+        yield
+    except AdaFuseError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        if isinstance(error, ValueError) and _REMOTE_CODE.search(reason):
+            raise UnsafeCheckpointError(
+                f"{where} brings its own code, which is not run; set trust_remote_code=True in "
+                "its specification if you trust it"
+            ) from error
+        if isinstance(error, OSError) and "use_safetensors=True" in reason:
+            raise UnsafeCheckpointError(
+                f"{where} has no safetensors checkpoint; pickle files are not loaded, since "
+                "loading one runs code from it"
+            ) from error
+        if isinstance(error, OSError):
+            raise ModelNotFoundError(f"{where} cannot be read: {reason[:300]}") from error
+        kind = type(error).__name__
+        raise LoadError(f"{where} cannot be loaded: {kind}: {reason[:300]}") from error

@@ -1,0 +1,121 @@
+"""Where a member is read from: a folder, a GGUF file or a hub repository.
+
+Told from names and folders alone; nothing is loaded, and no network is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from adafuse.config import MemberSpec
+from adafuse.errors import ModelNotFoundError
+from adafuse.loading.checkpoints import CONFIG
+from adafuse.validation import show
+
+__all__ = ["Source", "model_source", "tokenizer_source"]
+
+_HUB_ID = re.compile(r"(?!.*\.\.)[\w-][\w.-]*(/[\w-][\w.-]*)?")
+# Of a file in a repository, or of a revision: either becomes part of a path in the local cache.
+_INSIDE = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[\w.@+-][\w.@+ -]*(/[\w.@+ -]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where `from_pretrained` reads from.
+
+    Attributes:
+        place: a folder or a hub id.
+        is_local: whether it is a folder.
+        gguf: the GGUF file to read in it.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: whether its code may be run.
+        commit: what the revision stands for, once that is known.
+        cached: it is read from the hub's local cache alone.
+    """
+
+    place: str
+    is_local: bool
+    gguf: str | None
+    revision: str | None
+    trust_remote_code: bool
+    commit: str | None = None
+    cached: bool = False
+
+    @property
+    def identity(self) -> str:
+        """The same for sources of the same files, whichever way they are reached."""
+        version = self.commit or self.revision
+        return repr((self.place, self.gguf, version, self.trust_remote_code))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of every `from_pretrained`."""
+        given: dict[str, Any] = {"trust_remote_code": self.trust_remote_code}
+        if self.gguf:
+            given["gguf_file"] = self.gguf
+        if self.revision:
+            given["revision"] = self.revision
+        if self.cached:
+            given["local_files_only"] = True
+        return given
+
+
+def model_source(spec: MemberSpec, model: str) -> Source:
+    """Find the folder, file or repository, without touching a network."""
+    path, is_file, is_folder = _looked_up(model)
+    rest = (spec.revision, spec.trust_remote_code)
+    if is_file:
+        if path.suffix.lower() != ".gguf":
+            raise ModelNotFoundError(
+                f"{show(model)} is a file but no GGUF file; name the folder that holds the model"
+            )
+        return Source(str(path.resolve().parent), True, path.name, *rest)
+    if is_folder:
+        ggufs = sorted(path.glob("*.gguf"))
+        if not (path / CONFIG).exists():
+            if len(ggufs) == 1:
+                return Source(str(path.resolve()), True, ggufs[0].name, *rest)
+            found = "several GGUF files" if ggufs else f"neither a {CONFIG} nor a GGUF file"
+            raise ModelNotFoundError(f"folder {show(model)} holds {found}; name the one to load")
+        return Source(str(path.resolve()), True, None, *rest)
+    owner, *names = model.split("/")
+    file = None
+    if model.lower().endswith(".gguf"):  # on the hub: "org/repo/x.gguf"
+        names, file = names[:1], "/".join(names[1:])
+    place = "/".join([owner, *names])
+    if not _HUB_ID.fullmatch(place) or not (file is None or _INSIDE.fullmatch(file)):
+        raise ModelNotFoundError(
+            f"no model at {show(model)}: there is no such folder or file, and it is no hub id"
+        )
+    if spec.revision is not None and not _INSIDE.fullmatch(spec.revision):
+        raise ModelNotFoundError(
+            f"{model!r}: {show(spec.revision)} is no branch, tag or commit of a repository"
+        )
+    return Source(place, False, file, *rest)
+
+
+def _looked_up(model: str) -> tuple[Path, bool, bool]:
+    """The path that a name would be, and whether it is a file, or a folder.
+
+    Raises:
+        ModelNotFoundError: it can be no path: too long, the home of an unknown user, not readable.
+    """
+    try:
+        path = Path(model).expanduser()
+        return path, path.is_file(), path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelNotFoundError(f"no model at {show(model)}: {reason}") from None
+
+
+def tokenizer_source(spec: MemberSpec, own: Source) -> Source:
+    """Where the tokenizer is read from; `revision` is the model's, not another repository's."""
+    if spec.tokenizer is None:
+        return own
+    folder, _, is_folder = _looked_up(spec.tokenizer)
+    if is_folder and not any(folder.glob("*.gguf")):
+        return Source(str(folder.resolve()), True, None, None, spec.trust_remote_code)
+    return replace(model_source(spec, spec.tokenizer), revision=None)

@@ -1,0 +1,1 @@
+"""Members in this process: tokens, caches and tensors stay in here."""

@@ -1,0 +1,199 @@
+"""Drafting: what one member proposes in one round (DESIGN 3.1 and 3.2).
+
+All branches of a draft are completed together: each forward reads one more token of every branch
+that is not complete. This module knows tokens and their bytes; it neither scores nor commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from adafuse.config import DecodingConfig
+from adafuse.constraints.token_mask import END
+from adafuse.local.logits import Outlook
+from adafuse.local.token_tree import Node
+from adafuse.text.tokenizer import TokenCodec
+from adafuse.text.words import Word
+
+__all__ = ["Drafter", "Proposal"]
+
+_DOUBT = 0.3  # margin below which other members too often go another way
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A drafted span: its words, whether the answer ends after it, and its last token's node."""
+
+    words: tuple[str, ...]
+    ends: bool
+    node: Node
+
+    @property
+    def text(self) -> str:
+        """The span."""
+        return "".join(self.words)
+
+
+@dataclass(slots=True)
+class _Path:
+    """A span being read.
+
+    Attributes:
+        node: the last token taken.
+        words: complete words.
+        word: the word being read.
+        done: the word is complete, or nothing can follow.
+        ends: the answer ends after the span.
+        full: the next token would not fit in the context window.
+    """
+
+    node: Node
+    words: tuple[str, ...] = ()
+    word: Word = Word()  # noqa: RUF009 - frozen
+    done: bool = False
+    ends: bool = False
+    full: bool = False
+
+    def proposal(self) -> Proposal:
+        words = (*self.words, self.word.text) if self.word.text else self.words
+        return Proposal(words, self.ends, self.node)
+
+
+class Drafter:
+    """Drafts spans from the end of a prefix.
+
+    Args:
+        codec: the member's tokenizer.
+        end_ids: its end tokens.
+        config: τ, M, B and the longest word.
+        read: runs nodes that are not read yet through the model in one forward.
+        certain: the only token that may follow a node, if that is known without reading it.
+    """
+
+    def __init__(
+        self,
+        codec: TokenCodec,
+        end_ids: frozenset[int],
+        config: DecodingConfig,
+        read: Callable[[Sequence[Node]], None],
+        certain: Callable[[Node], int | None] = lambda node: None,
+    ) -> None:
+        self._codec = codec
+        self._end_ids = end_ids | {END}
+        self._config = config
+        self._read = read
+        self._certain = certain
+
+    def draft(self, root: Node, room: int) -> tuple[list[Proposal], list[float], bool]:
+        """Propose spans of at most `room` tokens after `root`.
+
+        Returns:
+            The proposals, the most probable first; the margins tested; whether all were confident.
+            A span cut to nothing by the context window is no proposal.
+        """
+        margins: list[float] = []
+        path = _Path(root)
+        confident = True
+        paths = [path]
+        for _ in range(self._config.max_words):
+            path.word, path.done = Word(), False
+            confident = self._decide(path, room, margins)
+            if not confident:
+                paths = self._branch(path, room)
+            self._complete(paths, room)
+            if not confident or path.ends or path.full:
+                break
+            path.words, path.word = (*path.words, path.word.text), Word()
+        proposals = [one.proposal() for one in paths]
+        return [one for one in proposals if one.ends or one.text], margins, confident
+
+    def go_on(self, node: Node, depth: int) -> Node:
+        """Read the most probable tokens after a node, up to a depth, a doubt or an end token."""
+        while node.depth < depth:
+            path = _Path(node)
+            token, margin = self._greedy(path)
+            if token in self._end_ids or margin < _DOUBT:
+                break
+            node = node.child(token)
+        if node.parent is not None:
+            self._read([node])
+        return node
+
+    def _decide(self, path: _Path, room: int, margins: list[float]) -> bool:
+        """Take greedy tokens up to the first with a body, while each margin is large enough."""
+        while not path.done and not path.word.decided:
+            token, margin = self._greedy(path)
+            margins.append(margin)
+            if margin < self._config.margin_threshold:
+                return False
+            if token in self._end_ids:
+                path.done = path.ends = True
+            else:
+                self._take(path, token, room)
+        return True
+
+    def _branch(self, path: _Path, room: int) -> list[_Path]:
+        """One path per most probable token; end tokens are one path."""
+        paths: list[_Path] = []
+        for token in self._outlook(path).top[: self._config.branches]:
+            branch = replace(path)
+            if token not in self._end_ids:
+                self._take(branch, token, room)
+            elif any(other.ends for other in paths):
+                continue
+            else:
+                branch.done = branch.ends = True
+            paths.append(branch)
+        return paths
+
+    def _complete(self, paths: Sequence[_Path], room: int) -> None:
+        """Go on greedily until every path's word is complete, all paths in one forward a step."""
+        while active := [path for path in paths if not path.done]:
+            nodes = [path.node for path in active if self._certain(path.node) is None]
+            if nodes:
+                self._read(nodes)
+            for path in active:
+                self._step(path, room)
+
+    def _step(self, path: _Path, room: int) -> None:
+        """Look at the next greedy token: it ends the word, or the answer, or is taken."""
+        token, _ = self._greedy(path)
+        word = path.word
+        if token in self._end_ids:
+            self._drop_unfinished(path)
+            path.done, path.ends = True, not path.word.has_body
+        elif word.has_body and not word.pending and self._codec.starts_with_whitespace(token):
+            path.done = True
+        else:
+            self._take(path, token, room)
+
+    def _take(self, path: _Path, token: int, room: int) -> None:
+        """Append a token; if it does not fit, the path is cut there, back to a whole character."""
+        if path.node.depth >= room:
+            self._drop_unfinished(path)
+            path.done = path.full = True
+            return
+        path.node = path.node.child(token)
+        path.word = path.word.read(self._codec.token_bytes(token))
+        path.done = path.word.complete(self._config.max_word_tokens)
+
+    def _drop_unfinished(self, path: _Path) -> None:
+        for _ in range(path.word.tokens - path.word.whole_tokens):
+            assert path.node.parent is not None
+            path.node = path.node.parent
+        path.word = path.word.whole()
+
+    def _greedy(self, path: _Path) -> tuple[int, float]:
+        """The most probable next token and its margin."""
+        token = self._certain(path.node)
+        if token is not None:
+            return token, 1.0
+        outlook = self._outlook(path)
+        return outlook.top[0], outlook.margin
+
+    def _outlook(self, path: _Path) -> Outlook:
+        if path.node.next is None:
+            self._read([path.node])
+        assert path.node.next is not None
+        return path.node.next

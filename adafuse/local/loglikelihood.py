@@ -1,0 +1,257 @@
+"""Log-likelihoods of given tokens under one member: what benchmarks and perplexities are made of.
+
+Ids in, numbers out. What is as wide as the vocabulary stays on the model's device, and there is
+never more of it than `_LOGITS`, however long a text is. This module knows neither texts nor how
+they were encoded, and imports torch only when it is asked something.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from adafuse.decoding.member import Member
+from adafuse.errors import ConfigError, ContextWindowError, PromptError
+
+if TYPE_CHECKING:
+    import torch
+
+    from adafuse.local.model_runner import Backbone
+    from adafuse.local.token_tree import Node, TokenTree
+
+__all__ = ["TokenLikelihoods", "continuation_logprobs", "continuations_logprobs"]
+
+_LOGITS = 2**24
+"""Logits that one forward may give: 64 MiB in float32, and a few times that while they are read."""
+
+_LONG = 256  # tokens of context that are better read alone, with the model's own mask
+_DEEP = 512  # tokens of a continuation that is better read alone: a tree notes every ancestor
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLikelihoods:
+    """What a member thinks of tokens that continue a context.
+
+    Attributes:
+        logprobs: log-probability of each token after those before it, in nats; NaN where the
+            model's logits are not numbers.
+        greedy: whether each token is the most probable one there.
+    """
+
+    logprobs: tuple[float, ...]
+    greedy: tuple[bool, ...]
+
+    @property
+    def total(self) -> float:
+        """The log-likelihood of all tokens together, in nats."""
+        return sum(self.logprobs)
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether greedy decoding would write these tokens."""
+        return all(self.greedy)
+
+
+def continuation_logprobs(
+    member: Member, context: Sequence[int], continuation: Sequence[int]
+) -> TokenLikelihoods:
+    """Log-probabilities of the tokens of one continuation; see `continuations_logprobs`."""
+    return continuations_logprobs(member, context, [continuation])[0]
+
+
+def continuations_logprobs(
+    member: Member, context: Sequence[int], continuations: Sequence[Sequence[int]]
+) -> list[TokenLikelihoods]:
+    """Log-probabilities of the tokens of several continuations of one context.
+
+    The context is read once for all of them, and not at all as far as the member's prompt cache
+    holds it. Tokens that continuations have in common are one. The last token of a continuation
+    is not read.
+
+    Args:
+        member: one with a model in this process, such as `adafuse.local.member.LocalMember`.
+        context: ids, special ones included; at least one.
+        continuations: ids of each.
+
+    Raises:
+        ConfigError: the member has no model here.
+        PromptError: the context is empty, or an id is none of the model's.
+        ContextWindowError: a continuation does not fit behind the context.
+    """
+    backbone: Backbone | None = getattr(member, "backbone", None)
+    if backbone is None:
+        raise ConfigError(
+            f"member {member.name!r} is a {type(member).__name__}: it has no model in this "
+            "process, so log-likelihoods of given tokens cannot be read from it"
+        )
+    _check(member, backbone, context, continuations)
+    window = backbone.window_of(len(context))
+    alone = [
+        len(one) > _DEEP or backbone.window_of(len(context) + len(one) - 1) != window
+        for one in continuations
+    ]
+    together = [one for one, apart in zip(continuations, alone, strict=True) if not apart]
+    if len(together) == 1:
+        alone, together = [True] * len(alone), []
+    shared = iter(_together(member, backbone, context, together) if together else [])
+    return [
+        _alone(member, backbone, context, one) if apart else next(shared)
+        for one, apart in zip(continuations, alone, strict=True)
+    ]
+
+
+def _check(
+    member: Member,
+    backbone: Backbone,
+    context: Sequence[int],
+    continuations: Sequence[Sequence[int]],
+) -> None:
+    if not context:
+        raise PromptError(
+            f"member {member.name!r}: log-likelihoods need a context of at least one token, such "
+            "as the one that begins a text"
+        )
+    for ids in (context, *continuations):
+        wrong = next((id_ for id_ in ids if not 0 <= id_ < backbone.vocabulary), None)
+        if wrong is not None:
+            raise PromptError(
+                f"member {member.name!r}: {wrong} is no id of its model, which has "
+                f"{backbone.vocabulary}"
+            )
+    read = len(context) + max(map(len, continuations), default=1) - 1
+    window = backbone.window_of(read)
+    if window is not None and read > window:
+        raise ContextWindowError(member.name, window, read)
+
+
+def _alone(
+    member: Member, backbone: Backbone, context: Sequence[int], tokens: Sequence[int]
+) -> TokenLikelihoods:
+    """One continuation, some hundred tokens at a time.
+
+    Where rotary factors change at some length, all of it is one forward, as in a plain reading.
+    """
+    if not tokens:
+        return TokenLikelihoods((), ())
+    whole = backbone.window_of(len(context) + len(tokens) - 1) != backbone.window_of(len(context))
+    step = len(tokens) if whole else max(_LOGITS // backbone.vocabulary, 1)
+    reading = _Reading(member, backbone, context, fresh=whole)
+    found: list[tuple[float, bool]] = []
+    try:
+        for start in range(0, max(len(tokens) - 1, 1), step):
+            line = reading.line(tokens[start : start + step + 1])
+            if not whole:
+                reading.read_long_context()
+            reading.read(line[:-1])
+            found += [reading.known.pop(node) for node in line if node in reading.known]
+            if start + step + 1 < len(tokens):
+                reading.advance(tokens[start : start + step])
+    finally:
+        reading.close()
+    return _likelihoods(found)
+
+
+def _together(
+    member: Member,
+    backbone: Backbone,
+    context: Sequence[int],
+    continuations: Sequence[Sequence[int]],
+) -> list[TokenLikelihoods]:
+    """Several short continuations, as branches of one tree."""
+    step = max(_LOGITS // backbone.vocabulary, 1)
+    reading = _Reading(member, backbone, context)
+    try:
+        lines = [reading.line(tokens) for tokens in continuations]
+        inner = [node for node in dict.fromkeys(chain(*lines)) if node.children]
+        reading.read_long_context()
+        for start in range(0, max(len(inner), 1), step):
+            reading.read(inner[start : start + step], forget=True)
+    finally:
+        reading.close()
+    return [_likelihoods([reading.known[node] for node in line]) for line in lines]
+
+
+def _likelihoods(found: Sequence[tuple[float, bool]]) -> TokenLikelihoods:
+    return TokenLikelihoods(tuple(one for one, _ in found), tuple(best for _, best in found))
+
+
+class _Reading:
+    """A context and a tree behind it.
+
+    Attributes:
+        known: log-probability of a node after its parent, and whether it is the most probable.
+    """
+
+    def __init__(
+        self, member: Member, backbone: Backbone, context: Sequence[int], *, fresh: bool = False
+    ) -> None:
+        from adafuse.local.token_tree import TokenTree  # torch is imported when a model is loaded
+
+        self.tree: TokenTree = TokenTree(backbone)
+        self.known: dict[Node, tuple[float, bool]] = {}
+        self._backbone = backbone
+        self._held = list(context)
+        self._window = backbone.window_of(len(context))
+        self._finite = True
+        self._remembers = bool(getattr(member, "remembers", False)) and not fresh
+        self.tree.append(context)
+        if self._remembers and (kept := backbone.prompts.find(context, self._window)):
+            self.tree.resume(*kept)
+
+    def line(self, tokens: Sequence[int]) -> list[Node]:
+        """The nodes of some tokens, one after another."""
+        nodes: list[Node] = []
+        node = self.tree.root
+        for token in tokens:
+            node = node.child(token)
+            nodes.append(node)
+        return nodes
+
+    def read_long_context(self) -> None:
+        """Read the context by itself, if it is long: a mask of its own for it would be large."""
+        if self.tree.waiting > _LONG:
+            self.read([])
+
+    def read(self, nodes: Sequence[Node], *, forget: bool = False) -> None:
+        """Read nodes, and what is left of the context; learn what is known of their children.
+
+        With `forget` their logits are let go; they cannot be committed then.
+        """
+        if not nodes and not self.tree.waiting:
+            return
+
+        def learn(new: list[Node], rows: torch.Tensor) -> None:
+            self._learn(new, rows)
+            for node in new if forget else ():
+                node.row = None
+
+        self.tree.read(nodes, learn)
+
+    def _learn(self, new: Sequence[Node], rows: torch.Tensor) -> None:
+        pairs = [(at, child) for at, node in enumerate(new) for child in node.children.values()]
+        if not pairs:
+            return
+        rows = rows.float()  # (n, V)
+        places = [at for at, _ in pairs]
+        tokens = [child.token for _, child in pairs]
+        logprobs = (rows[places, tokens] - rows.logsumexp(-1)[places]).tolist()
+        best = rows.argmax(-1)[places].tolist()
+        for (_, child), logprob, greedy in zip(pairs, logprobs, best, strict=True):
+            self.known[child] = logprob, greedy == child.token
+            self._finite = self._finite and not math.isnan(logprob)
+
+    def advance(self, tokens: Sequence[int]) -> None:
+        """Make tokens that were read part of the context."""
+        self.tree.commit(tokens)
+        self._held += tokens
+
+    def close(self) -> None:
+        """Let go of the cache: contexts that begin like this one may go on from it."""
+        read = self.tree.length
+        cache = self.tree.close()
+        self._backbone.forwards.left()
+        if self._remembers and read and self._finite:
+            self._backbone.prompts.keep(self._held[:read], self._window, cache)

@@ -1,0 +1,126 @@
+"""A member in this process: a transformers model and its tokenizer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from adafuse.config import DecodingConfig
+from adafuse.constraints.grammar import TokenTable
+from adafuse.constraints.token_mask import TokenMasks, token_table
+from adafuse.errors import ContextWindowError, PromptMemoryError
+from adafuse.local.model_runner import Backbone
+from adafuse.local.session import LocalSession
+from adafuse.local.tree_check import prepare
+from adafuse.memory import free_bytes, release
+from adafuse.prompting.chat_template import Template
+from adafuse.prompting.prompt import Prompt
+from adafuse.prompting.renderer import Rendered, Renderer
+from adafuse.text.tokenizer import TokenCodec
+from adafuse.text.vocabulary import check_prompt, check_tokenizer
+
+__all__ = ["LocalMember"]
+
+
+class LocalMember:
+    """A causal language model of transformers with its tokenizer.
+
+    Args:
+        model: on its device, put into evaluation mode; or a `Backbone` that another member shares.
+        tokenizer: of the same model.
+        name: shown in events, usage and errors.
+        weight: of its scores in the mean.
+        chat_template: in place of the tokenizer's own, or several by name ("default", "tool_use");
+            "" leaves it out.
+        chat_template_kwargs: passed to the template.
+        prompt_cache_mb: MiB of keys and values to keep of earlier answers; members that share a
+            backbone share the largest; 0: this member neither keeps nor uses any.
+        check_memory: whether a prompt is refused that the device has no room for.
+
+    Raises:
+        UnsupportedModelError, UnsupportedTokenizerError: see `adafuse.errors`.
+        ConfigError: the template or its arguments cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel | Backbone,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str,
+        *,
+        weight: float = 1.0,
+        chat_template: Template | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        prompt_cache_mb: int = 256,
+        check_memory: bool = True,
+    ) -> None:
+        self.name = name
+        self.weight = weight
+        self.backbone = model if isinstance(model, Backbone) else prepare(model, name)
+        self.remembers = prompt_cache_mb > 0
+        self._check_memory = check_memory
+        prompts = self.backbone.prompts
+        prompts.budget = max(prompts.budget, prompt_cache_mb * 2**20)
+        self.tokenizer = tokenizer
+        self.codec = TokenCodec(tokenizer, name)
+        rows = self.backbone.vocabulary
+        check_tokenizer(tokenizer, self.codec, rows, name)
+        ends = self.codec.end_ids(self.backbone.generation_eos)
+        self.end_ids = frozenset(id_ for id_ in ends if id_ < rows)  # others are never drafted
+        self._renderer = Renderer(tokenizer, self.codec, name, chat_template, chat_template_kwargs)
+
+    def open(self, prompt: Prompt, config: DecodingConfig) -> LocalSession:
+        """Render and tokenise the prompt; no forward yet.
+
+        Raises:
+            PromptError: the template refuses the messages, or uses a token that the model lacks.
+            ContextWindowError: the prompt leaves no room in the window.
+            PromptMemoryError: the device has no room for it.
+            UnsupportedTokenizerError: the answer is constrained and the tokenizer cannot write
+                every text.
+        """
+        rendered = self.render(prompt)
+        window = self.backbone.window_of(len(rendered.ids))
+        if window is not None and len(rendered.ids) >= window:
+            raise ContextWindowError(self.name, window, len(rendered.ids))
+        if self._check_memory:
+            self._refuse_too_large(len(rendered.ids))
+        masks = None
+        if prompt.constraint is not None:
+            masks = TokenMasks(self._table, self.codec, prompt.constraint, sorted(self.end_ids))
+        texts = [str(message["content"]) for message in prompt.messages]
+        return LocalSession(self, rendered, config, masks, texts)
+
+    def _refuse_too_large(self, tokens: int) -> None:
+        """Raise PromptMemoryError if a prompt does not fit, even once nothing else is kept."""
+        needed = self.backbone.prompt_bytes(tokens)
+        device = self.backbone.model.device
+        free = free_bytes(device)
+        if free is None or needed <= free:
+            return
+        self.backbone.prompts.clear()
+        release(device)
+        if needed > (free := free_bytes(device) or 0):
+            raise PromptMemoryError(self.name, tokens, needed, free)
+
+    @functools.cached_property
+    def _table(self) -> TokenTable:
+        """For grammars; made when the first one is asked for."""
+        return token_table(self.codec)
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """The prompt as this member reads it; errors as for `open`, but for the window."""
+        rendered = self._renderer.render(prompt)
+        check_prompt(rendered.ids, self.codec, self.backbone.vocabulary, self.name)
+        return rendered
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens a text has, without special tokens."""
+        return len(self.codec.encode_start(text, special_tokens=False))
+
+    def count_prompt_tokens(self, prompt: Prompt) -> int:
+        """How many tokens a prompt has as this member reads it, tools included; errors as there."""
+        return len(self.render(prompt).ids)

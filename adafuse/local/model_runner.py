@@ -1,0 +1,276 @@
+"""A transformers model as the token tree needs it: ids, positions and masks in, logits out.
+
+Knows attention layouts, masks and devices; it holds no sequence and no tree.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import Cache, PreTrainedConfig, PreTrainedModel
+
+from adafuse.errors import UnsupportedModelError
+from adafuse.local.batching import forwards_of
+from adafuse.local.kv_cache import SlotCache
+from adafuse.local.onednn import Products
+from adafuse.local.packed_attention import PackedCache, packed_attention, packed_mask
+from adafuse.local.prompt_cache import PromptCache
+from adafuse.memory import prompt_bytes, ran_out, release
+
+__all__ = ["FULL", "SLIDING", "Backbone", "Layout", "Request"]
+
+_WIDTH = 16
+"""Tokens that a forward may read for about the price of two."""
+
+_SHARED_WIDTH = 48
+"""Tokens that a forward of several sequences may read before guesses cost more than they save."""
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which layers see how far back.
+
+    Attributes:
+        types: layer types of the model, each once; "full_attention" and "sliding_attention".
+        window: tokens a sliding layer sees, itself included; None without sliding layers.
+    """
+
+    types: tuple[str, ...]
+    window: int | None
+
+    @classmethod
+    def of(cls, model: type[PreTrainedModel], config: PreTrainedConfig, name: str) -> Layout:
+        """Read a model's layout from its class and config.
+
+        Raises:
+            UnsupportedModelError: a layer keeps state that cannot be trimmed, or needs a mask of
+                another kind.
+        """
+        config = config.get_text_config(decoder=True)
+        kinds = sorted(set(getattr(config, "layer_types", None) or ()))
+        window = getattr(config, "sliding_window", None)
+        if getattr(model, "_is_stateful", False):
+            raise UnsupportedModelError(
+                f"member {name!r}: {model.__name__} keeps a recurrent state, which cannot be "
+                "taken back after a draft; use an attention-only model"
+            )
+        # GPT-Neo's local layers and ALiBi count cache slots, which in a tree are not positions.
+        local = "local" in (getattr(config, "attention_layers", None) or ())
+        alibi = config.model_type in ("bloom", "mpt") or getattr(config, "alibi", False)
+        if local or alibi:
+            raise UnsupportedModelError(
+                f"member {name!r}: {model.__name__} derives its "
+                f"{'local windows' if local else 'ALiBi biases'} from cache slots, which are not "
+                "positions in a token tree; use a model with position ids and plain masks"
+            )
+        if strange := [kind for kind in kinds if kind not in (FULL, SLIDING)]:
+            raise UnsupportedModelError(
+                f"member {name!r}: {model.__name__} has {', '.join(strange)} layers, which "
+                "cannot take a tree mask; use a model of full or sliding-window attention"
+            )
+        if not kinds:  # one kind throughout, and a window makes it sliding (Mistral)
+            kinds = [SLIDING if window else FULL]
+        return cls(tuple(kinds), window if SLIDING in kinds else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Tokens of one sequence to be read.
+
+    Attributes:
+        tokens: their ids, n of them.
+        positions: of each.
+        seen: by layer type which slots of the sequence each token may see, shape (n, slots); None:
+            a plain causal mask is right.
+        cache: what was read before; the tokens' states are added to it.
+        keep: how many of the last tokens' logits are wanted.
+    """
+
+    tokens: Sequence[int]
+    positions: Sequence[int]
+    seen: Mapping[str, torch.Tensor] | None
+    cache: SlotCache
+    keep: int
+
+
+class Backbone:
+    """A model that reads token trees; members with the same checkpoint share one.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        name: the member's name, for messages.
+
+    Raises:
+        UnsupportedModelError: recurrent state, other kinds of layers, or an attention
+            implementation that takes no tree mask.
+    """
+
+    def __init__(self, model: PreTrainedModel, name: str) -> None:
+        self.layout = Layout.of(type(model), model.config, name)
+        text = model.config.get_text_config(decoder=True)  # a composite model's parts may differ
+        attention = text._attn_implementation
+        if attention not in ("sdpa", "eager"):
+            raise UnsupportedModelError(
+                f"member {name!r}: attention implementation {attention!r} cannot take a tree mask; "
+                "load the model with attn_implementation='sdpa' or 'eager'"
+            )
+        self._additive = attention == "eager"
+        self.model = model
+        self.forwards = forwards_of(model.device)
+        self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.parameters = float(model.num_parameters())
+        self.place = str(model.device)
+        self.packs = False  # until a trial shows that it does
+        self.products = Products(model)
+        self.prompts = PromptCache()
+        self._text = text
+        self.vocabulary: int = text.vocab_size
+        self._longest: int | None = getattr(text, "max_position_embeddings", None)
+        self._switch = _rope_switch(text)
+        generation = getattr(model, "generation_config", None) or model.config
+        self.generation_eos: int | list[int] | None = getattr(generation, "eos_token_id", None)
+
+    @property
+    def window(self) -> int | None:
+        """The context window of a prompt that leaves room in it; see `window_of`."""
+        return self.window_of(0)
+
+    def window_of(self, prompt_tokens: int) -> int | None:
+        """How many tokens prompt and answer may have together; None: no limit.
+
+        Where rotary factors change at some length, what is in the cache would have to be read
+        again. A shorter prompt ends there; a longer one has the later factors from its start.
+        """
+        if self._switch is None or prompt_tokens > self._switch:
+            return self._longest
+        return self._switch
+
+    def prompt_bytes(self, tokens: int) -> int:
+        """Bytes that it takes, at least, to read a prompt."""
+        return prompt_bytes(self._text, self.model.dtype, tokens, self._additive)
+
+    def read(self, request: Request, then: Callable[[torch.Tensor], None]) -> float:
+        """Read tokens; give `then` the logits of the last ones, shape (keep, V).
+
+        Forwards that several threads ask for at once are one forward where the model allows it;
+        `then` runs in the forward's thread. Returns the forward's seconds.
+        """
+        return self.forwards.read(self, request, then)
+
+    def spare_width(self) -> int:
+        """How many tokens one sequence may read in a forward that it needs anyway."""
+        return max(min(_WIDTH, _SHARED_WIDTH // self.forwards.callers), 1)
+
+    def forward_packed(self, requests: Sequence[Request]) -> list[torch.Tensor]:
+        """One forward of several sequences; returns logits of each as `forward` does.
+
+        Only for what `packs`; each request has a mask.
+        """
+        device = self.model.device
+        sizes = [len(one.tokens) for one in requests]
+        cache = PackedCache([one.cache for one in requests], sizes)
+        masks = {
+            kind: packed_mask([_plain_mask(one, kind) for one in requests], device)
+            for kind in self.layout.types
+        }
+        ends = list(itertools.accumulate(sizes))
+        wanted = [
+            at for one, end in zip(requests, ends, strict=True) for at in range(end - one.keep, end)
+        ]
+        tokens = [token for one in requests for token in one.tokens]
+        positions = [place for one in requests for place in one.positions]
+        with packed_attention(self._text, cache):
+            logits = self._run(tokens, positions, masks, cache, torch.tensor(wanted, device=device))
+        return list(torch.split(logits, [one.keep for one in requests]))
+
+    def forward(self, request: Request) -> torch.Tensor:
+        """One forward of one sequence; returns logits of its last tokens, shape (keep, V).
+
+        Where memory runs out, caches of earlier answers are let go, and it is tried once more.
+        """
+        held = request.cache.get_seq_length()
+        try:
+            return self._forward(request)
+        except Exception as error:
+            if not ran_out(error):
+                raise
+        request.cache.keep(held, [])  # outside the handler: the error's frames hold tensors
+        self.prompts.clear()
+        release(self.model.device)
+        return self._forward(request)
+
+    def _forward(self, request: Request) -> torch.Tensor:
+        if self.packs and request.seen is not None:
+            return self.forward_packed([request])[0]
+        masks = {kind: self._mask(seen) for kind, seen in (request.seen or {}).items()}
+        return self._run(request.tokens, request.positions, masks, request.cache, request.keep)
+
+    @torch.inference_mode()
+    def _run(
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        masks: Mapping[str, torch.Tensor],
+        cache: Cache,
+        wanted: torch.Tensor | int,
+    ) -> torch.Tensor:
+        """One forward; returns the logits at the places `wanted`, or of so many last ones.
+
+        `masks` by layer type; none: the model makes its own.
+        """
+        given = {"logits_to_keep": wanted} if self._keeps else {}
+        with self.products.used():
+            output = self.model(
+                input_ids=torch.tensor([list(tokens)], device=self.model.device),
+                position_ids=torch.tensor([list(positions)], device=self.model.device),
+                attention_mask=masks if len(masks) > 1 else next(iter(masks.values()), None),
+                past_key_values=cache,
+                use_cache=True,
+                **given,
+            )
+        logits: torch.Tensor = output.logits[0]  # (places, V)
+        if self._keeps:
+            return logits
+        return logits[-wanted:] if isinstance(wanted, int) else logits[wanted]
+
+    def _mask(self, seen: torch.Tensor) -> torch.Tensor:
+        """A mask (1, 1, n, slots): bool for sdpa, additive for eager."""
+        if not self._additive:
+            return seen[None, None].to(self.model.device)
+        mask = torch.zeros(seen.shape, dtype=self.model.dtype)
+        mask.masked_fill_(~seen, torch.finfo(mask.dtype).min)
+        return mask[None, None].to(self.model.device)
+
+
+def _plain_mask(request: Request, kind: str) -> torch.Tensor:
+    """A request's mask, (n, slots); that of a single line of tokens is all True.
+
+    Longer readings without a mask are not packed, nor those whose window would hide slots.
+    """
+    if request.seen is not None:
+        return request.seen[kind]
+    return torch.ones(len(request.tokens), request.cache.get_seq_length() + 1, dtype=torch.bool)
+
+
+def _rope_switch(text: PreTrainedConfig) -> int | None:
+    """The length beyond which a model turns positions by other factors (LongRoPE, as in Phi-3).
+
+    Dynamic NTK scaling does so too, but beyond `max_position_embeddings`, where the window ends.
+    """
+    given = getattr(text, "rope_parameters", None) or {}
+    by_layer_type = [one for one in given.values() if isinstance(one, Mapping)]
+    lengths = [
+        one["original_max_position_embeddings"]
+        for one in by_layer_type or [given]
+        if one.get("rope_type") == "longrope"
+        and any(
+            one.get(f"long_{part}") != one.get(f"short_{part}") for part in ("factor", "mscale")
+        )
+    ]
+    return min(lengths, default=None)

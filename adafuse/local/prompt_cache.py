@@ -1,0 +1,86 @@
+"""Caches that outlive their answers, so that a prompt that begins like an earlier one is read
+only from where they part: chat history, an agent's steps, the same system prompt or documents.
+
+What is kept is never changed, only copied from, so threads may share it. Knows ids, not texts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adafuse.local.kv_cache import SlotCache
+
+__all__ = ["PromptCache"]
+
+_WORTH = 8  # tokens in common that are worth a copy
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    tokens: tuple[int, ...]
+    window: int | None
+    cache: SlotCache
+
+
+class PromptCache:
+    """Keys and values of earlier prompts and answers of one model.
+
+    Args:
+        budget: bytes that may be kept; what was used least recently goes first. 0 keeps nothing.
+    """
+
+    def __init__(self, budget: int = 0) -> None:
+        self.budget = budget
+        self._lock = threading.Lock()
+        self._kept: list[_Kept] = []  # the least recently used first
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes kept."""
+        return sum(one.cache.nbytes for one in self._kept)
+
+    def find(self, tokens: Sequence[int], window: int | None) -> tuple[SlotCache, int] | None:
+        """A cache with the longest known beginning of `tokens`, and how many of them it holds.
+
+        At least one token is left to read. `window` is the context window that the prompt has:
+        where it differs the model may have turned positions by other factors.
+        """
+        with self._lock:
+            same = [one for one in self._kept if one.window == window]
+            best = max(same, key=lambda one: _common(one.tokens, tokens), default=None)
+            length = min(_common(best.tokens, tokens), len(tokens) - 1) if best else 0
+            if best is None or length < _WORTH:
+                return None
+            self._kept.remove(best)
+            self._kept.append(best)
+        return best.cache.copy(length), length
+
+    def keep(self, tokens: Sequence[int], window: int | None, cache: SlotCache) -> None:
+        """Keep a cache that holds just these tokens and that nobody changes any more."""
+        if cache.nbytes > self.budget or len(tokens) < _WORTH:
+            return
+        kept = _Kept(tuple(tokens), window, cache)
+        with self._lock:
+            self._kept = [
+                one
+                for one in self._kept
+                if one.window != window or _common(one.tokens, tokens) < len(one.tokens)
+            ]
+            self._kept.append(kept)
+            while self.nbytes > self.budget:
+                self._kept.pop(0)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many first tokens two sequences have in common."""
+    for at, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return at
+    return min(len(one), len(other))

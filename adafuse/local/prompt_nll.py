@@ -1,0 +1,66 @@
+"""Which tokens of a rendered prompt are what its messages say, and how well they are predicted.
+
+A template's own words are left out: members have different ones, and know theirs by heart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from adafuse.decoding.member import PromptFit
+
+__all__ = ["prompt_fit", "said"]
+
+
+def said(pieces: Sequence[bytes], texts: Sequence[str]) -> list[list[int] | None]:
+    """Places of the tokens that hold each of the texts, which come in this order.
+
+    Args:
+        pieces: the bytes of every token of the prompt.
+        texts: what the messages say; a template may have trimmed them.
+
+    Returns:
+        For each text its places, none for one of whitespace alone. None for a text that is not
+        there: the tokenizer cannot hold it, or the template rewrote it.
+    """
+    whole = b"".join(pieces)
+    ends = list(accumulate(map(len, pieces)))
+    found: list[list[int] | None] = []
+    begin = 0
+    for text in texts:
+        wanted = text.strip().encode()
+        start = whole.find(wanted, begin) if wanted else begin
+        if start < 0:
+            found.append(None)
+            continue
+        begin = start + len(wanted)
+        places = [
+            at
+            for at, (end, piece) in enumerate(zip(ends, pieces, strict=True))
+            if end > start and end - len(piece) < begin
+        ]
+        found.append(places if wanted else [])
+    return found
+
+
+def prompt_fit(
+    pieces: Sequence[bytes], logprobs: Sequence[float], texts: Sequence[str]
+) -> PromptFit:
+    """How well a member predicts the texts within its prompt.
+
+    Args:
+        pieces: as for `said`.
+        logprobs: of every token but the first, which nothing comes before, in nats. Where a text
+            holds the first token, that counts as much as the text's others do on average.
+        texts: as for `said`.
+    """
+
+    def rated(places: Sequence[int]) -> tuple[float, int] | None:
+        known = [-logprobs[at - 1] for at in places if at > 0]
+        if len(known) == len(places):
+            return sum(known), len(known)
+        return (sum(known) / len(known) * len(places), len(places)) if known else None
+
+    fits = [None if places is None else rated(places) for places in said(pieces, texts)]
+    return PromptFit(tuple(fits), rated(range(len(pieces))) or (0.0, 1))

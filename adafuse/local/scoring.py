@@ -1,0 +1,49 @@
+"""Scoring: what one member thinks of every candidate, with one forward for all (DESIGN 3.3).
+
+Tokens that several candidates share are one node, and what was drafted is known already. A
+candidate's last token need not be read to score it: if it wins, the next draft reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adafuse.local.sequence import Reader, logprob_of, outlook_of
+from adafuse.local.token_tree import Node
+
+__all__ = ["score_spans"]
+
+
+def score_spans(
+    reader: Reader, spans: Sequence[tuple[Node, bool]], sizes: Sequence[int] | None = None
+) -> list[float | None]:
+    """Mean NLL, in nats, of spans given by their last node and whether they end.
+
+    Per token, or per unit of `sizes`, which has one number for each span. An end is one more token,
+    whose probability is the sum over the end tokens. None for a span without any token; NaN where a
+    distribution is not finite.
+    """
+    unread: dict[Node, None] = {}
+    unknown: dict[Node, None] = {}
+    for last, ends in spans:
+        path = last.path()
+        unknown.update((node, None) for node in path if logprob_of(node) is None)
+        needed = path if ends else path[:-1]
+        unread.update((node, None) for node in needed if node.row is None)
+    if unknown and not unread:
+        unread = unknown  # no transfer without a forward, and one of them may win
+    if unread:
+        reader.read_and_learn(list(unread), list(unknown))
+    return [
+        _mean_nll(last, ends, size)
+        for (last, ends), size in zip(spans, sizes or [0] * len(spans), strict=True)
+    ]
+
+
+def _mean_nll(last: Node, ends: bool, size: int) -> float | None:
+    path = last.path()
+    known = [logprob for node in path if (logprob := logprob_of(node)) is not None]
+    assert len(known) == len(path), "every token of a scored span is known"
+    if ends:
+        known.append(outlook_of(last).end_logprob)
+    return -sum(known) / (size or len(known)) if known else None

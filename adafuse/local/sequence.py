@@ -1,0 +1,217 @@
+"""Reading a prefix and its drafts: forwards of the token tree, and what the host learns of them.
+
+Knows tokens and probabilities, not texts: `drafting` and `scoring` say which tokens, and `guesses`
+which others may be needed soon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from adafuse.config import DecodingConfig
+from adafuse.constraints.token_mask import END, TokenMasks
+from adafuse.local.logits import Outlook, Penalty, outlooks
+from adafuse.local.model_runner import Backbone
+from adafuse.local.speculation import Guesses
+from adafuse.local.token_tree import Node, TokenTree
+
+__all__ = ["NotFiniteError", "Reader", "logprob_of", "outlook_of"]
+
+
+_FEW = 16  # tokens; with a longer prefix to read nothing is guessed
+_PART = 128  # tokens of a prompt that are rated at a time: each has logits of the whole vocabulary
+
+
+class NotFiniteError(Exception):
+    """A distribution met while drafting has NaN or infinite logits."""
+
+
+class Reader:
+    """One prefix, its token tree, and what is known of the nodes.
+
+    Args:
+        backbone: the model.
+        prompt: its prompt ids.
+        end_ids: ids that end an answer.
+        config: for `branches` and `repetition_penalty`.
+        masks: what a grammar allows, if there is one.
+        guesses: what else to read where a forward is needed anyway; None: nothing.
+        rated: whether `rate_prompt` comes first.
+
+    Attributes:
+        tree: the nodes and the cache.
+        committed: ids of the answer so far.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        prompt: Sequence[int],
+        end_ids: Sequence[int],
+        config: DecodingConfig,
+        masks: TokenMasks | None = None,
+        guesses: Guesses | None = None,
+        rated: bool = False,
+    ) -> None:
+        self.tree = TokenTree(backbone)
+        self._guesses = guesses
+        self._rating = False
+        self.tree.append(prompt[:1] if rated else prompt)
+        self.committed: list[int] = []
+        self._prompt = prompt
+        self._end_ids = end_ids
+        self._config = config
+        self._masks = masks
+        self._allowed: dict[Node, torch.Tensor | None] = {}  # this round's masks
+
+    def rate_prompt(self) -> list[float]:
+        """Read the prompt but for its last token; return log-probabilities of all but the first.
+
+        Its tokens are read like drafts that are committed, a part at a time.
+        """
+        known: list[float] = []
+        self._rating = True
+        try:
+            for begin in range(1, len(self._prompt), _PART):
+                part = self._prompt[begin : begin + _PART]
+                nodes = self.grow(part).path()
+                # What follows the last token is for `read_prefix`: a grammar may shape it.
+                last = begin + _PART >= len(self._prompt)
+                self.read_and_learn(nodes[:-1] if last else nodes, nodes)
+                known += [node.logprob or 0.0 for node in nodes]
+                self.tree.commit(part)
+        finally:
+            self._rating = False
+        return known
+
+    def read_prefix(self) -> Node:
+        """Read what is committed but not read yet; return the prefix's end.
+
+        Raises:
+            NotFiniteError: the next token's distribution is not finite.
+        """
+        root = self.tree.root
+        if root.row is None:
+            self.read_and_learn([], [])
+        if not outlook_of(root).finite:
+            raise NotFiniteError
+        return root
+
+    def read(self, nodes: Sequence[Node]) -> None:
+        """Read those of the nodes that are not read yet, with what is before them: one forward.
+
+        Raises:
+            NotFiniteError: a distribution behind one of them is not finite.
+        """
+        lines = [before for node in nodes if node.row is None for before in node.path()]
+        unread = dict.fromkeys(node for node in lines if node.row is None)
+        if unread:
+            self.read_and_learn(list(unread), [])
+        if not all(outlook_of(node).finite for node in nodes):
+            raise NotFiniteError
+
+    def read_and_learn(self, unread: Sequence[Node], unknown: Sequence[Node]) -> None:
+        """Read nodes in one forward, and learn the probabilities of `unknown` ones with it.
+
+        What is guessed to be needed soon is read with them. The parents of `unknown` nodes are
+        read, before or now. NaN is passed on as it is.
+        """
+        guessed: list[Node] = []
+        if self._guesses is not None and self.tree.waiting <= _FEW and not self._rating:
+            guessed = self._guesses.beside(self.tree.root, unread)
+        # Of guesses too: where one is to be scored later it is read, and no forward follows.
+        asked = list(dict.fromkeys([*unknown, *guessed]))
+
+        def learn(nodes: Sequence[Node], rows: torch.Tensor) -> None:
+            self._learn(nodes, rows, asked)
+
+        self.tree.read([*unread, *guessed], learn)
+
+    def certain(self, node: Node) -> int | None:
+        """The one token that a grammar allows after a node; it needs no reading to be known.
+
+        `END` if it allows none but an end; None if there is a choice, or no grammar.
+        """
+        mask = self._mask(node)
+        if mask is None or (found := mask.nonzero()).numel() > 1:
+            return None
+        return int(found) if found.numel() else END
+
+    def _mask(self, node: Node) -> torch.Tensor | None:
+        if self._masks is None:
+            return None
+        if node not in self._allowed:
+            path = [before.token for before in node.path()]
+            self._allowed[node] = self._masks.after(path)
+        return self._allowed[node]
+
+    def grow(self, ids: Sequence[int]) -> Node:
+        """The node at the end of `ids`, made where it is new."""
+        node = self.tree.root
+        for token in ids:
+            node = node.child(token)
+        return node
+
+    def commit(self, ids: Sequence[int]) -> None:
+        """Make `ids` part of the prefix; what is read of them is kept."""
+        self.tree.commit(ids)
+        self.committed.extend(ids)
+        self._allowed.clear()
+        if self._guesses is not None:
+            self._guesses.commit(ids)
+
+    def _learn(self, nodes: Sequence[Node], rows: torch.Tensor, unknown: Sequence[Node]) -> None:
+        """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer.
+
+        `rows` are the logits of `nodes`, shape (n, V).
+        """
+        penalty = None
+        if self._config.repetition_penalty != 1 and not self._rating:
+            paths = [[before.token for before in node.path()] for node in nodes]
+            context = [*self._prompt, *self.committed]
+            penalty = Penalty(self._config.repetition_penalty, context, paths)
+        found, logits = outlooks(
+            rows,
+            [(_row(_parent(node)), node.token) for node in unknown],
+            branches=self._config.branches,
+            end_ids=self._end_ids,
+            penalty=penalty,
+            masks=None if self._masks is None or self._rating else list(map(self._mask, nodes)),
+        )
+        for node, outlook in zip(nodes, found, strict=True):
+            node.next = outlook if outlook.top or not outlook.finite else _only_end(outlook)
+            if self._guesses is not None and not self._rating:
+                self._guesses.learn(node)
+        for node, logit in zip(unknown, logits, strict=True):
+            node.logprob = logit - outlook_of(_parent(node)).log_normalizer
+
+
+def _only_end(outlook: Outlook) -> Outlook:
+    """The outlook where a grammar allows no token at all."""
+    return replace(outlook, top=(END,), margin=1.0)
+
+
+def outlook_of(node: Node) -> Outlook:
+    """What is known of the token after a node that is read."""
+    assert node.next is not None, "the node is not read yet"
+    return node.next
+
+
+def logprob_of(node: Node) -> float | None:
+    """The node's log-probability in nats, as far as the host can tell."""
+    if node.logprob is None and (outlook := _parent(node).next) is not None:
+        node.logprob = outlook.logprob(node.token)
+    return node.logprob
+
+
+def _parent(node: Node) -> Node:
+    assert node.parent is not None, "the prefix's end has no parent"
+    return node.parent
+
+
+def _row(node: Node) -> torch.Tensor:
+    assert node.row is not None, "the node is not read yet"
+    return node.row

@@ -1,0 +1,286 @@
+"""One answer of a member in this process: its prompt, its token tree, and what it has cost."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from adafuse.config import DecodingConfig
+from adafuse.constraints.token_mask import TokenMasks
+from adafuse.decoding.member import Draft, Drafts, PromptFit
+from adafuse.events import Loss, MemberUsage
+from adafuse.local.drafting import Drafter
+from adafuse.local.prompt_nll import prompt_fit
+from adafuse.local.scoring import score_spans
+from adafuse.local.sequence import NotFiniteError, Reader
+from adafuse.local.speculation import Guesses
+from adafuse.local.token_tree import Node
+from adafuse.prompting.renderer import Rendered
+from adafuse.text.words import sizes_of
+
+if TYPE_CHECKING:
+    from adafuse.local.member import LocalMember
+
+__all__ = ["LocalSession"]
+
+_NO_WINDOW = 2**31  # models without a limit of positions
+_LONGEST_SPAN = 2048  # tokens: bytes that never make a character must end somewhere
+
+
+class LocalSession:
+    """One answer of a local member; made by `LocalMember.open`."""
+
+    def __init__(
+        self,
+        member: LocalMember,
+        rendered: Rendered,
+        config: DecodingConfig,
+        masks: TokenMasks | None,
+        texts: Sequence[str] = (),
+    ) -> None:
+        self._texts = texts  # what the prompt's messages say
+        self._rated = config.weighting == "perplexity"
+        self._logprobs: list[float] = []  # of the prompt's tokens but the first, if it is rated
+        self._member = member
+        self._codec = member.codec
+        self._rendered = rendered
+        self._masks = masks
+        ends = sorted(member.end_ids)
+        self._config = config
+        self._guesses: Guesses | None = None
+        self._window = member.backbone.window_of(len(rendered.ids))
+        if config.speculation:
+            self._guesses = Guesses(
+                rendered.ids,
+                member.end_ids,
+                member.codec.starts_with_whitespace,
+                config,
+                member.backbone.spare_width,
+                free=lambda: masks is None or masks.free,
+                room=(self._window or _NO_WINDOW) - len(rendered.ids),
+            )
+        self._reader = Reader(
+            member.backbone, rendered.ids, ends, config, masks, self._guesses, self._rated
+        )
+        reader = self._reader
+        self._drafter = Drafter(member.codec, member.end_ids, config, reader.read, reader.certain)
+        self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
+        self._first: Node | None = None  # the end of this round's most probable draft
+        self._forwards_to_draft = 0
+        self._stripped = False  # whether this round's texts leave out a leading blank
+        self._blank = ""  # what this member's own most probable first draft began with (chat)
+        self._losses: list[Loss] = list(rendered.losses)
+        self._replaced = 0
+        self._reused = 0
+        self._prompts = member.backbone.prompts
+        self._remembers = member.remembers and config.speculation
+        self._closed = False
+        self._left_out = 0
+        self._seconds = {"prefill": 0.0, "draft": 0.0, "score": 0.0, "commit": 0.0}
+        self.templated = rendered.templated
+        self.extra_stops = rendered.stops
+
+    @property
+    def room(self) -> int:
+        """How many more tokens the context window can hold."""
+        window = self._window or _NO_WINDOW
+        return window - len(self._rendered.ids) - len(self._reader.committed)
+
+    @property
+    def usage(self) -> MemberUsage:
+        """What this session has cost so far."""
+        return MemberUsage(
+            prompt_tokens=len(self._rendered.ids),
+            committed_tokens=len(self._reader.committed),
+            forward_passes=self._reader.tree.forward_passes,
+            tokens_processed=self._reader.tree.tokens_processed,
+            seconds=dict(self._seconds),
+            token_ids=tuple(self._reader.committed),
+            losses=tuple(self._losses),
+            replaced_characters=self._replaced,
+            rounds_left_out=self._left_out,
+            forward_seconds=self._reader.tree.forward_seconds,
+            reused_tokens=self._reused,
+        )
+
+    @property
+    def price(self) -> float:
+        """The parameters of its model."""
+        return self._member.backbone.parameters
+
+    @property
+    def place(self) -> str:
+        """The device of its model."""
+        return self._member.backbone.place
+
+    def likely(self) -> list[str]:
+        """See `adafuse.decoding.member.Speculative`."""
+        known = self._reader.tree.root.next
+        if known is None or self._guesses is None:
+            return []
+        texts = [self._codec.text([t]) for t in known.top[: self._config.branches] if t >= 0]
+        return [text for text in texts if text]
+
+    def hint(self, texts: Sequence[str]) -> None:
+        """See `adafuse.decoding.member.Speculative`."""
+        if self._guesses is not None:
+            room = self.room
+            self._guesses.hint(self._codec.encode(self._blank + text)[:room] for text in texts)
+
+    def look_ahead(self, tokens: int) -> str:
+        """See `adafuse.decoding.member.Speculative`."""
+        if self._first is None or not self._forwards_to_draft:
+            return ""
+        with self._timed("draft"), suppress(NotFiniteError):
+            room = min(self.room, self._first.depth + tokens)
+            self._first = self._drafter.go_on(self._first, room)
+        text = self._codec.text(node.token for node in self._first.path())
+        return text.lstrip(" ") if self._stripped else text
+
+    def prefill(self) -> None:
+        """Read the prompt: one forward, or one for each part of it if it is rated."""
+        prompt, tree = self._rendered.ids, self._reader.tree
+        with self._timed("prefill"), suppress(NotFiniteError):  # drafting will meet it again
+            if self._rated:
+                self._logprobs = self._reader.rate_prompt()
+            elif self._remembers and (found := self._prompts.find(prompt, self._window)):
+                tree.resume(*found)
+                self._reused = found[1]
+            self._reader.read_prefix()
+
+    def prompt_fit(self) -> PromptFit:
+        """See `adafuse.decoding.member.Rated`."""
+        pieces = list(map(self._codec.token_bytes, self._rendered.ids))
+        return prompt_fit(pieces, self._logprobs, self._texts)
+
+    def draft(self, *, strip_blank: bool) -> Drafts:
+        """Propose candidates; see `adafuse.decoding.member.Session`."""
+        with self._timed("draft"):
+            self._drafted = {}
+            self._blank = ""
+            self._stripped = strip_blank
+            self._first = None
+            begun = self._reader.tree.forward_passes
+            try:
+                root = self._reader.read_prefix()
+                room = min(self.room, _LONGEST_SPAN)
+                proposals, margins, confident = self._drafter.draft(root, room)
+            except NotFiniteError:
+                self._left_out += 1
+                return Drafts((), (), confident=False, finite=False)
+            self._forwards_to_draft = self._reader.tree.forward_passes - begun
+            self._first = proposals[0].node if proposals and not proposals[0].ends else None
+            drafts = []
+            if strip_blank and proposals and proposals[0].text.startswith(" "):
+                self._blank = " "
+            for proposal in proposals:
+                words = _strip(proposal.words) if strip_blank else proposal.words
+                draft = Draft(words, proposal.ends)
+                ids = tuple(node.token for node in proposal.node.path())
+                self._drafted.setdefault((draft.text, draft.ends), ids)
+                drafts.append(draft)
+            return Drafts(tuple(drafts), tuple(margins), confident)
+
+    def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
+        """Score candidates, all new tokens in one forward; see `adafuse.decoding.member.Session`."""
+        with self._timed("score"):
+            room = self.room
+            spans, read = [], []
+            for text, ends in candidates:
+                ids = self._ids(text, ends)
+                if len(ids) > room:
+                    # One that does not fit in the window is scored on what fits, and does not end.
+                    ids, ends = ids[:room], False
+                    text = self._codec.text(ids)
+                spans.append((self._reader.grow(ids), ends))
+                read.append((text, ends))
+            scores = score_spans(self._reader, spans, sizes_of(read, self._config.scoring))
+            if any(score is not None and math.isnan(score) for score in scores):
+                self._left_out += 1
+            return scores
+
+    def count(self, text: str, ends: bool) -> int:
+        """How many tokens it takes to commit this; see `adafuse.decoding.member.Session`."""
+        return len(self._ids(text, ends))
+
+    def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
+        """Cut a candidate to what fits in `limit` tokens; see `adafuse.decoding.member.Session`."""
+        ids = self._ids(text, ends)
+        if len(ids) > limit and self._masks is not None and not self._masks.free:
+            # What closes the answer may have been drafted too, in more tokens than it needs.
+            encoded = tuple(self._codec.encode(text))
+            if len(encoded) <= limit:
+                self._drafted[text, ends] = ids = encoded
+        if len(ids) <= limit:
+            return text, False
+        kept = self._codec.whole_prefix(ids[: max(limit, 0)])
+        cut = self._codec.text(kept)
+        if self._stripped:
+            cut = cut.lstrip(" ")
+        if text.startswith(cut):
+            self._drafted[cut, False] = tuple(kept)
+            return cut, True
+        # A lossy member reads something else: the longest beginning whose rendering fits.
+        lengths = range(len(text) - 1, -1, -1)
+        fitting = (n for n in lengths if len(self._ids(text[:n], False)) <= limit)
+        return text[: next(fitting)], True
+
+    def commit(self, text: str, ends: bool) -> None:
+        """Append the ids of `text`; keys and values of those already read are kept."""
+        with self._timed("commit"):
+            ids = self._ids(text, ends)
+            self._reader.commit(ids)
+            if self._masks is not None:
+                self._masks.feed(text)
+            self._replaced += self._codec.replaced(ids)
+            reads = self._codec.text(ids)
+            if (reads.lstrip(" ") if self._stripped else reads) != text:
+                self._losses.append(Loss(text, reads))
+            self._drafted, self._blank, self._stripped = {}, "", False  # of this round alone
+
+    def restore(self, spans: Iterable[tuple[str, Sequence[int]]]) -> None:
+        """Append what this answer has committed in another session: each text, and its ids there.
+
+        After `prefill`; the next forward reads them. What the other session counted it has told.
+        """
+        for text, ids in spans:
+            self._reader.commit(ids)
+            if self._masks is not None:
+                self._masks.feed(text)
+
+    def close(self) -> None:
+        """Let go of the cache: prompts that begin like this one may go on from it."""
+        tree = self._reader.tree
+        cache = tree.close()
+        length = min(tree.length, cache.get_seq_length())  # a forward that failed read nothing
+        if self._remembers and not self._left_out and not self._closed:
+            held = [*self._rendered.ids, *self._reader.committed][:length]
+            self._prompts.keep(held, self._window, cache)
+        self._closed = True
+        self._member.backbone.forwards.left()
+
+    def _ids(self, text: str, ends: bool) -> tuple[int, ...]:
+        """The ids this member drafted for a candidate, else the encoding of its text."""
+        drafted = self._drafted.get((text, ends))
+        if drafted is not None:
+            return drafted
+        return tuple(self._codec.encode(self._blank + text)) if text else ()
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[phase] += time.perf_counter() - start
+
+
+def _strip(words: Sequence[str]) -> tuple[str, ...]:
+    """Words without leading U+0020; none of them empty."""
+    words = list(words)
+    while words and not (first := words[0].lstrip(" ")):
+        words.pop(0)
+    return (first, *words[1:]) if words else ()

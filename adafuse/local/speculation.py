@@ -1,0 +1,202 @@
+"""What to read besides what is asked for, where a forward is needed anyway.
+
+A forward of 16 tokens costs little more than one of 2, so tokens that may be needed soon are read
+with those that are. They change no answer: a node's logits are the same whatever was read with it,
+and nothing is decided by whether a node was read. Right guesses save later forwards. In order:
+
+- what other members proposed, or are likely to propose, which will have to be scored;
+- how a word that is being read may go on: as it did where the same tokens were read before;
+- the member's own most probable tokens behind what it has read: its branches in the next round;
+- what followed the same two tokens in prompt and answer, which a quotation repeats, and what
+  followed the last token alone.
+
+This module knows ids, nodes and probabilities; it runs no forward.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+from adafuse.config import DecodingConfig
+from adafuse.local.token_tree import Node
+
+__all__ = ["Guesses"]
+
+_UNLIKELY = -3.0  # nats, of all tokens since the prefix: what is less probable is not guessed
+_WORD = 4  # tokens of a word guessed ahead
+_QUOTATION = 6  # tokens of a quotation guessed ahead
+_FOLLOWERS = 3  # tokens guessed because they followed the last one before
+_HINTED = 32  # tokens that others propose and that one forward may read
+
+
+class Guesses:
+    """The guesses of one answer of one member.
+
+    Args:
+        prompt: the prompt's ids.
+        end_ids: ids that are never text.
+        spaced: whether a token's text begins with whitespace.
+        config: τ and B.
+        width: how many tokens a forward may have before it costs more; asked at each.
+        room: how many tokens of an answer the context window can hold.
+        free: whether anything may follow; under a grammar only what it allows is worth a guess.
+    """
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        end_ids: Collection[int],
+        spaced: Callable[[int], bool],
+        config: DecodingConfig,
+        width: Callable[[], int],
+        free: Callable[[], bool],
+        room: int,
+    ) -> None:
+        self._end_ids = end_ids
+        self._spaced = spaced
+        self._config = config
+        self._width = width
+        self._free = free
+        self._room = room
+        self._last: tuple[int, ...] = tuple(prompt[-2:])
+        self._quoted: dict[tuple[int, ...], int] = {}  # the token after two, in prompt and answer
+        self._greedy: dict[tuple[int, ...], int] = {}  # the most probable one after one or two
+        self._hints: list[Sequence[int]] = []
+        self._followers: dict[int, list[int]] = {}  # of a token, the latest first
+        for token, following in itertools.pairwise(prompt):
+            self._follow(token, following)
+        for at in range(len(prompt) - 2):
+            self._quoted[tuple(prompt[at : at + 2])] = prompt[at + 2]
+            self._greedy[(prompt[at + 1],)] = prompt[at + 2]
+
+    def hint(self, spans: Iterable[Sequence[int]]) -> None:
+        """Ids after the prefix that will have to be read, in this round or soon."""
+        self._hints += spans
+
+    def _follow(self, token: int, following: int) -> None:
+        """Remember that one token followed another."""
+        if following not in self._end_ids:
+            known = [one for one in self._followers.get(token, ()) if one != following]
+            self._followers[token] = [following, *known[: _FOLLOWERS - 1]]
+
+    def learn(self, node: Node) -> None:
+        """Remember what follows a node that was just read."""
+        assert node.next is not None
+        if not node.next.top or (following := node.next.top[0]) in self._end_ids or following < 0:
+            return
+        before = self._before(node)
+        self._greedy[before] = self._greedy[before[-1:]] = following
+
+    def commit(self, ids: Sequence[int]) -> None:
+        """Append ids to the answer."""
+        self._room -= len(ids)
+        for token in ids:
+            self._quoted[self._last] = token
+            for last in self._last[-1:]:
+                self._follow(last, token)
+            self._last = (*self._last[-1:], token)
+        self._hints.clear()
+
+    def beside(self, root: Node, unread: Sequence[Node]) -> list[Node]:
+        """Nodes to read with `unread`, each after its parent; `root` may be not read yet."""
+        width = self._width() - len(unread)
+        if width <= 0:
+            return []
+        chosen = _Chosen(root, unread, self._room)
+        for ids in self._hints:
+            chosen.add(root, ids, _HINTED)
+        if self._free():
+            for tip in unread or [root]:
+                chosen.add(tip, self._word(self._before(tip)), width)
+        for node, token in self._likely(root):
+            rest = self._word((*self._before(node)[-1:], token)) if self._free() else ()
+            chosen.add(node, [token, *rest], width)
+        if self._free():
+            for tip in [*unread, root]:
+                chosen.add(tip, self._quotation(self._before(tip)), width)
+            for tip in unread or [root]:
+                for last in self._before(tip)[-1:]:
+                    for token in self._followers.get(last, ()):
+                        chosen.add(tip, [token, *self._quotation((last, token))[:2]], width)
+        return chosen.nodes
+
+    def _before(self, node: Node) -> tuple[int, ...]:
+        """The last two tokens up to a node."""
+        if node.parent is None:
+            return self._last
+        if node.parent.parent is None:
+            return (*self._last[-1:], node.token)
+        return node.parent.token, node.token
+
+    def _word(self, before: tuple[int, ...]) -> list[int]:
+        """How the word that ends with `before` may go on, to its end."""
+        found: list[int] = []
+        while len(found) < _WORD:
+            following = self._greedy.get(before, self._greedy.get(before[-1:]))
+            if following is None or self._spaced(following):
+                break
+            found.append(following)
+            before = (*before[-1:], following)
+        return found
+
+    def _quotation(self, before: tuple[int, ...]) -> list[int]:
+        found: list[int] = []
+        while len(found) < _QUOTATION and (following := self._quoted.get(before)) is not None:
+            if following in self._end_ids:
+                break
+            found.append(following)
+            before = (*before[-1:], following)
+        return found
+
+    def _likely(self, root: Node) -> Iterator[tuple[Node, int]]:
+        """The most probable tokens after nodes that are read, as (node, token), best first."""
+        found: list[tuple[float, int, Node, int]] = []
+        count = itertools.count()
+        waiting: list[tuple[float, Node]] = [(0.0, root)]
+        while waiting:
+            reached, node = waiting.pop()
+            if node.next is None or not node.next.finite or not node.next.top:
+                continue
+            for token in self._next(node):
+                if token in self._end_ids or token < 0:
+                    continue
+                child = node.children.get(token)
+                if child is None or child.row is None:
+                    found.append((-reached, next(count), node, token))
+            for child in node.children.values():
+                known = node.next.logprob(child.token)
+                if child.row is not None and known is not None and reached + known > _UNLIKELY:
+                    waiting.append((reached + known, child))
+        for _, _, node, token in sorted(found):
+            yield node, token
+
+    def _next(self, node: Node) -> tuple[int, ...]:
+        """The tokens that drafting may take after a node that is read."""
+        assert node.next is not None
+        first = node.next.top[0]
+        within = node.parent is not None and first >= 0 and not self._spaced(first)
+        if within or node.next.margin >= self._config.margin_threshold:
+            return node.next.top[:1]
+        return node.next.top[: self._config.branches]
+
+
+class _Chosen:
+    """Nodes that one forward will read, beside those it has to."""
+
+    def __init__(self, root: Node, unread: Sequence[Node], room: int) -> None:
+        self._room = room
+        self.nodes: list[Node] = []
+        self._known = {id(node) for node in (root, *unread)}
+
+    def add(self, node: Node, ids: Iterable[int], limit: int) -> None:
+        """Add nodes for ids after a node, while there is room."""
+        for token in ids:
+            if node.depth >= self._room or (node.row is None and id(node) not in self._known):
+                return
+            node = node.child(token)
+            if node.row is None and id(node) not in self._known:
+                if len(self.nodes) >= limit:
+                    return
+                self._known.add(id(node))
+                self.nodes.append(node)

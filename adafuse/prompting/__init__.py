@@ -1,0 +1,1 @@
+"""What a caller asks, and how each member reads it: messages, templates, prompts."""

@@ -1,0 +1,237 @@
+"""A prompt as one member reads it: its chat template, its special tokens, its ids (DESIGN 3.4).
+
+No string that comes from a message may turn into a control token: special strings inside messages
+are put aside while the template is rendered, and come back as plain text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from adafuse.errors import AdaFuseWarning, PromptError
+from adafuse.events import Loss
+from adafuse.prompting.chat_formats import FALLBACK_STOP, Reading, plain_turns, readings
+from adafuse.prompting.chat_template import ChatTemplate, Template, chat_template
+from adafuse.prompting.prompt import Prompt
+from adafuse.prompting.special_tokens import Aside
+from adafuse.text.tokenizer import TokenCodec
+
+__all__ = ["FALLBACK_STOP", "Rendered", "Renderer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A prompt as ids.
+
+    Attributes:
+        ids: all tokens of the prompt, special ones included.
+        templated: whether the member's own chat template rendered it.
+        stops: extra stop strings that this rendering calls for.
+        losses: what the tokenizer cannot hold exactly.
+    """
+
+    ids: tuple[int, ...]
+    templated: bool
+    stops: tuple[str, ...]
+    losses: tuple[Loss, ...]
+
+
+class Renderer:
+    """Renders prompts for one member.
+
+    Args:
+        tokenizer: its chat template is used, if it has one.
+        codec: of the same tokenizer.
+        name: the member's name, for messages.
+        template: in place of the tokenizer's own; "" leaves it out.
+        template_arguments: passed to the template.
+
+    Raises:
+        ConfigError: the template or its arguments cannot be used.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        codec: TokenCodec,
+        name: str,
+        template: Template | None = None,
+        template_arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._codec = codec
+        self._name = name
+        self._template = chat_template(tokenizer, name, template, template_arguments)
+        self._warned = False
+        special = sorted(set(codec.special.values()), key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, special))) if special else None
+        self._special_tokens = {
+            token.content: _Control(id_, token.lstrip, token.rstrip)
+            for id_, token in tokenizer.added_tokens_decoder.items()
+            if token.special
+        }
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """Render and tokenise a prompt, once.
+
+        A template gets the conversation as it is; if it refuses it or leaves out what a system or
+        user message says, in the forms of `adafuse.prompting.chat_formats`.
+
+        Raises:
+            PromptError: the template takes none of them, or nothing is left of the messages.
+        """
+        if prompt.format == "raw" or (prompt.format == "auto" and self._template is None):
+            assert prompt.text is not None
+            return self._plain(prompt.text, ())
+        if self._template is not None:
+            return self._templated(prompt, self._template)
+        if prompt.text is None:
+            self._warn()
+        return self._plain(*plain_turns(prompt.messages, prompt.tools))
+
+    def _warn(self) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            f"member {self._name!r} has no chat template: it reads messages as 'User: …' and "
+            "'Assistant: …' turns with blank lines between them; if it was trained on another "
+            "format, give that as its chat_template",
+            AdaFuseWarning,
+            stacklevel=_outside(),
+        )
+
+    def _plain(self, text: str, stops: tuple[str, ...]) -> Rendered:
+        ids = self._codec.encode_start(text, special_tokens=True)
+        read = self._codec.encode_start(text, special_tokens=False)
+        return self._checked(Rendered(tuple(ids), False, stops, self._losses(text, read)))
+
+    def _templated(self, prompt: Prompt, template: ChatTemplate) -> Rendered:
+        refusal: PromptError | None = None
+        for reading in readings(prompt.messages, prompt.tools, template):
+            aside = Aside(self._special, [reading.messages, reading.tools])
+            messages, tools = map(aside.put, reading.messages), map(aside.put, reading.tools)
+            try:
+                rendered = template.render([*messages], [*tools])
+            except PromptError as error:
+                refusal = error
+                continue
+            lost = _lost(reading, aside.back(rendered)) or self._hidden(template, reading, aside)
+            if lost is None:
+                return self._encoded(rendered, aside)
+            role, text = lost
+            refusal = PromptError(
+                f"member {self._name!r}: its chat template leaves out the {role} message "
+                f"{text.strip()[:60]!r}; give it another chat_template, or none with ''"
+            )
+        assert refusal is not None
+        raise refusal
+
+    def _hidden(
+        self, template: ChatTemplate, reading: Reading, aside: Aside
+    ) -> tuple[str, str] | None:
+        """A (role, text) that the template leaves out, though its words are found elsewhere.
+
+        Told by rendering once more, with a mark on both sides of what users and systems say.
+        """
+        marks = {at: (aside.mark(2 * at), aside.mark(2 * at + 1)) for at in _told(reading.messages)}
+        messages = [aside.put(message) for message in reading.messages]
+        for at, (before, behind) in marks.items():
+            messages[at]["content"] = f"{before}{messages[at]['content']}{behind}"
+        try:
+            shown = template.render(messages, [aside.put(tool) for tool in reading.tools])
+        except PromptError:  # it minds the marks
+            return None
+        for at, both in marks.items():
+            if not all(mark in shown for mark in both):
+                return str(reading.messages[at]["role"]), str(reading.messages[at]["content"])
+        return None
+
+    def _encoded(self, rendered: str, aside: Aside) -> Rendered:
+        """Encode the template's special tokens as such, and everything between them as plain text.
+
+        A tokenizer does the same: it splits at special tokens first and encodes what is between.
+        """
+        ids: list[int] = []
+        losses: list[Loss] = []
+        controls = list(self._special.finditer(rendered)) if self._special is not None else []
+        known = [self._special_tokens[match.group()] for match in controls]
+        begins = [0, *(match.end() for match in controls)]
+        ends = [*(match.start() for match in controls), len(rendered)]
+        around = zip(begins, ends, [None, *known], [*known, None], strict=True)
+        for begin, end, before, after in around:
+            text = rendered[begin:end]
+            if before is not None and before.strips_right:
+                text = text.lstrip()
+            if after is not None and after.strips_left:
+                text = text.rstrip()
+            text = aside.back(text)
+            piece = self._encode_piece(text, behind_control=before is not None)
+            losses += self._losses(text, piece)
+            ids += piece if after is None else [*piece, after.id]
+        return self._checked(Rendered(tuple(ids), True, (), tuple(losses)))
+
+    def _encode_piece(self, text: str, *, behind_control: bool) -> list[int]:
+        if not text:
+            return []
+        if behind_control:
+            return self._codec.encode_between(text)
+        return self._codec.encode_start(text, special_tokens=False)
+
+    def _losses(self, text: str, ids: list[int]) -> tuple[Loss, ...]:
+        reads = self._codec.text(ids)
+        same = reads in (text, f" {text}")  # but for the blank that some put before a text
+        return () if same else (Loss(text, reads),)
+
+    def _checked(self, rendered: Rendered) -> Rendered:
+        if not rendered.ids:
+            raise PromptError(
+                f"member {self._name!r}: its tokenizer reads nothing in this prompt; add some words"
+            )
+        return rendered
+
+
+@dataclass(frozen=True, slots=True)
+class _Control:
+    """A special token as the tokenizer matches it: some swallow the whitespace beside them."""
+
+    id: int
+    strips_left: bool
+    strips_right: bool
+
+
+def _told(messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Which messages must not be lost; templates may cut what assistants said."""
+    return [
+        at
+        for at, message in enumerate(messages)
+        if message["role"] in ("system", "user") and message["content"]
+    ]
+
+
+def _lost(reading: Reading, rendered: str) -> tuple[str, str] | None:
+    """A (role, text) of the reading that is not in its rendering, if there is one.
+
+    Whitespace does not count, since templates trim it; a text may be spelt as JSON has it.
+    """
+    shown = "".join(rendered.split())
+    for role, text in reading.texts:
+        spellings = (text, json.dumps(text, ensure_ascii=False)[1:-1])
+        if not any("".join(one.split()) in shown for one in spellings):
+            return role, text
+    return None
+
+
+def _outside() -> int:
+    """The `stacklevel` of the first caller that is not part of adafuse."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("adafuse"):
+        level, frame = level + 1, frame.f_back
+    return level

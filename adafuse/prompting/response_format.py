@@ -1,0 +1,67 @@
+"""Answers in a form: which one a `response_format` asks for, and telling members what it is.
+
+A grammar holds every answer to its form. Members are told of a JSON schema all the same, since they
+write better what they expect to write. Knows no framework.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adafuse.errors import ConfigError
+from adafuse.prompting.prompt import Message
+
+__all__ = ["ANY_OBJECT", "instruction", "response_schema", "with_instruction"]
+
+ANY_OBJECT: dict[str, Any] = {"type": "object"}
+"""The schema of what other interfaces call JSON mode."""
+
+
+def response_schema(given: object) -> dict[str, Any] | None:
+    """The JSON schema that OpenAI's `response_format` asks for, or None for plain text.
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    kind = given.get("type") if isinstance(given, Mapping) else None
+    if isinstance(given, Mapping):
+        if kind == "text":
+            return None
+        if kind == "json_object":
+            return dict(ANY_OBJECT)
+        described = given.get("json_schema") if kind == "json_schema" else None
+        if isinstance(described, Mapping) and isinstance(described.get("schema"), Mapping):
+            return dict(described["schema"])
+    raise ConfigError(
+        "response_format must be {'type': 'json_schema', 'json_schema': {'schema': …}}, "
+        f"{{'type': 'json_object'}} or {{'type': 'text'}}, not of type {kind!r}"
+    )
+
+
+def with_instruction(
+    messages: Sequence[Message], schema: Mapping[str, Any], *, tools: bool
+) -> list[Message]:
+    """Messages that tell members of a schema: behind the first system message, or in one.
+
+    Args:
+        messages: the conversation, as the core takes it.
+        schema: what the answer must match.
+        tools: whether the answer may call tools instead.
+    """
+    said = instruction(schema, tools=tools)
+    first = messages[0] if messages else None
+    if first is None or first["role"] != "system":
+        return [{"role": "system", "content": said}, *messages]
+    both = f"{first['content']}\n\n{said}" if first["content"] else said
+    return [{**first, "content": both}, *messages[1:]]
+
+
+def instruction(schema: Mapping[str, Any], *, tools: bool) -> str:
+    """What members are told of a schema."""
+    begin = "When you do not call a tool, answer" if tools else "Answer"
+    if dict(schema) == ANY_OBJECT:
+        return f"{begin} with a JSON object and nothing else."
+    written = json.dumps(schema, ensure_ascii=False)
+    return f"{begin} with JSON that matches this schema, and nothing else:\n{written}"

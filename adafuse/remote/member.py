@@ -1,0 +1,118 @@
+"""A member whose model is elsewhere: at one host, or at several that have the same model.
+
+Knows how to find out about a member and how to open its sessions; `sessions` speaks for those.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import adafuse
+from adafuse.config import DecodingConfig
+from adafuse.errors import LoadError
+from adafuse.prompting.prompt import Prompt
+from adafuse.remote import wire
+from adafuse.remote.session import RatedRemoteSession, RemoteSession
+from adafuse.remote.transport import Link, Replica, Replicas, Transport, read_reply, seconds_left
+
+__all__ = ["RemoteMember"]
+
+_PATIENCE = 60.0  # seconds for what needs no forward, unless a round has another limit
+
+
+class RemoteMember:
+    """A member at one or several hosts, which all have the same model.
+
+    Args:
+        transports: a way to each.
+        timeout: seconds to wait for their answers.
+
+    Attributes:
+        window: tokens of its context window; None if it has no limit or cannot say.
+        places: where its hosts are.
+
+    Raises:
+        LoadError: a host runs another version of this package.
+        ConnectionError, TimeoutError: a host cannot be reached.
+        AdaFuseError: a host could not load its member.
+    """
+
+    def __init__(self, transports: Sequence[Transport], timeout: float | None = _PATIENCE) -> None:
+        self._transports = list(transports)
+        self._replicas = Replicas(transports)
+        until = None if timeout is None else time.monotonic() + timeout
+        for transport in transports:
+            told = read_reply(transport.call("describe", {}, seconds_left(until)))
+            if told["version"] != adafuse.__version__:
+                raise LoadError(
+                    f"member {told['name']!r}: {transport.place} runs adafuse {told['version']}, "
+                    f"and this is {adafuse.__version__}; install the same version everywhere"
+                )
+        self.name: str = told["name"]
+        self.weight: float = told["weight"]
+        self.window: int | None = told["window"]
+        self.places = tuple(transport.place for transport in transports)
+
+    def __repr__(self) -> str:
+        return f"RemoteMember({self.name!r}, at {', '.join(self.places)})"
+
+    def open(self, prompt: Prompt, config: DecodingConfig) -> RemoteSession:
+        """Open a session at the replica with fewest, or at the next one if that is gone.
+
+        Raises:
+            PromptError, UnsupportedTokenizerError: as the member says.
+            ConnectionError: no replica can be reached.
+            TimeoutError: one took too long.
+        """
+        asked = {"prompt": wire.write_prompt(prompt), "config": wire.write_config(config)}
+        until = time.monotonic() + (config.round_timeout or _PATIENCE)
+        besides: list[Replica] = []
+        lost: ConnectionError | None = None
+        while (replica := self._replicas.take(besides)) is not None:
+            besides.append(replica)
+            link = Link(self._replicas, replica)
+            try:
+                opened, state = link.send("open", asked, until)
+            except ConnectionError as error:
+                lost = error
+                link.close()
+            except BaseException:
+                link.close()
+                raise
+            else:
+                kind = RatedRemoteSession if opened["rated"] else RemoteSession
+                return kind(self._replicas, asked, config, link, opened, state)
+        raise ConnectionError(f"none of its {len(self._replicas)} replicas answers: {lost}")
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens a text has, without special tokens.
+
+        Raises:
+            ConfigError: the member cannot count.
+            ConnectionError, TimeoutError: as for `open`.
+        """
+        return int(self._ask("count_tokens", text=text))
+
+    def count_prompt_tokens(self, prompt: Prompt) -> int:
+        """How many tokens a prompt has as the member reads it, tools included; errors likewise."""
+        return int(self._ask("count_prompt_tokens", prompt=wire.write_prompt(prompt)))
+
+    def close(self) -> None:
+        """End the hosts that this side has started."""
+        for transport in self._transports:
+            transport.close()
+
+    def _ask(self, method: str, **arguments: Any) -> Any:
+        until = time.monotonic() + _PATIENCE
+        lost: ConnectionError | None = None
+        for replica in self._replicas.in_order():
+            try:
+                reply = replica.transport.call(method, arguments, seconds_left(until))
+            except ConnectionError as error:
+                self._replicas.failed(replica)
+                lost = error
+            else:
+                return read_reply(reply)
+        raise ConnectionError(f"none of its {len(self._replicas)} replicas answers: {lost}")

@@ -1,0 +1,240 @@
+"""Members as actors of a Ray cluster: where they run, and how calls get there.
+
+An actor is a `Host` on whichever node has what its member asks for. Calls and replies are JSON
+text, so Ray carries strings and nothing of this project or its users is pickled, but for the class
+of the actor, which Ray looks up by its name.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, cast
+
+from adafuse.config import MemberSpec, as_spec, names_of
+from adafuse.errors import ConfigError, LoadError, MissingExtraError
+from adafuse.remote import wire
+from adafuse.remote.member import RemoteMember
+from adafuse.spec import RayOptions
+
+try:
+    import ray
+    from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+except ImportError:
+    raise MissingExtraError("backend 'ray'", "ray") from None
+
+__all__ = ["load_actors"]
+
+_CONTROL = ("close", "count_prompt_tokens", "count_tokens", "describe", "open")
+"""Calls without a forward: they have threads of their own, and do not wait for those that have."""
+_CONTROL_THREADS = 4
+_log = logging.getLogger(__name__)
+
+
+class MemberActor:
+    """One replica of a member; loads it when it is started, and when it is started again.
+
+    Args:
+        request: what to load, as JSON text.
+    """
+
+    def __init__(self, request: str) -> None:
+        # Not before: whoever starts actors needs neither torch nor transformers.
+        from adafuse.loading.loader import load_members
+        from adafuse.remote.host import Host
+
+        self._host: Host | None = None
+        asked = json.loads(request)
+        try:
+            spec = as_spec(asked["spec"])
+            (member,) = load_members([spec], device=asked["device"], dtype=asked["dtype"])
+            self._host = Host(member, asked["lease"])
+        except Exception as error:
+            self._failed = {"error": wire.write_error(error)}
+
+    def work(self, request: str) -> str:
+        """A call that may take a forward, and its reply."""
+        return self._reply(request)
+
+    @ray.method(concurrency_group="control")
+    def control(self, request: str) -> str:
+        """Another call."""
+        return self._reply(request)
+
+    @ray.method(concurrency_group="control")
+    def where(self) -> str:
+        """The node that it is on."""
+        context, util = ray.get_runtime_context(), cast("Any", ray.util)
+        return f"{util.get_node_ip_address()}/{context.get_node_id()[:8]}"
+
+    def _reply(self, request: str) -> str:
+        method, arguments = json.loads(request)
+        reply = self._failed if self._host is None else self._host.call(method, arguments)
+        return json.dumps(reply)
+
+
+class _Actor:
+    """The way to one actor; see `adafuse.remote.transport.Transport`."""
+
+    def __init__(self, handle: Any, node: str) -> None:
+        self._handle = handle
+        self.place = f"{node}/{handle._actor_id.hex()[:8]}"
+
+    def call(self, method: str, arguments: dict[str, Any], timeout: float | None) -> Any:
+        try:
+            return json.loads(ray.get(self._submit(method, arguments), timeout=timeout))
+        except GetTimeoutError:
+            raise TimeoutError(f"no reply from {self.place} in {timeout:g} seconds") from None
+        except RayTaskError as error:
+            raise RuntimeError(_line(error)) from error
+        except RayError as error:
+            raise ConnectionError(f"{self.place}: {_line(error)}") from error
+
+    def post(self, method: str, arguments: dict[str, Any]) -> None:
+        try:
+            self._submit(method, arguments)
+        except Exception as error:  # its lease ends the session in any case
+            _log.debug("%s: %s was not sent: %s", self.place, method, error)
+
+    def close(self) -> None:
+        _end([self._handle])
+
+    def _submit(self, method: str, arguments: dict[str, Any]) -> Any:
+        ask = self._handle.control if method in _CONTROL else self._handle.work
+        return ask.remote(json.dumps([method, arguments]))
+
+
+def load_actors(
+    specs: Sequence[MemberSpec], *, device: str | None, dtype: str | None, address: str | None
+) -> list[RemoteMember]:
+    """Start the actors of members, wherever the cluster has room, and wait until they are loaded.
+
+    Args:
+        specs: what to load; each node reads it from its own disk, or from the hub.
+        device: as for `adafuse.loading.loader.load_members`; of the node.
+        dtype: likewise.
+        address: of the cluster; see `Ensemble.load`.
+
+    Raises:
+        ConfigError: a specification cannot be sent, or another cluster is connected to.
+        LoadError: a member cannot be loaded, or no node has room for it.
+        ConnectionError: there is no such cluster, or an actor died.
+    """
+    named = [replace(spec, name=name) for spec, name in zip(specs, names_of(specs), strict=True)]
+    options = [RayOptions(**(spec.ray or {})) for spec in named]
+    requests = [
+        _request(spec, device, dtype, own.lease) for spec, own in zip(named, options, strict=True)
+    ]
+    _connect(address)
+    begun = time.monotonic()
+    started: list[list[Any]] = []
+    try:
+        for own, request in zip(options, requests, strict=True):
+            started.append(_start(own, request))
+        return [
+            _member(spec, own, handles, begun)
+            for spec, own, handles in zip(named, options, started, strict=True)
+        ]
+    except BaseException:
+        _end([handle for handles in started for handle in handles])
+        raise
+
+
+def _connect(address: str | None) -> None:
+    if ray.is_initialized():
+        here = ray.get_runtime_context().gcs_address
+        if address not in (None, "auto", here) and not str(address).startswith("ray://"):
+            raise ConfigError(
+                f"this process is connected to the Ray cluster at {here}, not {address}; call "
+                "ray.shutdown() first"
+            )
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # one that is started here tells nobody
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+        raise ConnectionError(
+            f"no Ray cluster at {address or 'this machine'}: {_line(error)}"
+        ) from error
+
+
+def _request(spec: MemberSpec, device: str | None, dtype: str | None, lease: float) -> str:
+    fields = {**asdict(replace(spec, quantization_config=None)), "ray": None}
+    quantization = spec.quantization_config
+    if quantization is not None:
+        to_dict = getattr(quantization, "to_dict", None)  # transformers' own have one
+        fields["quantization_config"] = to_dict() if callable(to_dict) else quantization
+    try:
+        return json.dumps({"spec": fields, "device": device, "dtype": dtype, "lease": lease})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"member {spec.name!r}: its specification cannot be sent to another machine ({error})"
+        ) from None
+
+
+def _start(options: RayOptions, request: str) -> list[Any]:
+    remote: Any = ray.remote  # its types know no concurrency groups
+    kind = remote(concurrency_groups={"control": _CONTROL_THREADS})(MemberActor)
+    asking = kind.options(
+        num_cpus=options.num_cpus,
+        num_gpus=options.num_gpus,
+        resources=dict(options.resources),
+        max_concurrency=options.max_concurrency,
+        max_restarts=options.max_restarts,
+        scheduling_strategy="SPREAD" if options.replicas > 1 else "DEFAULT",
+    )
+    return [asking.remote(request) for _ in range(options.replicas)]
+
+
+def _member(
+    spec: MemberSpec, options: RayOptions, handles: Sequence[Any], begun: float
+) -> RemoteMember:
+    """A member, once all of its replicas are loaded."""
+    asked = [handle.where.remote() for handle in handles]
+    patience = max(begun + options.start_timeout - time.monotonic(), 0)
+    ready, waiting = ray.wait(asked, num_returns=len(asked), timeout=patience)
+    if waiting:
+        raise LoadError(
+            f"member {spec.name!r}: {len(waiting)} of {len(asked)} replicas have not started in "
+            f"{options.start_timeout:g} seconds; each asks for {_wanted(options)}, and free are "
+            f"{_free()}: ask for less, add nodes, or raise start_timeout"
+        )
+    try:
+        nodes = ray.get(ready)
+    except RayError as error:
+        raise LoadError(f"member {spec.name!r}: its actor died: {_line(error)}") from error
+    paired = dict(zip(ready, nodes, strict=True))
+    return RemoteMember(
+        [_Actor(handle, paired[ref]) for handle, ref in zip(handles, asked, strict=True)]
+    )
+
+
+def _end(handles: Sequence[Any]) -> None:
+    """End actors; those that are gone already are fine."""
+    for handle in handles:
+        if ray.is_initialized():
+            ray.kill(handle, no_restart=True)
+
+
+def _wanted(options: RayOptions) -> str:
+    asked = {"CPU": options.num_cpus, "GPU": options.num_gpus, **options.resources}
+    return ", ".join(f"{amount:g} {name}" for name, amount in asked.items() if amount) or "nothing"
+
+
+def _free() -> str:
+    available: Any = ray.available_resources
+    shown = {
+        name: amount
+        for name, amount in available().items()
+        if not name.startswith(("node:", "memory", "object_store"))
+    }
+    return ", ".join(f"{amount:g} {name}" for name, amount in sorted(shown.items())) or "none"
+
+
+def _line(error: BaseException) -> str:
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said[:200]}"

@@ -1,0 +1,184 @@
+"""The way to a host: how a call gets there, which of several hosts to ask, and one session at one.
+
+Knows calls and replies in plain values, and neither prompts nor drafts.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from adafuse.remote import wire
+
+__all__ = [
+    "Link",
+    "LostSessionError",
+    "Replica",
+    "Replicas",
+    "Transport",
+    "read_reply",
+    "seconds_left",
+]
+
+_REST = 10.0  # seconds for which a replica that failed is asked last
+
+Plain = dict[str, Any]
+
+
+class Transport(Protocol):
+    """How calls get to one host, which may be anywhere."""
+
+    @property
+    def place(self) -> str:
+        """Where the host is, for people; two hosts never have the same."""
+
+    def call(self, method: str, arguments: Plain, timeout: float | None) -> Plain:
+        """The reply of `adafuse.remote.host.Host.call`.
+
+        Raises:
+            ConnectionError: the host is gone or cannot be reached; the call may have been done.
+            TimeoutError: there was no reply within so many seconds; likewise.
+        """
+
+    def post(self, method: str, arguments: Plain) -> None:
+        """Call without waiting; whether it gets there is not known. Never raises."""
+
+    def close(self) -> None:
+        """End the host, if this side has started it. Closing twice is allowed."""
+
+
+class LostSessionError(ConnectionError):
+    """The host is there, and does not have the session any more."""
+
+
+def read_reply(reply: Plain) -> Any:
+    """The value of a reply.
+
+    Raises:
+        LostSessionError: there is no such session.
+        Exception: what the host's member raised; see `wire.read_error`.
+    """
+    if "error" in reply:
+        raise wire.read_error(reply["error"])
+    if "unknown" in reply:
+        raise LostSessionError("its session is not there any more")
+    return reply["value"]
+
+
+def seconds_left(until: float | None) -> float | None:
+    """Seconds until a moment of the monotonic clock, None if there is none.
+
+    Raises:
+        TimeoutError: it has passed.
+    """
+    if until is None:
+        return None
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no time was left for it")
+    return left
+
+
+@dataclass(eq=False, slots=True)
+class Replica:
+    """One host of a member.
+
+    Attributes:
+        sessions: how many of this side's are open there.
+        rests_until: monotonic seconds; up to then others are asked first.
+    """
+
+    transport: Transport
+    sessions: int = 0
+    rests_until: float = 0.0
+
+
+class Replicas:
+    """The hosts of one member; all of them answer alike.
+
+    Args:
+        transports: one for each, at least one.
+    """
+
+    def __init__(self, transports: Sequence[Transport]) -> None:
+        self._all = [Replica(transport) for transport in transports]
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def in_order(self) -> list[Replica]:
+        """All, the one to ask first first: it has not failed lately, and has fewest sessions."""
+        now = time.monotonic()
+        return sorted(self._all, key=lambda one: (one.rests_until > now, one.sessions))
+
+    def take(self, besides: Collection[Replica] = ()) -> Replica | None:
+        """The one to open a session at, which counts as open from now on; None if none is left."""
+        with self._lock:
+            one = next((one for one in self.in_order() if one not in besides), None)
+            if one is not None:
+                one.sessions += 1
+                if one.rests_until:  # it has failed: until it answers let others go elsewhere
+                    one.rests_until = time.monotonic() + _REST
+            return one
+
+    def leave(self, replica: Replica) -> None:
+        """One session less."""
+        with self._lock:
+            replica.sessions -= 1
+
+    def failed(self, replica: Replica) -> None:
+        """It did not answer."""
+        replica.rests_until = time.monotonic() + _REST
+
+    def answered(self, replica: Replica) -> None:
+        """It did."""
+        replica.rests_until = 0.0
+
+
+class Link:
+    """One session at one replica.
+
+    Args:
+        replicas: of the member.
+        replica: taken from them.
+    """
+
+    def __init__(self, replicas: Replicas, replica: Replica) -> None:
+        self.replica = replica
+        self._replicas = replicas
+        self._name = uuid.uuid4().hex
+        self._number = 1  # of the next call; one that is repeated has the same
+        self._closed = False
+
+    def send(
+        self, method: str, arguments: Mapping[str, Any], until: float | None
+    ) -> tuple[Any, Plain]:
+        """Make a call; return its value and the session's state after it.
+
+        Raises:
+            ConnectionError: no reply; sent again, the call is done once all the same.
+            LostSessionError: see `read_reply`; also for other errors.
+            TimeoutError: it is later than `until`.
+        """
+        named = {"session": self._name, "number": self._number, **arguments}
+        seconds = seconds_left(until)
+        try:
+            reply = self.replica.transport.call(method, named, seconds)
+        except (ConnectionError, TimeoutError):
+            self._replicas.failed(self.replica)
+            raise
+        self._replicas.answered(self.replica)
+        self._number += 1
+        return read_reply(reply), reply["state"]
+
+    def close(self) -> None:
+        """Have the session closed, without waiting for it. Closing twice is allowed."""
+        if not self._closed:
+            self._closed = True
+            self._replicas.leave(self.replica)
+            self.replica.transport.post("close", {"session": self._name})

@@ -1,0 +1,76 @@
+"""What is logged of answers, under the logger "adafuse.observing". No text of any."""
+
+from __future__ import annotations
+
+import logging
+
+from adafuse.errors import MemberError
+from adafuse.events import Round
+from adafuse.telemetry.record import Account
+
+__all__ = ["kind_of", "tell_begin", "tell_end", "tell_round", "tells_figures"]
+
+_log = logging.getLogger("adafuse.observing")
+logging.getLogger("adafuse").addHandler(logging.NullHandler())
+
+
+def tells_figures() -> bool:
+    """Whether anybody wants more than warnings."""
+    return _log.isEnabledFor(logging.INFO)
+
+
+def tell_begin(account: Account) -> None:
+    """DEBUG: an answer begins."""
+    _log.debug("answer begins: %s", ", ".join(account.members))
+
+
+def tell_round(one: Round) -> None:
+    """WARNING: members whose numbers were not finite. DEBUG: how a round was decided.
+
+    Members that are dropped are logged where that is decided.
+    """
+    if one.left_out:
+        names = ", ".join(one.left_out)
+        _log.warning("round %d: left out, as their numbers are not finite: %s", one.index, names)
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug(
+            "round %d: %d words of %s, %s, %d candidates",
+            one.index, len(one.words), one.member or "nobody", kind_of(one), len(one.candidates),
+        )  # fmt: skip
+
+
+def tell_end(account: Account) -> None:
+    """INFO: how an answer ended, and its figures."""
+    if not tells_figures():
+        return
+    summary = account.summary
+    words = ", ".join(f"{name} {count}" for name, count in summary.words_by_member.items())
+    first = account.first_seconds
+    _log.info(
+        "answer ended: %s; %d rounds (%d unanimous, %d scored) in %.3f s, the first after %s; "
+        "words: %s",
+        _outcome(account), summary.rounds, summary.unanimous, summary.scored, account.seconds,
+        "-" if first is None else f"{first:.3f} s", words or "none",
+    )  # fmt: skip
+
+
+def kind_of(one: Round) -> str:
+    """How a round was decided."""
+    flags = {
+        "forced": one.forced,
+        "led": one.led,
+        "scored": one.scored,
+        "unanimous": one.unanimous,
+    }
+    return next((name for name, flag in flags.items() if flag), "empty")
+
+
+def _outcome(account: Account) -> str:
+    """The outcome; of errors the class, since what they say may quote the answer."""
+    error = account.error
+    if error is None:
+        return account.outcome
+    if isinstance(error, MemberError):
+        where = f"{error.member!r}, round {error.round_index}, {error.phase}"
+        return f"{type(error).__name__} ({where}: {error.reason})"
+    return type(error).__name__

@@ -1,0 +1,162 @@
+"""One tool call in the text of an answer, read character by character and without exceptions.
+
+A call ends behind its JSON, so the strings in it may hold the marks themselves; where the JSON is
+broken, it ends at the next mark. This module does not know which tools there are but by name, and
+nothing of models or grammars; `tools` finds the calls in an answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from adafuse.tools.partial_json import MALFORMED, NO_OBJECT, Outline, load_json, unquoted
+
+__all__ = ["CALL_END", "CALL_START", "CallReader", "InvalidCall", "ToolCall"]
+
+CALL_START = "<tool_call>"
+CALL_END = "</tool_call>"
+
+_MARK = re.compile(f"{CALL_START}|{CALL_END}")
+_BEGUN = [re.escape(mark[:n]) for mark in (CALL_START, CALL_END) for n in range(1, len(mark))]
+_MARK_BEGUN = re.compile(rf"(?:{'|'.join(_BEGUN)})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that can be carried out."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidCall:
+    """A call that cannot.
+
+    Attributes:
+        text: all of it, with its marks.
+        name: of the tool, where that can be told.
+        arguments: their text as far as it goes, or None.
+        error: what is wrong, in one line.
+    """
+
+    text: str
+    name: str | None
+    arguments: str | None
+    error: str
+
+
+class CallReader:
+    """Reads one call, from behind its CALL_START.
+
+    Args:
+        names: of the tools there are; None takes any name.
+
+    Attributes:
+        call: once the call has ended; until then None.
+        name: of a tool that there is, once it has been read.
+    """
+
+    def __init__(self, names: Collection[str] | None = None) -> None:
+        self.call: ToolCall | InvalidCall | None = None
+        self.name: str | None = None
+        self._names = names
+        self._text = ""
+        self._json = Outline()
+        self._error: str | None = None
+        self._written: str | None = None
+
+    @property
+    def arguments(self) -> str:
+        """The JSON text of the arguments as far as it is sure. It only ever grows."""
+        if self.call is not None:
+            return self._written or ""
+        begin, end = self._json.arguments
+        if begin is None or self._text[begin] != "{":
+            return ""  # a string's text is another
+        if end is not None:
+            return self._text[begin:end]
+        settled = self._text[begin : self._json.at]  # a mark in it may turn out to be the end
+        mark = _MARK.search(settled) or _MARK_BEGUN.search(settled)
+        return settled[: mark.start()] if mark else settled
+
+    def read(self, text: str, *, last: bool = False) -> str | None:
+        """Read on.
+
+        Args:
+            text: what comes next.
+            last: whether nothing comes after it.
+
+        Returns:
+            None while the call goes on; then the text behind it, and `call` is there.
+        """
+        self._text += text
+        if self._error is None:
+            self._error = self._json.read(self._text)
+        named = self._json.name
+        if named is not None and (self._names is None or named in self._names):
+            self.name = named
+        if self._error is None and not self._json.whole:
+            if not last:
+                return None
+            self._error = "the call's JSON does not end"
+        if self._error is None:
+            rest = self._text[self._json.at :].lstrip()
+            if rest.startswith(CALL_END):
+                return self._ended(rest[len(CALL_END) :])
+            if rest.startswith(CALL_START):
+                return self._ended(rest)
+            if last and CALL_END.startswith(rest):
+                return self._ended("")
+            if last and CALL_START.startswith(rest):
+                return self._ended(rest)
+            if not last and (not rest or _MARK_BEGUN.match(rest)):
+                return None
+            self._error = "something follows the call's JSON"
+        return self._broken(last)
+
+    def _broken(self, last: bool) -> str | None:
+        begin, end = self._json.arguments
+        mark = _MARK.search(self._text, end or 0)
+        if mark is None and not last:
+            return None
+        stop, behind = mark.span() if mark is not None else (len(self._text),) * 2
+        if begin is not None:
+            read = self._text[begin : min(self._json.at, stop) if end is None else end]
+            self._written = unquoted(read)
+        if mark is not None and mark.group() == CALL_START:
+            behind = stop
+        self._invalid(self._text[:behind], self._error or MALFORMED)
+        return self._text[behind:]
+
+    def _ended(self, rest: str) -> str:
+        text = self._text[: len(self._text) - len(rest)]
+        begin, end = self._json.arguments
+        if begin is not None:
+            self._written = unquoted(self._text[begin:end])
+        try:
+            self.call = self._checked(self._text[: self._json.at].lstrip())
+        except (ValueError, RecursionError) as error:
+            self._invalid(text, " ".join(str(error).split()))
+        return rest
+
+    def _checked(self, whole: str) -> ToolCall:
+        """Raises ValueError with what is wrong."""
+        load_json(whole)
+        if self._json.name is None:
+            raise ValueError('the call has no "name"')
+        if self._written is None:
+            raise ValueError('the call has no "arguments"')
+        if self.name is None:
+            there = ", ".join(sorted(self._names or ())) or "none"
+            raise ValueError(f"there is no tool {self._json.name!r}; there are: {there}")
+        arguments = load_json(self._written)
+        if not isinstance(arguments, dict):
+            raise ValueError(NO_OBJECT)
+        return ToolCall(self.name, arguments)
+
+    def _invalid(self, text: str, error: str) -> None:
+        self.call = InvalidCall(CALL_START + text, self._json.name, self._written, error)

@@ -1,0 +1,1 @@
+"""What the wrappers of every framework share: fields, settings, one call. Imports no framework."""

@@ -1,0 +1,272 @@
+"""The fields that every model class has: which members, and how they decode.
+
+Pydantic only; framework classes inherit these next to their framework's base class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, ClassVar, Self, TypeVar, cast, get_args
+
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from adafuse.backends import Backend, check_backend
+from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
+from adafuse.decoding.failures import check_floor
+from adafuse.decoding.member import Member
+from adafuse.decoding.subset import answering, answering_config
+from adafuse.ensemble import Ensemble
+from adafuse.errors import ConfigError
+from adafuse.events import Round
+from adafuse.presets import with_preset
+from adafuse.prompting.prompt import Message, PromptFormat
+from adafuse.validation import refuse_unknown
+from adafuse_integrations._shared.context_window import configured_window, smallest_window
+from adafuse_integrations._shared.ensemble_registry import SharedEnsemble, share
+from adafuse_integrations._shared.environment import from_environment
+from adafuse_integrations._shared.identity import member_names, members_identity
+from adafuse_integrations._shared.settings import SETTINGS, DecodingFields, replacing
+
+__all__ = ["CompletionFields", "EnsembleFields"]
+
+T = TypeVar("T")
+
+
+class EnsembleFields(DecodingFields):
+    """Members and decoding settings, checked when built; members are loaded on first use.
+
+    A `preset` (see `adafuse.presets`) stands for its settings; those that are given go before it.
+    """
+
+    # Errors do not repeat their input: a specification may hold what should not be printed.
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    # What may be given per call, or bound.
+    _per_call: ClassVar[tuple[str, ...]] = (*SETTINGS, "model")
+
+    models: Sequence[str | Mapping[str, Any] | MemberSpec] | None = Field(
+        default=None,
+        frozen=True,
+        repr=False,
+        description="1 to 8 members: hub ids, local folders, GGUF files, MemberSpec or mappings of "
+        "its fields. The first one counts max_tokens and wins ties. Without models and ensemble, "
+        "those of the environment variable ADAFUSE_MODELS: separated by commas, or a JSON list.",
+    )
+    ensemble: Ensemble | None = Field(
+        default=None,
+        frozen=True,
+        exclude=True,
+        repr=False,
+        description="An ensemble that is already built, in place of models. Settings that are not "
+        "given here are taken from its configuration.",
+    )
+    model: str | None = Field(
+        default=None,
+        description="Which members answer: a name, or several joined by '+', the first of which "
+        "counts max_tokens; None: all. weights has a number for every member all the same.",
+    )
+    device: str | None = Field(
+        default=None,
+        frozen=True,
+        description="Device of members whose specification names none. With members of the "
+        "environment, ADAFUSE_DEVICE, if it is set.",
+    )
+    dtype: str | None = Field(
+        default=None,
+        frozen=True,
+        description="Number format, likewise, such as 'bfloat16'; or ADAFUSE_DTYPE.",
+    )
+    backend: Backend = Field(
+        default="local",
+        frozen=True,
+        description="Where members are loaded: 'local', in this process; or 'ray', on a cluster, "
+        "which needs the extra 'ray'.",
+    )
+    address: str | None = Field(
+        default=None,
+        frozen=True,
+        description="Of that cluster: None, 'auto', 'host:port' or 'ray://…'; see `Ensemble.load`.",
+    )
+
+    _shared: SharedEnsemble | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_ensemble_fields(cls, given: Any) -> Any:
+        """Refuse unknown fields by name; fill in from the environment and the ensemble."""
+        if not isinstance(given, Mapping):
+            return given
+        given = with_preset(given)
+        refuse_unknown("field", given, list(cls.model_fields))
+        filled = from_environment(given)
+        ensemble = given.get("ensemble")
+        if not isinstance(ensemble, Ensemble):
+            return filled
+        own = {name: getattr(ensemble.config, core) for name, core in SETTINGS.items()}
+        return {**own, **filled}
+
+    @field_validator("models", mode="plain")
+    @classmethod
+    def _read_models(cls, given: object) -> tuple[MemberSpec, ...] | None:
+        if given is None:
+            return None
+        one = isinstance(given, str | Mapping | MemberSpec) or not isinstance(given, Sequence)
+        if one or not 1 <= len(cast("Sequence[object]", given)) <= MAX_MEMBERS:
+            raise ConfigError(f"models must be a list of 1 to {MAX_MEMBERS} members")
+        return tuple(as_spec(model) for model in cast("Sequence[str]", given))
+
+    @model_validator(mode="after")
+    def _check_ensemble_fields(self) -> Self:
+        if (self.models is None) == (self.ensemble is None):
+            raise ConfigError(
+                "give either models or an ensemble that is already built, or set ADAFUSE_MODELS"
+            )
+        if self.ensemble is not None and (self.device or self.dtype or self.backend != "local"):
+            raise ConfigError(
+                "device, dtype and backend are for models; this ensemble is already loaded"
+            )
+        check_backend(self._specs(), self.backend, self.address)
+        self._check()
+        if self.models is not None:
+            self._shared = self._share()
+        return self
+
+    def _specs(self) -> tuple[MemberSpec, ...]:
+        return cast("tuple[MemberSpec, ...]", self.models or ())
+
+    def _share(self) -> SharedEnsemble:
+        return share(self._specs(), self.device, self.dtype, self.backend, self.address)
+
+    def _check(self) -> None:
+        """Raise ConfigError if a setting is out of range."""
+        self._answering_config()
+        self._member_names()
+
+    def _answering_config(self) -> DecodingConfig:
+        """The settings, with the weights of those members that answer, and the leader's name."""
+        names = member_names(self._members())
+        config = answering_config(names, answering(names, self.model), self._decoding())
+        check_floor(self._member_names(), config)
+        return config
+
+    def _with(self, overrides: Mapping[str, Any]) -> Self:
+        """Return this model with settings for one call.
+
+        Raises:
+            ConfigError: an argument is unknown (the nearest is named) or out of range.
+        """
+        if not overrides:
+            return self
+        overrides = with_preset(overrides)
+        refuse_unknown("argument", overrides, self._per_call)
+        changed = self.model_copy(update=replacing(overrides))
+        changed._check()
+        return changed
+
+    def _members(self) -> Ensemble | tuple[MemberSpec, ...]:
+        return self.ensemble if self.ensemble is not None else self._specs()
+
+    def _chosen(self, of_members: Sequence[T]) -> tuple[T, ...]:
+        """Of one thing per member, those of the members that answer."""
+        return tuple(of_members[at] for at in answering(member_names(self._members()), self.model))
+
+    def _member_names(self) -> tuple[str, ...]:
+        """Names of those that answer."""
+        return self._chosen(member_names(self._members()))
+
+    def _loaded(self) -> Ensemble:
+        """The ensemble; loads its members on first use."""
+        if self.ensemble is not None:
+            return self.ensemble
+        assert self._shared is not None  # set by the validator when models are given
+        return self._shared.get()
+
+    def _answering(self) -> tuple[Member, ...]:
+        """Those that answer; loads all members on first use."""
+        return self._chosen(self._loaded().members)
+
+    def _known_window(self) -> int | None:
+        """The smallest context window, in tokens, or None if nobody can say; loads nothing."""
+        loaded = self.ensemble
+        if loaded is None:  # asked for while the object is being built, too
+            loaded = (self._shared or self._share()).loaded
+        if loaded is not None:
+            return smallest_window(self._chosen(loaded.members))
+        return configured_window(self._chosen(self._specs()))
+
+    def _rounds(self, prompt: str | Sequence[Message], **options: Any) -> Generator[Round]:
+        """Decode one answer; closing it early lets go of every session.
+
+        Args:
+            prompt: text or messages.
+            options: other arguments of `Ensemble.stream`.
+        """
+        config = self._answering_config()
+        ensemble = self._loaded()
+        if self.model is not None:
+            ensemble = ensemble.only(self._member_names())
+        settings = {f.name: getattr(config, f.name) for f in fields(config)}
+        return ensemble.stream(prompt, **options, **settings)
+
+    def _identity(self) -> dict[str, Any]:
+        """Everything that changes an answer, as plain values: members, loading, settings."""
+        config = self._answering_config()
+        identity: dict[str, Any] = {
+            "members": list(self._chosen(members_identity(self._members()))),
+            "device": self.device,
+            "dtype": self.dtype,
+        }
+        for name, core in SETTINGS.items():
+            if core == "timeout":
+                continue  # it ends an answer, but makes no other one
+            value = getattr(config, core)
+            identity[name] = list(value) if isinstance(value, tuple) else value
+        return identity
+
+    def _count_tokens(self, text: str) -> int:
+        """Tokens of `text` for the first member, which is the one that counts max_tokens.
+
+        Raises:
+            ConfigError: that member cannot count tokens.
+        """
+        return _tokens(self._answering()[0], text)
+
+    def _most_tokens(self, text: str) -> int:
+        """Tokens of `text` for the member that needs most; errors likewise."""
+        return max(_tokens(member, text) for member in self._answering())
+
+
+def _tokens(member: Member, text: str) -> int:
+    count = getattr(member, "count_tokens", None)
+    if count is None:
+        raise ConfigError(f"member {member.name!r} cannot count tokens")
+    return int(count(text))
+
+
+class CompletionFields(EnsembleFields):
+    """Likewise, for models that complete text: how a string is read."""
+
+    _per_call: ClassVar[tuple[str, ...]] = (*EnsembleFields._per_call, "prompt_format")
+
+    prompt_format: PromptFormat = Field(
+        default="auto",
+        description="How a string is read: 'auto' makes it one user message for members with a "
+        "chat template, 'chat' for all, 'raw' completes it as it is.",
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        if self.prompt_format not in get_args(PromptFormat):
+            known = "'raw', 'auto' or 'chat'"
+            raise ConfigError(f"prompt_format must be {known}, not {self.prompt_format!r}")
+
+    def _rounds(self, prompt: str | Sequence[Message], **options: Any) -> Generator[Round]:
+        if isinstance(prompt, str):
+            options = {"prompt_format": self.prompt_format, **options}
+        return super()._rounds(prompt, **options)
+
+    def _identity(self) -> dict[str, Any]:
+        return {**super()._identity(), "prompt_format": self.prompt_format}

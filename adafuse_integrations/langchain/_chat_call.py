@@ -1,0 +1,250 @@
+"""One answer of a chat ensemble, as LangChain asks a chat model for it.
+
+Settings of a call become the fields of a copy, so that one place checks them and the cache key has
+them. This module does not know how tools and schemas are bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from typing import Any, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import (
+    BaseChatModel,
+    LangSmithParams,
+    LanguageModelInput,
+    ModelProfile,
+)
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
+from langchain_core.runnables import RunnableConfig
+from pydantic import ConfigDict, PrivateAttr
+
+from adafuse.concurrency.async_iterator import Decoders
+from adafuse.ensemble import Ensemble
+from adafuse.prompting.prompt import Message
+from adafuse_integrations._shared.answer_parts import AnswerParts
+from adafuse_integrations._shared.chat import ChatFields
+from adafuse_integrations._shared.context_window import smallest_window
+from adafuse_integrations.langchain._base import EnsembleModel
+from adafuse_integrations.langchain._chat_chunks import ChatAnswerChunk, chat_chunks, whole_message
+from adafuse_integrations.langchain._messages import core_messages
+from adafuse_integrations.langchain._profile import chat_profile
+from adafuse_integrations.langchain._structured_output import decoding_schema
+from adafuse_integrations.langchain._tools import core_tools
+
+__all__ = ["ChatModel"]
+
+# What LangChain hands through to models, or steers itself by.
+_LANGCHAINS = frozenset({"ls_structured_output_format", "structured_output_format", "stream"})
+
+
+class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
+    """A chat model whose answers an ensemble writes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    _own_profile: bool = PrivateAttr(default=False)  # computed here, not given
+
+    @property
+    def _llm_type(self) -> str:
+        return "adafuse-chat"
+
+    # --- What it says of itself ---
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(
+            ls_provider="adafuse",
+            ls_model_name=kwargs.get("model") or self._model_name,
+            ls_model_type="chat",
+            ls_temperature=kwargs.get("temperature", self.temperature),
+            ls_max_tokens=kwargs.get("max_tokens", self.max_tokens),
+        )
+        stops = self._decoding().stop if stop is None else stop
+        if stops:
+            params["ls_stop"] = list(stops)
+        return params
+
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> builtins.dict[str, Any]:
+        call = self._for_call(stop, kwargs)  # refuses unknown arguments before a run begins
+        return {**call.asdict(), **kwargs, "stop": list(call._decoding().stop) or None}
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """The cache key: everything that changes the message."""
+        return json.dumps(self._for_call(stop, kwargs).asdict(), sort_keys=True, default=repr)
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        self._own_profile = True
+        return chat_profile(self._known_window())
+
+    def _loaded(self) -> Ensemble:
+        """As the base class; the profile then has what the loaded members say."""
+        ensemble = super()._loaded()
+        if self._own_profile and self.profile is not None:  # shared with the copies of calls
+            self.profile.update(chat_profile(smallest_window(self._chosen(ensemble.members))))
+        return ensemble
+
+    # --- One call ---
+
+    def _for_call(self, stop: Sequence[str] | None, given: Mapping[str, Any]) -> Self:
+        """Return this model with the settings and tools of one call; errors as for `_with`."""
+        settings = {key: one for key, one in given.items() if key not in _LANGCHAINS}
+        if stop is not None:
+            settings["stop"] = stop
+        if settings.get("tools"):
+            settings["tools"] = core_tools(settings["tools"])
+        if settings.get("json_schema") is not None:
+            settings["json_schema"] = decoding_schema(settings["json_schema"])
+        if isinstance(form := settings.get("response_format"), type):
+            described = {"schema": decoding_schema(form)}
+            settings["response_format"] = {"type": "json_schema", "json_schema": described}
+        call = self._with(settings)
+        if "model" in settings:
+            call._own_profile = False  # that of other members
+        return call
+
+    def _turn(
+        self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, given: Mapping[str, Any]
+    ) -> tuple[Self, list[dict[str, Any]]]:
+        """This model for one call, and what it is asked."""
+        call = self._for_call(stop, given)
+        asked = core_messages(messages)
+        return call._answering_to(asked), asked
+
+    def _chunks(
+        self, messages: Sequence[Message], parts: AnswerParts, *, blocks: bool = False
+    ) -> Generator[ChatAnswerChunk]:
+        first = {"model_name": self._model_name, "model_provider": "adafuse"}
+        with closing(self._chat_rounds(messages)) as rounds:
+            yield from chat_chunks(
+                rounds,
+                parts,
+                first,
+                blocks=blocks,
+                keep_incomplete=self.keep_incomplete,
+                logprobs=self.logprobs,
+                top_logprobs=self.top_logprobs,
+            )
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Generator[ChatAnswerChunk]:
+        call, asked = self._turn(messages, stop, kwargs)
+        blocks = self.output_version == "v1"
+        return _told(call._chunks(asked, call._answer_parts(), blocks=blocks), run_manager)
+
+    def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[ChatAnswerChunk]:
+        call, asked = self._turn(messages, stop, kwargs)
+        parts, blocks = call._answer_parts(), self.output_version == "v1"
+        chunks = self._decoders.decode(lambda: call._chunks(asked, parts, blocks=blocks))
+        return _atold(chunks, run_manager)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        call, asked = self._turn(messages, stop, kwargs)
+        parts = call._answer_parts()
+        with closing(_told(call._chunks(asked, parts), run_manager)) as chunks:
+            return _result(list(chunks), parts)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        call, asked = self._turn(messages, stop, kwargs)
+        parts = call._answer_parts()
+        written = self._decoders.decode(lambda: call._chunks(asked, parts))
+        async with aclosing(_atold(written, run_manager)) as chunks:
+            return _result([chunk async for chunk in chunks], parts)
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """As the base class, which says nothing to callbacks where it is cancelled."""
+        try:
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+        except asyncio.CancelledError as error:
+            if run_manager:
+                await run_manager.on_llm_error(error, response=LLMResult(generations=[]))
+            raise
+
+    def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Yield words as they are fused; closing or cancelling it stops the decoder and waits."""
+        call = self.model_copy()
+        call._decoders = Decoders()
+        return call._decoders.closing(
+            super(ChatModel, call).astream(input, config, stop=stop, **kwargs)
+        )
+
+    def _combine_llm_outputs(
+        self, outputs: list[builtins.dict[str, Any] | None], /
+    ) -> builtins.dict[str, Any]:
+        """What `generate` says of several answers: their tokens together."""
+        counts: dict[str, int] = {}
+        for output in outputs:
+            for name, count in (output or {}).get("token_usage", {}).items():
+                counts[name] = counts.get(name, 0) + count
+        return {"model_name": self._model_name, "token_usage": counts}
+
+
+def _told(
+    chunks: Generator[ChatAnswerChunk], run_manager: CallbackManagerForLLMRun | None
+) -> Generator[ChatAnswerChunk]:
+    """Pass chunks on, telling callbacks of those that add to the answer."""
+    with closing(chunks):
+        for chunk in chunks:
+            if run_manager and chunk.says:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+
+async def _atold(
+    chunks: AsyncGenerator[ChatAnswerChunk], run_manager: AsyncCallbackManagerForLLMRun | None
+) -> AsyncGenerator[ChatAnswerChunk]:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            if run_manager and chunk.says:
+                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+
+def _result(chunks: Sequence[ChatAnswerChunk], parts: AnswerParts) -> ChatResult:
+    message = whole_message(chunks, parts)
+    told = message.response_metadata
+    output = {"model_name": told["model_name"], "token_usage": told["token_usage"]}
+    return ChatResult(generations=[ChatGeneration(message=message)], llm_output=output)

@@ -1,0 +1,139 @@
+"""Answers of a form: which schema a LangChain schema is, and reading the answer back.
+
+LangChain's parsers complete JSON that is cut short. The ones here raise instead, once an answer is
+whole and still not what it must be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Literal, cast
+
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_json_schema
+from langchain_core.utils.pydantic import is_basemodel_subclass
+
+from adafuse.errors import ConfigError, IncompleteAnswerError
+from adafuse.prompting.response_format import ANY_OBJECT
+from adafuse_integrations._shared.settings import read_schema
+from adafuse_integrations._shared.trace import read_answer
+
+__all__ = ["Method", "call_parser", "decoding_schema", "json_parser", "with_raw"]
+
+Method = Literal["json_schema", "function_calling", "json_mode"]
+
+_FUNCTION = ("function", "parameters", "input_schema", "toolSpec")  # of other providers' tools
+
+
+def decoding_schema(schema: Any) -> dict[str, Any]:
+    """The JSON schema of a Pydantic class, a TypedDict, a JSON schema or a function's description.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if schema is None:
+        return dict(ANY_OBJECT)
+    if isinstance(schema, Mapping):
+        named = "name" in schema or schema.get("type") == "function" or "toolSpec" in schema
+        if named and isinstance(schema.get("schema"), Mapping):  # of a response_format
+            schema = schema["schema"]
+        elif named and any(key in schema for key in _FUNCTION):
+            schema = _converted(dict(schema))
+        return cast("dict[str, Any]", read_schema(schema))
+    if isinstance(schema, type) and is_basemodel_subclass(schema):
+        return cast("dict[str, Any]", read_schema(schema))
+    return _converted(schema)
+
+
+def _converted(schema: Any) -> dict[str, Any]:
+    try:
+        return convert_to_json_schema(schema)
+    except (ValueError, TypeError) as error:  # LangChain's messages are several lines
+        raise ConfigError(f"no schema can be read: {' '.join(str(error).split())}") from error
+
+
+def _message(result: Sequence[Generation]) -> AIMessage | None:
+    """The message that is parsed, once it is whole."""
+    one = result[0]
+    message = one.message if isinstance(one, ChatGeneration) else None
+    whole = message is not None and "finish_reason" in message.response_metadata
+    return cast("AIMessage", message) if whole else None
+
+
+def _cut(result: Sequence[Generation]) -> None:
+    """Raise IncompleteAnswerError for a message that says that it is incomplete."""
+    message = _message(result)
+    if message is not None and "incomplete" in message.response_metadata:
+        raise IncompleteAnswerError("JSON answer", read_answer(message.response_metadata))
+
+
+def _calls_tools(result: Sequence[Generation]) -> bool:
+    message = _message(result)
+    return message is not None and bool(message.tool_calls)
+
+
+class _Json(JsonOutputParser):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        _cut(result)
+        return None if _calls_tools(result) else super().parse_result(result, partial=partial)
+
+
+class _Pydantic(PydanticOutputParser[Any]):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        _cut(result)
+        return None if _calls_tools(result) else super().parse_result(result, partial=partial)
+
+
+def json_parser(schema: Any) -> BaseOutputParser[Any]:
+    """Reads answers that are JSON: as instances of a Pydantic class, else as plain values.
+
+    An answer that calls tools instead is None.
+    """
+    if isinstance(schema, type) and is_basemodel_subclass(schema):
+        return _Pydantic(pydantic_object=schema)
+    return _Json()
+
+
+def _uncalled(result: Sequence[Generation], name: str) -> None:
+    """Raise if a whole message holds no call that can be carried out."""
+    message = _message(result)
+    if message is None or message.tool_calls:
+        return
+    answer = read_answer(message.response_metadata)
+    if answer.finish_reason != "stop":
+        raise IncompleteAnswerError(f"call of {name!r}", answer)
+    raise OutputParserException(f"the answer does not call {name!r}", llm_output=answer.text)
+
+
+class _JsonCall(JsonOutputKeyToolsParser):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        _uncalled(result, self.key_name)
+        return super().parse_result(result, partial=partial)
+
+
+class _PydanticCall(PydanticToolsParser):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        _uncalled(result, self.tools[0].__name__)
+        return super().parse_result(result, partial=partial)
+
+
+def call_parser(schema: Any, name: str) -> BaseOutputParser[Any]:
+    """Reads the arguments of a call of the tool `name`, which was made of `schema`."""
+    if isinstance(schema, type) and is_basemodel_subclass(schema):
+        return _PydanticCall(tools=[schema], first_tool_only=True)
+    return _JsonCall(key_name=name, first_tool_only=True)
+
+
+def with_raw(model: Runnable[Any, Any], parser: BaseOutputParser[Any]) -> Runnable[Any, Any]:
+    """The message beside what is read from it, and the error where nothing can be."""
+    parsed = RunnablePassthrough.assign(
+        parsed=itemgetter("raw") | parser, parsing_error=lambda _: None
+    )
+    nothing = RunnablePassthrough.assign(parsed=lambda _: None)
+    return RunnableMap(raw=model) | parsed.with_fallbacks([nothing], exception_key="parsing_error")

@@ -1,0 +1,258 @@
+"""`AdaFuseLLM`: an ensemble in place of a LangChain completion model."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from contextlib import aclosing, closing
+from typing import Any, Self
+from uuid import UUID
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+    Callbacks,
+)
+from langchain_core.language_models import LangSmithParams, LanguageModelInput
+from langchain_core.outputs import Generation, LLMResult
+from langchain_core.runnables import RunnableConfig
+from pydantic import ConfigDict
+
+from adafuse.concurrency.async_iterator import Decoders
+from adafuse_integrations._shared.fields import CompletionFields
+from adafuse_integrations._shared.trace import totals
+from adafuse_integrations.langchain._base import EnsembleModel
+from adafuse_integrations.langchain._batching import ainvoke_rows, invoke_rows
+from adafuse_integrations.langchain._completion_chunks import (
+    AnswerChunk,
+    answer_chunks,
+    whole_answer,
+)
+from adafuse_integrations.langchain._per_prompt import PromptwiseLLM
+
+__all__ = ["AdaFuseLLM"]
+
+_Tags = list[str] | list[list[str]] | None
+_Metadata = builtins.dict[str, Any] | list[builtins.dict[str, Any]] | None
+_RunIds = UUID | list[UUID | None] | None
+
+
+class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
+    """Several local models that write one completion together, word by word.
+
+    Give `models`, or an `ensemble` that is already built, or set ADAFUSE_MODELS; the other fields
+    are decoding settings. Members are loaded with the first prompt, once for all instances that
+    name the same ones.
+
+    Every decoding setting, `model` (which members answer), `timeout` and `prompt_format` may also
+    be given per call, or with `bind`; a `stop` per call replaces the field, and a constraint
+    (`json_schema`, `regex`, `choices`, `grammar`) the one that is set. Callbacks get one
+    `on_llm_new_token` per word, whether the answer is streamed or not, and the words concatenate to
+    the answer exactly. `batch` and `abatch` answer eight prompts at a time, which share
+    forwards, unless `max_concurrency` says otherwise.
+
+    Raises:
+        pydantic.ValidationError: a field is unknown or out of range.
+        ConfigError: likewise for an argument of a call; before anything is loaded.
+        IncompleteAnswerError: a constrained answer was cut, by max_tokens or a stop string.
+        AdaFuseError: what loading and decoding raise, unchanged, once a prompt is answered.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    @property
+    def _llm_type(self) -> str:
+        return "adafuse"
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        call = self._for_call(stop, kwargs)
+        params = LangSmithParams(
+            ls_provider="adafuse",
+            ls_model_name=call._model_name,
+            ls_model_type="llm",
+            ls_temperature=call.temperature,
+            ls_max_tokens=call.max_tokens,
+        )
+        if stops := call._stops:
+            params["ls_stop"] = stops
+        return params
+
+    # --- One call: its settings become the fields of a copy, and so part of the cache key ---
+
+    def _for_call(self, stop: Sequence[str] | None, settings: builtins.dict[str, Any]) -> Self:
+        call = self._with(settings if stop is None else {**settings, "stop": stop})
+        if call is not self:
+            call.__dict__.pop("_serialized", None)  # the base class computes it once per object
+        return call
+
+    @property
+    def _stops(self) -> list[str] | None:
+        """The stops in effect: the base class puts those it is given into the cache key."""
+        return list(self._decoding().stop) or None
+
+    def generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Callbacks | list[Callbacks] | None = None,
+        *,
+        tags: _Tags = None,
+        metadata: _Metadata = None,
+        run_name: str | list[str] | None = None,
+        run_id: _RunIds = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """As the base class, but each prompt's own callbacks get its words."""
+        call = self._for_call(stop, kwargs)
+        return super(AdaFuseLLM, call).generate(
+            prompts,
+            stop=call._stops,
+            callbacks=callbacks,
+            tags=tags,
+            metadata=metadata,
+            run_name=run_name,
+            run_id=run_id,
+        )
+
+    async def agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Callbacks | list[Callbacks] | None = None,
+        *,
+        tags: _Tags = None,
+        metadata: _Metadata = None,
+        run_name: str | list[str] | None = None,
+        run_id: _RunIds = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """As `generate`, without blocking the event loop; cancelling it stops the decoder."""
+        call = self._for_call(stop, kwargs)
+        return await super(AdaFuseLLM, call).agenerate(
+            prompts,
+            stop=call._stops,
+            callbacks=callbacks or None,  # the base class looks into an empty list
+            tags=tags,
+            metadata=metadata,
+            run_name=run_name,
+            run_id=run_id,
+        )
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[str]:
+        """Yield words as they are fused, then an empty string; closing it early is safe."""
+        call = self._for_call(stop, kwargs)
+        return super(AdaFuseLLM, call).stream(input, config, stop=call._stops)
+
+    def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[str]:
+        """As `stream`; closing or cancelling it stops the decoder and waits for its round."""
+        call = self._for_call(stop, kwargs).model_copy()
+        call._decoders = Decoders()
+        return call._decoders.closing(
+            super(AdaFuseLLM, call).astream(input, config, stop=call._stops)
+        )
+
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Answer each input with its own configuration; unknown arguments fail before any row."""
+        call = self._for_call(stop, kwargs)
+        return invoke_rows(call.invoke, inputs, config, return_exceptions=return_exceptions)
+
+    async def abatch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """As `batch`, without blocking the event loop."""
+        call = self._for_call(stop, kwargs)
+        rows = ainvoke_rows(call.ainvoke, inputs, config, return_exceptions=return_exceptions)
+        return await rows
+
+    # --- One prompt ---
+
+    def _chunks(self, prompt: str) -> Generator[AnswerChunk]:
+        with closing(self._rounds(prompt)) as rounds:
+            yield from answer_chunks(rounds)
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Generator[AnswerChunk]:
+        call = self._for_call(stop, kwargs)
+        with closing(call._chunks(prompt)) as chunks:
+            for chunk in chunks:
+                if run_manager and chunk.text:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[AnswerChunk]:
+        call = self._for_call(stop, kwargs)
+        async with aclosing(self._decoders.decode(lambda: call._chunks(prompt))) as chunks:
+            async for chunk in chunks:
+                if run_manager and chunk.text:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        streams = (self._stream(prompt, stop, run_manager, **kwargs) for prompt in prompts)
+        return self._result([whole_answer(list(chunks)) for chunks in streams])
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        generations = []
+        for prompt in prompts:
+            async with aclosing(self._astream(prompt, stop, run_manager, **kwargs)) as chunks:
+                generations.append(whole_answer([chunk async for chunk in chunks]))
+        return self._result(generations)
+
+    def _merged(self, results: Sequence[LLMResult]) -> LLMResult:
+        return self._result([result.generations[0][0] for result in results])
+
+    def _result(self, generations: Sequence[Generation]) -> LLMResult:
+        usages = [(one.generation_info or {}).get("usage", {}) for one in generations]
+        output = {"model_name": self._model_name, "token_usage": totals(usages)}
+        return LLMResult(generations=[[one] for one in generations], llm_output=output)

@@ -1,0 +1,251 @@
+"""What an ensemble says of itself in LlamaIndex, and one answer of it.
+
+Settings of a call become the fields of a copy, so that one place checks them. This module knows
+neither LlamaIndex's eight methods nor how schemas are asked for.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from llama_index.core.base.llms.generic_utils import messages_to_prompt as default_messages
+from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
+from llama_index.core.llms import CustomLLM
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import default_completion_to_prompt
+from pydantic import field_serializer, model_validator
+
+from adafuse.config import MemberSpec
+from adafuse.errors import ConfigError
+from adafuse.prompting.response_format import instruction
+from adafuse_integrations._shared.answer_parts import read_parts
+from adafuse_integrations._shared.chat import ChatFields
+from adafuse_integrations._shared.context_window import smallest_window
+from adafuse_integrations._shared.fields import CompletionFields
+from adafuse_integrations._shared.identity import loadable
+from adafuse_integrations.llama_index._messages import core_messages
+from adafuse_integrations.llama_index._metadata import EnsembleMetadata
+from adafuse_integrations.llama_index._responses import Snapshot, snapshots
+from adafuse_integrations.llama_index._tools import core_tools
+
+__all__ = ["EnsembleLLM", "Making"]
+
+_UNLIMITED = 2**31 - 1  # LlamaIndex wants a number
+_OF_CHATS = {"tools", "tool_choice", "parallel_tool_calls", "strict", "answer_after_tools"}
+_PROCESS_WIDE = {"callback_manager", "rate_limiter"}  # not part of what a model object is
+
+Making = Callable[[], Generator[Snapshot]]
+"""Decodes one answer; checked already, and begun with the first snapshot that is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """Text for members to read: "raw" as it is, "auto" as one user message where they can."""
+
+    text: str
+    prompt_format: str
+
+
+_Asked = _Text | list[dict[str, Any]]
+
+
+class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
+    """An ensemble as a LlamaIndex model."""
+
+    _per_call: ClassVar[tuple[str, ...]] = (*ChatFields._per_call, "prompt_format")
+
+    # --- What it says of itself ---
+
+    @classmethod
+    def class_name(cls) -> str:
+        """What `to_dict` names it."""
+        return "AdaFuseLLM"
+
+    @property
+    def _model_name(self) -> str:
+        return "+".join(self._member_names())
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What members can do together.
+
+        `context_window` is the smallest window of those that answer, in that member's tokens, with
+        nothing taken off; reading it loads the members if nothing else says how long prompts may
+        be. `num_output` is `max_tokens`. Strings are rendered for a chat unless `prompt_format` is
+        "raw" or `completion_to_prompt` is set. Tools need a grammar (the extra "constrained"), and
+        messages that members render themselves.
+        """
+        window = self._known_window()
+        if window is None:
+            return EnsembleMetadata.of(self._look_up_window, **self._described())
+        return LLMMetadata(context_window=window, **self._described())
+
+    def _look_up_window(self) -> int:
+        window = smallest_window(self._answering())
+        return _UNLIMITED if window is None else window
+
+    def _described(self) -> dict[str, Any]:
+        """The metadata, all but the window."""
+        return {
+            "num_output": self.max_tokens,
+            "is_chat_model": not self._completes_text,
+            "is_function_calling_model": self._takes_tools,
+            "model_name": self._model_name,
+        }
+
+    def tokenize(self, text: str) -> list[int]:
+        """As many zeros as `text` has tokens for the member that needs most; loads the members.
+
+        Members have no common ids. LlamaIndex counts them, and does not look at them:
+        `Settings.tokenizer = llm.tokenize` makes it fit prompts into the window of these models.
+
+        Raises:
+            ConfigError: a member cannot count tokens.
+        """
+        return [0] * self._most_tokens(text)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_dumped(cls, given: Any) -> Any:
+        """Take what `to_dict` and `model_dump` write."""
+        if isinstance(given, Mapping) and given.get("class_name") == cls.class_name():
+            return {key: one for key, one in given.items() if key != "class_name"}
+        return given
+
+    @field_serializer("models", when_used="unless-none")
+    def _write_models(self, models: Sequence[MemberSpec]) -> list[Any]:
+        return loadable(models)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As the base class, without weights; but nothing that changes answers is left out.
+
+        Raises:
+            ConfigError: it holds an ensemble, or a function, that cannot be pickled.
+        """
+        if self.ensemble is not None:
+            raise ConfigError("an ensemble that is already built cannot be pickled; give models")
+        # Of a copy: the base class takes out of the object itself what it cannot pickle.
+        state: dict[str, Any] = super(EnsembleLLM, self.model_copy()).__getstate__()
+        if lost := self.__dict__.keys() - state["__dict__"].keys() - _PROCESS_WIDE:
+            names = ", ".join(sorted(lost))
+            raise ConfigError(f"{names} cannot be pickled; use functions of a module")
+        return state
+
+    # --- How prompts are read ---
+
+    @property
+    def _completes_text(self) -> bool:
+        """Whether strings are completed as they are written."""
+        own = self.completion_to_prompt is not default_completion_to_prompt
+        return own or self.prompt_format == "raw" or self.query_wrapper_prompt is not None
+
+    @property
+    def _renders_messages(self) -> bool:
+        """Whether `messages_to_prompt` renders messages, in place of members' own templates."""
+        return self.messages_to_prompt is not default_messages
+
+    @property
+    def _takes_tools(self) -> bool:
+        return not self._renders_messages and importlib.util.find_spec("llguidance") is not None
+
+    def _with_system(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+        """Messages behind the system prompt; LlamaIndex may have put it there already."""
+        given = list(messages)
+        prompt = self.system_prompt
+        if prompt and not any(_is_system(one, prompt) for one in given):
+            return [ChatMessage(role=MessageRole.SYSTEM, content=prompt), *given]
+        return given
+
+    def _ask_messages(self, messages: Sequence[ChatMessage]) -> _Asked:
+        told = self._with_system(messages)
+        if not self._renders_messages:
+            return core_messages(told)
+        if self._tools:
+            raise ConfigError("messages_to_prompt has no place for tools; leave it to the members")
+        core = core_messages(told)
+        asked = self._asked(core)
+        if asked != core:  # a system message that tells of the schema comes first
+            rest = told[1:] if core[0]["role"] == "system" else told
+            told = [ChatMessage(role=MessageRole.SYSTEM, content=asked[0]["content"]), *rest]
+        assert self.messages_to_prompt is not None  # has a default
+        return _Text(self.messages_to_prompt(told), "raw")
+
+    def _ask_text(self, prompt: str, *, formatted: bool) -> _Asked:
+        if formatted:
+            return _Text(prompt, "raw")
+        if self._completes_text:
+            assert self.completion_to_prompt is not None  # has a default
+            schema = None if self.prompt_format == "raw" else self._told_schema()
+            return _Text(self._extended(self.completion_to_prompt(prompt), schema), "raw")
+        if (
+            self.system_prompt
+            or self._renders_messages
+            or self._told_schema() is not None
+            or self.prompt_format == "chat"
+        ):
+            return self._ask_messages([ChatMessage(role=MessageRole.USER, content=prompt)])
+        return _Text(prompt, self.prompt_format)
+
+    def _extended(self, prompt: str, schema: Mapping[str, Any] | None) -> str:
+        """Text behind the system prompt, and behind a schema that members are told of."""
+        extended = self._extend_prompt(prompt)
+        if schema is None:
+            return extended
+        return f"{instruction(schema, tools=False)}\n\n{extended}"
+
+    # --- One answer ---
+
+    def _completing(self, prompt: str, formatted: bool, given: Mapping[str, Any]) -> Making:
+        """Check a completion; errors as for `_with`."""
+        if refused := given.keys() & _OF_CHATS:
+            raise ConfigError(f"{', '.join(sorted(refused))}: a completion has no place for calls")
+        call = self._with(given)
+        rendered = formatted or call.completion_to_prompt is not default_completion_to_prompt
+        if rendered and given.get("prompt_format", "raw") != "raw":
+            raise ConfigError("prompt_format is for strings that are not rendered already")
+        if given.get("schema_in_prompt") and (formatted or call.prompt_format == "raw"):
+            raise ConfigError("schema_in_prompt: text that is completed as it is says it itself")
+        return partial(call._snapshots, call._ask_text(prompt, formatted=formatted))
+
+    def _chatting(self, messages: Sequence[ChatMessage], given: Mapping[str, Any]) -> Making:
+        """Check a chat answer; errors as for `_with`, or a message cannot be read."""
+        if "prompt_format" in given:
+            raise ConfigError("prompt_format is for strings; messages are always a chat")
+        if given.get("tools"):
+            given = {**given, "tools": core_tools(given["tools"])}
+        else:
+            for name in ("parallel_tool_calls", "strict", "answer_after_tools"):
+                if given.get(name):
+                    raise ConfigError(f"{name} needs tools")
+        if given.get("strict") is False:
+            raise ConfigError("strict=False: calls are always held to the schemas of their tools")
+        call = self._with(given)
+        asked = call._ask_messages(messages)
+        if isinstance(asked, list):
+            call = call._answering_to(asked)
+        return partial(call._snapshots, asked)
+
+    def _snapshots(self, asked: _Asked) -> Generator[Snapshot]:
+        parts = self._answer_parts()
+        if isinstance(asked, _Text):
+            rounds = self._rounds(asked.text, prompt_format=asked.prompt_format)
+        else:
+            rounds = self._chat_rounds(asked)
+        with closing(rounds):
+            answer = read_parts(
+                rounds,
+                parts,
+                keep_incomplete=self.keep_incomplete,
+                logprobs=self.logprobs,
+                top_logprobs=self.top_logprobs,
+            )
+            yield from snapshots(answer, parts, self._model_name)
+
+
+def _is_system(message: ChatMessage, prompt: str) -> bool:
+    return message.role == MessageRole.SYSTEM and message.content == prompt

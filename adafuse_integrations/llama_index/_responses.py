@@ -1,0 +1,160 @@
+"""Rounds as LlamaIndex responses, each of which holds the answer as far as it goes.
+
+    a word's     the answer so far, and the word as `delta`; `additional_kwargs["round"]` describes
+                 where it comes from
+    the last     no delta; `raw` has the finish reason and the usage, `additional_kwargs["fusion"]`
+                 the trace, which `adafuse_integrations.read_answer` reads
+
+The response of a method that does not stream is the last one of the method that does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ToolCallBlock,
+)
+
+from adafuse_integrations._shared.answer_parts import AnswerParts, CallPart, End, Part
+
+__all__ = ["Snapshot", "chat_response", "completion_response", "snapshots"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An answer as far as it goes.
+
+    Attributes:
+        text: outside calls, so far.
+        delta: what is new in it.
+        calls: so far; the arguments of one that is being written are JSON text.
+        raw: the model's name; at the end also "finish_reason", "usage" and, if it is not what it
+            must be, "incomplete". Plain values.
+        info: for `additional_kwargs`.
+        logprobs: at the end, if they are asked for: for each word its score and those of the best
+            candidates; nothing for a word that was not scored.
+    """
+
+    text: str
+    delta: str
+    calls: tuple[ToolCallBlock, ...]
+    raw: dict[str, Any]
+    info: dict[str, Any]
+    logprobs: list[list[LogProb]] | None = None
+
+
+def snapshots(
+    answer: Iterable[Part | End], parts: AnswerParts, model_name: str
+) -> Generator[Snapshot]:
+    """Yield one per part of the answer, and one at its end.
+
+    Args:
+        answer: of `read_parts`.
+        parts: what takes the answer apart.
+        model_name: for `raw`.
+    """
+    text, calls = "", _Calls(parts)
+    for part in answer:
+        raw: dict[str, Any] = {"model": model_name}
+        if isinstance(part, Part):
+            delta = part.text
+            if part.call is not None and (refused := calls.feed(part.call)):
+                # Text, so that nobody carries out a call that was cut or is broken.
+                delta = part.call.gap + refused
+            text += delta
+            yield Snapshot(text, delta, calls.blocks(), raw, {"round": dict(part.source)})
+            continue
+        told = dict(part.info)
+        raw |= {"finish_reason": told.pop("finish_reason"), "usage": told.pop("token_usage")}
+        if "incomplete" in told:
+            raw["incomplete"] = told.pop("incomplete")
+        scores = told.get("logprobs")
+        yield Snapshot(text, "", calls.blocks(), raw, told, scores and _logprobs(scores))
+
+
+@dataclass
+class _Calls:
+    """Calls of an answer as they are written."""
+
+    parts: AnswerParts
+    _names: dict[str, str] = field(default_factory=dict)
+    _written: dict[str, str] = field(default_factory=dict)
+
+    def feed(self, part: CallPart) -> str:
+        """Take a part; returns the text of the call if it turns out that it cannot be made."""
+        if part.invalid is not None:
+            self._names.pop(part.id, None)
+            return part.invalid.text
+        if part.name is not None:
+            self._names[part.id] = part.name
+        self._written[part.id] = self._written.get(part.id, "") + part.arguments
+        return ""
+
+    def blocks(self) -> tuple[ToolCallBlock, ...]:
+        whole = self.parts.calls
+        return tuple(
+            ToolCallBlock(
+                tool_call_id=id_,
+                tool_name=name,
+                tool_kwargs=whole[id_].arguments if id_ in whole else self._written[id_],
+            )
+            for id_, name in self._names.items()
+        )
+
+
+def _logprobs(scores: Mapping[str, Any]) -> list[list[LogProb]]:
+    words = []
+    for word in scores["content"]:
+        known = [one for one in (word, *word["top_logprobs"]) if one["logprob"] is not None]
+        words.append([_logprob(one) for one in known] if word["logprob"] is not None else [])
+    return words
+
+
+def _logprob(one: Mapping[str, Any]) -> LogProb:
+    token = one["token"]
+    return LogProb(token=token, logprob=one["logprob"], bytes=list(token.encode()))
+
+
+def completion_response(one: Snapshot, *, streamed: bool) -> CompletionResponse:
+    """A completion, with a delta if it is one of a stream."""
+    return CompletionResponse(
+        text=one.text,
+        delta=one.delta if streamed else None,
+        raw=one.raw,
+        logprobs=one.logprobs,
+        additional_kwargs=one.info,
+    )
+
+
+def chat_response(one: Snapshot, *, streamed: bool) -> ChatResponse:
+    """An assistant's message; calls are blocks of it, and in OpenAI's form beside them."""
+    texts = [TextBlock(text=one.text)] if one.text else []
+    beside = {"tool_calls": [_openai_call(call) for call in one.calls]} if one.calls else {}
+    message = ChatMessage(
+        role=MessageRole.ASSISTANT, blocks=[*texts, *one.calls], additional_kwargs=beside
+    )
+    return ChatResponse(
+        message=message,
+        delta=one.delta if streamed else None,
+        raw=one.raw,
+        logprobs=one.logprobs,
+        additional_kwargs=one.info,
+    )
+
+
+def _openai_call(call: ToolCallBlock) -> dict[str, Any]:
+    """Some of LlamaIndex looks for calls there, and there alone."""
+    arguments = call.tool_kwargs
+    written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    function = {"name": call.tool_name, "arguments": written}
+    return {"id": call.tool_call_id, "type": "function", "function": function}
