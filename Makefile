@@ -49,7 +49,7 @@ suites: models ## Run the standard suites of LangChain and LlamaIndex on the rea
 	$(BIN)/python -m pytest --numprocesses 2 -m long -rxX
 
 soak: $(INSTALLED) ## 2,000 mixed calls from 8 callers over 20 minutes, on tiny members.
-	$(BIN)/python -m pytest -m long tests/test_soak.py -rxX
+	$(BIN)/python -m pytest -m long tests/system/test_soak.py -rxX
 
 fuzz: $(INSTALLED) ## 20,000 prompts, messages, tools, stop lists and settings at random.
 	ADAFUSE_FUZZ=20000 $(BIN)/python -m pytest --numprocesses 2 -k fuzz

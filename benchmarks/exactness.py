@@ -14,7 +14,8 @@ from adafuse.local.member import LocalMember
 from adafuse.prompting.prompt import read_prompt
 from benchmarks.rows import ROOT, rows, short_prompt
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 
 import oracle
 from parity import compare

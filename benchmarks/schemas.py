@@ -30,7 +30,8 @@ from adafuse.loading.loader import load_members
 from adafuse.local.member import LocalMember
 from benchmarks.rows import ROOT
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 
 from families import family
 from random_schemas import Case, case

@@ -185,7 +185,7 @@ class LocalSession:
             return Drafts(tuple(drafts), tuple(margins), confident)
 
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
-        """Score candidates, all new tokens in one forward; see `adafuse.decoding.member.Session`."""
+        """Score candidates, new tokens in one forward; see `adafuse.decoding.member.Session`."""
         with self._timed("score"):
             room = self.room
             spans, read = [], []

@@ -1,0 +1,112 @@
+"""A generator in a worker thread, read from an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Generator
+
+import pytest
+
+from adafuse.concurrency.async_iterator import ThreadedIterator
+from watched_members import run
+
+
+def test_a_threaded_iterator_runs_in_one_thread_and_closes_there() -> None:
+    threads: list[threading.Thread] = []
+
+    def items() -> Generator[int]:
+        try:
+            for i in range(100):
+                threads.append(threading.current_thread())
+                yield i
+                time.sleep(0.002)
+        finally:
+            threads.append(threading.current_thread())
+
+    async def main() -> None:
+        iterator = ThreadedIterator(items)
+        assert [await anext(iterator) for _ in range(3)] == [0, 1, 2]
+        await asyncio.gather(iterator.aclose(), iterator.aclose())
+        with pytest.raises(StopAsyncIteration):
+            await anext(iterator)
+
+    run(main())
+    assert len(set(threads)) == 1
+    assert threads[0] is not threading.main_thread()
+    assert 4 <= len(threads) < 10
+
+
+def test_the_generator_is_closed_though_somebody_keeps_it() -> None:
+    closed = []
+
+    def items() -> Generator[int]:
+        try:
+            for i in range(1000):
+                yield i
+                time.sleep(0.001)
+        finally:
+            closed.append(True)
+
+    kept = items()
+
+    async def main() -> None:
+        iterator = ThreadedIterator(lambda: kept)
+        await anext(iterator)
+        await iterator.aclose()
+        assert closed
+
+    run(main())
+
+
+def test_an_iterator_that_is_dropped_stops_its_thread() -> None:
+    made = []
+
+    def items() -> Generator[int]:
+        for i in range(10_000):
+            made.append(i)
+            yield i
+            time.sleep(0.001)
+
+    async def main() -> None:
+        await anext(ThreadedIterator(items))
+        while any(thread.name == "adafuse" for thread in threading.enumerate()):
+            await asyncio.sleep(0.005)
+
+    run(main())
+    assert len(made) < 1000
+
+
+def test_a_threaded_iterator_raises_what_the_generator_raised_after_its_items() -> None:
+    def items() -> Generator[int]:
+        yield 1
+        raise KeyError("later")
+
+    async def main() -> None:
+        iterator = ThreadedIterator(items)
+        assert await anext(iterator) == 1
+        with pytest.raises(KeyError, match="later"):
+            await anext(iterator)
+
+    run(main())
+
+
+def test_a_decoder_whose_loop_is_gone_stops() -> None:
+    made = []
+
+    def items() -> Generator[int]:
+        for i in range(10_000):
+            made.append(i)
+            yield i
+            time.sleep(0.001)
+
+    loop = asyncio.new_event_loop()
+    iterator = ThreadedIterator(items)
+    assert loop.run_until_complete(anext(iterator)) == 0
+    loop.close()
+    deadline = time.monotonic() + 2
+    while any(thread.name == "adafuse" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert len(made) < 100

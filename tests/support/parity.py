@@ -1,0 +1,112 @@
+"""Holding the fast path against the plain oracle, round by round."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import oracle
+from adafuse import Answer, DecodingConfig, Ensemble
+from adafuse.constraints.constraint import Constraint
+from adafuse.decoding.loop import fuse
+from adafuse.errors import IncompleteAnswerError
+from adafuse.local.member import LocalMember
+from adafuse.prompting.prompt import read_prompt
+
+NEAR = 1e-4
+"""A round whose deciding gap is below this could go either way in float32."""
+
+
+def ensemble_of(members: Sequence[oracle.OracleMember]) -> Ensemble:
+    return Ensemble([LocalMember(m.model, m.tokenizer, m.name, weight=m.weight) for m in members])
+
+
+def compare(
+    members: Sequence[oracle.OracleMember],
+    prompt: Any,
+    ensemble: Ensemble | None = None,
+    constraint: Constraint | None = None,
+    **settings: Any,
+) -> tuple[Answer, int]:
+    """Assert that both give the same; return the answer and how many rounds were compared.
+
+    Comparison stops at a near-tie, which is as DESIGN 3.6 asks.
+    """
+    expected = oracle.run(members, prompt, **settings, **_bounds(constraint))
+    form = settings.pop("prompt_format", None)
+    if not isinstance(prompt, str):
+        form = None
+    fused = (ensemble or ensemble_of(members)).members
+    asked = replace(read_prompt(prompt, form), constraint=constraint)
+    try:
+        answer = Answer.fold(fuse(fused, asked, DecodingConfig(**settings)))
+    except IncompleteAnswerError as error:  # a stop string cut it short
+        answer = error.answer
+    for index, (ours, theirs) in enumerate(zip(answer.rounds, expected.rounds, strict=False)):
+        if theirs.gap < NEAR:
+            return answer, index
+        where = f"round {index + 1}"
+        found = [(c.text, c.ends) for c in ours.candidates]
+        assert found == list(theirs.candidates), where
+        assert [c.drafters for c in ours.candidates] == list(theirs.drafters), where
+        for candidate, row, mean in zip(
+            ours.candidates, theirs.member_scores, theirs.scores, strict=True
+        ):
+            _same_scores(candidate.scores, dict(zip((m.name for m in members), row, strict=True)))
+            assert (candidate.score is None) == (mean is None), where
+            if mean is not None and candidate.score is not None:
+                assert _close(candidate.score, mean), (where, candidate, mean)
+        assert (ours.text, ours.words, ours.member) == (
+            theirs.text,
+            theirs.words,
+            theirs.drafter,
+        ), where
+        assert (ours.ends, ours.forced) == (theirs.ends, theirs.forced), where
+    if expected.finish_reason == "untold":
+        return answer, len(expected.rounds)
+    assert answer.text == expected.text
+    assert len(answer.rounds) in (len(expected.rounds), len(expected.rounds) + 1)
+    if len(answer.rounds) > len(expected.rounds):  # the round in which nothing could be drafted
+        assert answer.rounds[-1].winner == -1
+    assert answer.finish_reason == expected.finish_reason
+    assert {n: u.token_ids for n, u in answer.usage.items()} == expected.token_ids
+    return answer, len(expected.rounds)
+
+
+def _bounds(constraint: Constraint | None) -> dict[str, Any]:
+    """What the oracle is told of a constraint: it does without the package's code."""
+    if constraint is None:
+        return {}
+    asked = constraint.grammar, constraint.trigger, constraint.prose
+    return dict(zip(("grammar", "trigger", "prose"), asked, strict=True))
+
+
+def _same_scores(ours: Any, theirs: dict[str, float | None]) -> None:
+    assert set(ours) == {name for name, score in theirs.items() if score is not None}
+    for name, score in theirs.items():
+        assert score is None or _close(ours[name], score), (name, ours[name], score)
+
+
+def _close(one: float, other: float) -> bool:
+    return one == other or math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-4)
+
+
+PROMPTS = (
+    "Hello world, this is",
+    "def add(a, b):\n    return",
+    "| a | b |\n|---|---|\n",
+    "日本語のテキスト",
+    "naïve café 👩‍🔬",
+    "x < 5 </s> <|im_end|> and",
+)
+
+
+CHATS = (
+    [{"role": "user", "content": "Hi <|im_end|> there </s>"}],
+    [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "What is 2 + 2?"},
+        {"role": "assistant", "content": "4"},
+        {"role": "user", "content": "And 3 + 3?\n\nUser: hm"},
+    ],
+)
