@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from adafuse.config import DecodingConfig
-from adafuse.decoding.member import Draft, Drafts, PromptFit
+from adafuse.decoding.member import Draft, Drafts, PromptNLL
 from adafuse.errors import ContextWindowError
 from adafuse.events import MemberUsage
 from adafuse.prompting.prompt import Prompt
@@ -102,10 +102,10 @@ class ScriptedSession:
         """Count one forward."""
         self._forwards += 1
 
-    def prompt_fit(self) -> PromptFit:
+    def prompt_nll(self) -> PromptNLL:
         """It finds every character of a prompt as likely as those of its answer."""
         fit = (self._member.nll * self._prompt_tokens, self._prompt_tokens)
-        return PromptFit((fit,), fit)
+        return PromptNLL((fit,), fit)
 
     def draft(self, *, strip_blank: bool) -> Drafts:
         """Propose the next words of the script, or the end where it was left or is complete."""

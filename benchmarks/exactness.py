@@ -28,7 +28,7 @@ def run(prompts: int = 20, tokens: int = 64, oracle_prompts: int = 10) -> dict[s
     texts = [row["context"][:200] for row in rows("squad", prompts)]
     greedy: dict[str, Any] = {}
     for member in members:
-        twin = LocalMember(member.backbone, member.tokenizer, f"{member.name} again")
+        twin = LocalMember(member.runner, member.tokenizer, f"{member.name} again")
         alone, both = Ensemble([member]), Ensemble([member, twin])
         same = dict.fromkeys(("alone", "two copies", "tokens"), 0)
         for text in track(texts, f"{member.name}: greedy"):
@@ -40,7 +40,7 @@ def run(prompts: int = 20, tokens: int = 64, oracle_prompts: int = 10) -> dict[s
             same["tokens"] += len(expected)
         greedy[member.name] = {"prompts": len(texts), **same}
         print(member.name, greedy[member.name], flush=True)
-    pair = [oracle.OracleMember(m.name, m.backbone.model, m.tokenizer) for m in members]
+    pair = [oracle.OracleMember(m.name, m.runner.model, m.tokenizer) for m in members]
     ensemble = Ensemble(members)
     compared = total = 0
     questions = rows("natural_questions", oracle_prompts)
@@ -58,7 +58,7 @@ def run(prompts: int = 20, tokens: int = 64, oracle_prompts: int = 10) -> dict[s
 def _generate(member: LocalMember, text: str, tokens: int) -> list[int]:
     """Greedy `generate` of transformers with neutral settings, up to the first end token."""
     rendered = member.render(read_prompt(text))
-    model = member.backbone.model
+    model = member.runner.model
     output = model.generate(  # type: ignore[operator]
         torch.tensor([rendered.ids], device=model.device), max_new_tokens=tokens, do_sample=False
     )

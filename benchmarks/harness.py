@@ -61,7 +61,7 @@ def compared(
         return [getattr(lm, kind)([one], disable_tqdm=True)[0] for one in shown]
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    theirs = HFLM(pretrained=member.backbone.model, tokenizer=copy.deepcopy(member.tokenizer))
+    theirs = HFLM(pretrained=member.runner.model, tokenizer=copy.deepcopy(member.tokenizer))
     ours = AdaFuseLM(Ensemble([member]), branches=1)
     texts = [ask(lm, "generate_until", answers) for lm in (theirs, ours)]
     written = [(asked[0], text) for asked, text in zip(answers, texts[0], strict=True) if text]

@@ -105,7 +105,7 @@ def _perplexities(
     own = []
     for seed in range(samples):
         torch.manual_seed(seed)
-        drawn = member.backbone.model.generate(
+        drawn = member.runner.model.generate(
             torch.tensor([context]), do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
             max_new_tokens=len(ids), min_new_tokens=len(ids), pad_token_id=0,
         )[0, len(context):]  # fmt: skip

@@ -104,7 +104,7 @@ def _serve(
     from adafuse.concurrency.admission import Admission
     from adafuse.serve.app import create_app
     from adafuse.serve.server import Server, listen
-    from adafuse.serve.service import Desk
+    from adafuse.serve.service import RequestService
 
     settings: dict[str, Any] = {
         "timeout": timeout,
@@ -124,9 +124,9 @@ def _serve(
         raise ConfigError(f"an ensemble has 1 to {MAX_MEMBERS} members, not {len(model)}")
     specs = [as_spec(read_model(one)) for one in model]
     listening = listen(host, port)
-    desk = Desk(name, Admission(max_concurrency, max_queue))
-    served = create_app(desk, keys=keys, max_body_bytes=max_body_mb * 2**20)
-    server = Server(served, desk, drain_seconds=drain_seconds)
+    service = RequestService(name, Admission(max_concurrency, max_queue))
+    served = create_app(service, keys=keys, max_body_bytes=max_body_mb * 2**20)
+    server = Server(served, service, drain_seconds=drain_seconds)
     if not keys and host not in _LOCAL:
         print(f"warning: whoever reaches {host} may ask; give --api-key", file=sys.stderr)
 

@@ -1,8 +1,8 @@
 """Finding a short text that makes a sentence of a grammar whole.
 
-A grammar tells which bytes may follow, and not where they lead. `Closer` therefore tries, in turn:
-the end of a closing that was found before, always the most promising byte, and a search. What it
-finds is short, and not always the shortest. This module knows neither tokens nor members.
+A grammar tells which bytes may follow, and not where they lead. `CompletionSearch` therefore tries,
+in turn: the end of a closing that was found before, always the most promising byte, and a search.
+What it finds is short, and not always the shortest. This module knows neither tokens nor members.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 
 from adafuse.constraints.grammar import Matcher
 
-__all__ = ["Closer"]
+__all__ = ["CompletionSearch"]
 
 _LONGEST = 4096  # bytes that a closing may have
 _PLACES = 600  # that one search may visit
@@ -33,7 +33,7 @@ _ESCAPE = ord("\\")
 _WHOLE = -1
 
 
-class Closer:
+class CompletionSearch:
     """Finds closings for one answer.
 
     Args:

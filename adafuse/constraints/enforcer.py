@@ -12,23 +12,23 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from adafuse.constraints.constraint import Constraint
-from adafuse.constraints.text_matcher import Referee
+from adafuse.constraints.text_matcher import TextMatcher
 from adafuse.errors import IncompleteAnswerError
 from adafuse.events import Answer, Candidate, Round, cut_words
 
-__all__ = ["Guard", "is_whole", "refuse_parts"]
+__all__ = ["ConstraintEnforcer", "is_whole", "refuse_parts"]
 
 _WORD = re.compile(r"\s*\S+|\s+$")
 
 
 def is_whole(constraint: Constraint, rounds: Iterable[Round]) -> bool:
     """Whether an answer is all that its constraint asks for."""
-    referee = Referee(constraint)
-    referee.feed("".join(one.text for one in rounds))
-    return referee.accepting
+    text_matcher = TextMatcher(constraint)
+    text_matcher.feed("".join(one.text for one in rounds))
+    return text_matcher.accepting
 
 
-class Guard:
+class ConstraintEnforcer:
     """The constraint of one answer between rounds.
 
     Args:
@@ -43,29 +43,29 @@ class Guard:
         counts: Callable[[str, bool], Mapping[str, int]],
         limits: Callable[[], Mapping[str, int]],
     ) -> None:
-        self._referee = Referee(constraint)
+        self._text_matcher = TextMatcher(constraint)
         self._prose = constraint.prose
         self._counts = counts
         self._limits = limits
-        self._closing = self._referee.closing("")
+        self._closing = self._text_matcher.closing("")
         self._closings: dict[str, str | None] = {}  # by the text that comes before, in this round
         self._in_time = False  # the closing fits: from then on it always will
 
     @property
     def since(self) -> int | None:
         """The character of the answer with which its trigger begins, once there is one."""
-        return self._referee.since
+        return self._text_matcher.since
 
     @property
     def complete(self) -> bool:
         """Whether the answer is whole and nothing can follow."""
-        return self._referee.complete
+        return self._text_matcher.complete
 
     def forced(self) -> Candidate | None:
         """What has to be committed next without a draft, if anything."""
         if self._closing is not None:
             self._in_time = self._fits("", False, self._closing)
-        words = self._referee.forced()
+        words = self._text_matcher.forced()
         if self.complete:
             return _candidate("", ends=True)
         if not words:
@@ -97,10 +97,10 @@ class Guard:
         """Append text to the answer."""
         self._closing = self._after(text)
         self._closings.clear()
-        self._referee.feed(text)
+        self._text_matcher.feed(text)
 
     def _admitted(self, candidate: Candidate) -> Candidate | None:
-        text, ends = self._referee.admit(candidate.text, candidate.ends)
+        text, ends = self._text_matcher.admit(candidate.text, candidate.ends)
         if not text and not ends:
             return None
         if (text, ends) == (candidate.text, candidate.ends):
@@ -115,14 +115,14 @@ class Guard:
 
     def _is_prose(self, text: str) -> bool:
         """Whether the answer with `text` behind it is text as without a constraint."""
-        return self._prose and self.since is None and not self._referee.triggers(text)
+        return self._prose and self.since is None and not self._text_matcher.triggers(text)
 
     def _after(self, text: str) -> str | None:
         """A closing for the answer with `text` behind it."""
         if self._closing is not None and self._closing.startswith(text):
             return self._closing[len(text) :]
         if text not in self._closings:
-            self._closings[text] = self._referee.closing(text)
+            self._closings[text] = self._text_matcher.closing(text)
         return self._closings[text]
 
     def _fits(self, text: str, ends: bool, rest: str) -> bool:

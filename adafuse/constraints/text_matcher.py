@@ -9,17 +9,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adafuse.constraints.completion import Closer
+from adafuse.constraints.completion import CompletionSearch
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.grammar import Matcher, byte_table
 from adafuse.text.words import decode
 
-__all__ = ["Referee"]
+__all__ = ["TextMatcher"]
 
 _WORDS_BEFORE_BLANK = re.compile(r".*\S(?=\s)", re.DOTALL)
 
 
-class Referee:
+class TextMatcher:
     """Follows the text of one answer through its constraint.
 
     Args:
@@ -34,7 +34,7 @@ class Referee:
         self._trigger = constraint.trigger
         self._start = byte_table().matcher(constraint.grammar)
         self._matcher: Matcher | None = None if self._trigger else self._start
-        self._closer = Closer(constraint.grammar)
+        self._closer = CompletionSearch(constraint.grammar)
         self.text = ""
         self.since: int | None = None
 

@@ -22,7 +22,7 @@ from adafuse.errors import (
 from adafuse.events import Dropped
 from adafuse.memory import ran_out
 
-__all__ = ["Faults", "check_floor"]
+__all__ = ["FailurePolicy", "check_floor"]
 
 _LONGEST_REASON = 300  # characters
 _log = logging.getLogger("adafuse.faults")
@@ -34,7 +34,7 @@ def check_floor(names: Sequence[str], config: DecodingConfig) -> None:
         raise ConfigError(f"min_members is {config.min_members}, for {len(names)} members")
 
 
-class Faults:
+class FailurePolicy:
     """The members that failed during one answer.
 
     Args:

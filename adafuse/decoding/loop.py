@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 
 from adafuse.config import DecodingConfig
 from adafuse.constraints.constraint import Constraint
-from adafuse.constraints.enforcer import Guard, refuse_parts
+from adafuse.constraints.enforcer import ConstraintEnforcer, refuse_parts
 from adafuse.decoding.candidates import agreed, choose, pool
-from adafuse.decoding.failures import Faults
+from adafuse.decoding.failures import FailurePolicy
 from adafuse.decoding.member import Drafts, Member
 from adafuse.decoding.opening import open_sessions
-from adafuse.decoding.sessions import Team
+from adafuse.decoding.sessions import SessionGroup
 from adafuse.decoding.weighting import (
     check_rated,
     final_scores,
@@ -63,10 +63,10 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
         DecodingError: no member can go on as the constraint asks.
     """
     weights = member_weights(members, config)
-    faults = Faults(weights, config)
-    sessions = open_sessions(members, prompt, config, faults)
-    with closing(Team(sessions, config, faults)) as team:
-        fusion = _Fusion(team, weights, config, prompt.constraint, faults)
+    failures = FailurePolicy(weights, config)
+    sessions = open_sessions(members, prompt, config, failures)
+    with closing(SessionGroup(sessions, config, failures)) as group:
+        fusion = _Fusion(group, weights, config, prompt.constraint, failures)
         rounds = fusion.rounds()
         if prompt.constraint is not None and prompt.constraint.strict:
             rounds = refuse_parts(rounds, prompt.constraint)
@@ -89,52 +89,52 @@ class _Fusion:
 
     def __init__(
         self,
-        team: Team,
+        group: SessionGroup,
         weights: dict[str, float],
         config: DecodingConfig,
         constraint: Constraint | None,
-        faults: Faults,
+        failures: FailurePolicy,
     ) -> None:
-        self._team = team
+        self._group = group
         self._weights = weights
         self._leader = leader_of(list(weights), config)
         self._config = config
-        self._faults = faults
+        self._failures = failures
         self._rng = random.Random(config.seed)
-        self._guard: Guard | None = None
+        self._enforcer: ConstraintEnforcer | None = None
         if constraint is not None:
-            self._guard = Guard(constraint, team.counts, self._limits)
+            self._enforcer = ConstraintEnforcer(constraint, group.counts, self._limits)
         # Else the grammar says where the answer ends, and how it begins.
         self._prose = constraint is None or constraint.prose
         stops = list(config.stop) if constraint is None or constraint.strict or self._prose else []
         if self._prose:
-            stops += (stop for session in team.sessions.values() for stop in session.extra_stops)
+            stops += (stop for session in group.sessions.values() for stop in session.extra_stops)
         self._scanner = StopScanner(tuple(dict.fromkeys(stops)))
 
     def rounds(self) -> Generator[Round]:
         """Yield rounds, each once none of its text can be part of a stop string."""
         if self._config.weighting == "perplexity":
-            check_rated(self._weights, self._team.sessions)
+            check_rated(self._weights, self._group.sessions)
         begun = time.monotonic()
-        self._team.prefill()
+        self._group.prefill()
         if self._config.weighting == "perplexity":
-            names = with_weight(self._team.sessions, self._weights)
-            self._weights = perplexity_weights(self._weights, self._team.prompt_fits(names))
-            self._faults.reweigh(self._weights)
+            names = with_weight(self._group.sessions, self._weights)
+            self._weights = perplexity_weights(self._weights, self._group.prompt_nlls(names))
+            self._failures.reweigh(self._weights)
         held: list[Round] = []
         released = 0  # characters of the answer text already yielded
         index = idle = 0
         spent = time.monotonic() - begun  # decoding; not while nobody asks for a round
         while True:
             index, begun = index + 1, time.monotonic()
-            self._team.begin(index)
-            one = replace(self._round(index), dropped=self._faults.tell())
+            self._group.begin(index)
+            one = replace(self._round(index), dropped=self._failures.tell())
             spent += time.monotonic() - begun
             idle = 0 if one.text or one.finish_reason else idle + 1
             if idle > _MOST_IDLE:  # a member of one's own may draft nothing for ever
-                raise DecodingError(f"{idle} rounds added nothing: {[*self._team.sessions]}")
+                raise DecodingError(f"{idle} rounds added nothing: {[*self._group.sessions]}")
             held.append(one)
-            called = self._guard.since if self._guard is not None else None
+            called = self._enforcer.since if self._enforcer is not None else None
             cut = self._scanner.feed(one.text, until=called)
             if cut is not None:
                 held = cut_rounds(held, cut - released)
@@ -149,24 +149,24 @@ class _Fusion:
                 released += len(ready.text)
                 yield ready
             if self._config.timeout is not None and spent > self._config.timeout:
-                raise AnswerTimeoutError(self._config.timeout, self._faults.committed)
+                raise AnswerTimeoutError(self._config.timeout, self._failures.committed)
 
     def _usage(self) -> dict[str, MemberUsage]:
         """What the answer has cost, and with what weight each member's scores counted."""
         total = sum(self._weights.values())
-        same = len(self._team.sessions) == len(self._weights)  # in all rounds
+        same = len(self._group.sessions) == len(self._weights)  # in all rounds
         return {
             name: replace(used, weight=self._weights[name] / total if same else None)
-            for name, used in self._team.usage.items()
+            for name, used in self._group.usage.items()
         }
 
     def _round(self, index: int) -> Round:
         """Decode one round and commit its winner."""
         drafted: dict[str, Drafts] = {}
-        if self._guard is not None and (forced := self._guard.forced()) is not None:
+        if self._enforcer is not None and (forced := self._enforcer.forced()) is not None:
             outcome = _Outcome((forced,), 0, forced=True)
         else:
-            sessions = self._team.sessions.values()
+            sessions = self._group.sessions.values()
             strip = index == 1 and self._prose and any(one.templated for one in sessions)
             drafted, outcome = self._draft(index, strip)
         text, ends = "", False
@@ -176,7 +176,7 @@ class _Fusion:
         if outcome.winner >= 0:
             chosen = outcome.candidates[outcome.winner]
             text, finish = self._commit(chosen)
-            self._team.settle(outcome.candidates, outcome.winner)
+            self._group.settle(outcome.candidates, outcome.winner)
             words = cut_words(chosen.words, len(text))
             ends = finish == "stop"
         return Round(
@@ -201,49 +201,49 @@ class _Fusion:
     def _draft(self, index: int, strip: bool) -> tuple[dict[str, Drafts], _Outcome]:
         """Ask for drafts and decide; a leader that is confident decides by itself."""
         leader = self._leader
-        if leader not in self._team.sessions:
-            drafted = self._team.draft(strip)
+        if leader not in self._group.sessions:
+            drafted = self._group.draft(strip)
             return drafted, self._decide(index, drafted)
         assert leader is not None
         # Where blanks are stripped every member's draft is needed: it tells how its answers begin.
-        drafted = self._team.draft(strip, None if strip else [leader])
+        drafted = self._group.draft(strip, None if strip else [leader])
         own = drafted.get(leader)
         if own is not None and own.finite and own.confident and own.drafts:
             alone = pool({leader: own.drafts})
-            admitted = alone if self._guard is None else self._guard.admit(alone)
+            admitted = alone if self._enforcer is None else self._enforcer.admit(alone)
             if admitted:
-                others = len(self._team.sessions) > 1
+                others = len(self._group.sessions) > 1
                 return {leader: own}, _Outcome(tuple(admitted[:1]), 0, led=others)
         if not strip:
-            drafted = self._team.draft(strip, before=drafted)
+            drafted = self._group.draft(strip, before=drafted)
         return drafted, self._decide(index, drafted)
 
     def _decide(self, index: int, drafted: dict[str, Drafts]) -> _Outcome:
         """Pool the drafts and, unless they agree, let every member score every candidate."""
         bad = self._not_finite("draft", [n for n, one in drafted.items() if not one.finite])
         if bad and len(bad) == len(drafted):
-            raise NonFiniteError(tuple(bad), index, self._faults.committed)
-        drafted = {name: one for name, one in drafted.items() if name in self._team.sessions}
+            raise NonFiniteError(tuple(bad), index, self._failures.committed)
+        drafted = {name: one for name, one in drafted.items() if name in self._group.sessions}
         pooled = pool({name: one.drafts for name, one in drafted.items()})
         common = self._common(drafted)
-        if self._guard is None:
+        if self._enforcer is None:
             pooled = common or pooled
         elif pooled:
-            pooled = self._guard.admit(common) or self._guard.admit(pooled)
+            pooled = self._enforcer.admit(common) or self._enforcer.admit(pooled)
             if not pooled:
                 return self._closed(index, tuple(bad))
         if len(pooled) <= 1:
             return _Outcome(tuple(pooled), len(pooled) - 1, tuple(bad))
         spans = [(one.text, one.ends) for one in pooled]
         scores: dict[str, list[float | None]] = {}
-        asked = [name for name in self._team.sessions if name not in bad]
-        for name, given in self._team.score(asked, spans).items():
+        asked = [name for name in self._group.sessions if name not in bad]
+        for name, given in self._group.score(asked, spans).items():
             if any(score is not None and math.isnan(score) for score in given):
                 bad += self._not_finite("score", [name])
             else:
                 scores[name] = given
         if not with_weight(scores, self._weights):
-            raise NonFiniteError(tuple(bad), index, self._faults.committed)
+            raise NonFiniteError(tuple(bad), index, self._failures.committed)
         nlls = [
             {name: score for name, given in scores.items() if (score := given[at]) is not None}
             for at in range(len(pooled))
@@ -264,10 +264,10 @@ class _Fusion:
 
     def _closed(self, index: int, bad: tuple[str, ...]) -> _Outcome:
         """Commit what makes the answer whole, since nothing that was drafted can go on."""
-        assert self._guard is not None
-        last = self._guard.last()
+        assert self._enforcer is not None
+        last = self._enforcer.last()
         if last is None:
-            names = ", ".join(self._team.sessions)
+            names = ", ".join(self._group.sessions)
             raise DecodingError(
                 f"round {index}: nothing that the members drafted ({names}) goes on as the grammar "
                 "asks, and no other end of the answer was found; simplify the grammar"
@@ -276,12 +276,12 @@ class _Fusion:
 
     def _commit(self, winner: Candidate) -> tuple[str, FinishReason | None]:
         """Commit the winner, cut to what fits; return the text and why the answer ends, if so."""
-        text, cut = self._team.fit(winner.text, winner.ends, self._limits)
-        self._team.commit(text, winner.ends and not cut)
-        self._faults.committed += text
-        if self._guard is not None:
-            self._guard.commit(text)
-        if not cut and (winner.ends or (self._guard is not None and self._guard.complete)):
+        text, cut = self._group.fit(winner.text, winner.ends, self._limits)
+        self._group.commit(text, winner.ends and not cut)
+        self._failures.committed += text
+        if self._enforcer is not None:
+            self._enforcer.commit(text)
+        if not cut and (winner.ends or (self._enforcer is not None and self._enforcer.complete)):
             return text, "stop"
         if cut or min(self._limits().values()) <= 0:
             return text, "length"
@@ -289,12 +289,12 @@ class _Fusion:
 
     def _limits(self) -> dict[str, int]:
         """How many more tokens each member may commit; the first one has the answer's budget."""
-        return self._team.limits(self._config.max_new_tokens)
+        return self._group.limits(self._config.max_new_tokens)
 
     def _not_finite(self, phase: str, names: list[str]) -> list[str]:
         """Members whose numbers were not finite: left out of the round, or dropped."""
-        if not self._faults.drops:
+        if not self._failures.drops:
             return names
         for name in names:
-            self._team.lose(name, phase, FloatingPointError("its numbers were not finite"))
+            self._group.lose(name, phase, FloatingPointError("its numbers were not finite"))
         return []

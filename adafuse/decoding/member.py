@@ -15,7 +15,7 @@ from adafuse.config import DecodingConfig
 from adafuse.events import MemberUsage
 from adafuse.prompting.prompt import Prompt
 
-__all__ = ["Draft", "Drafts", "Member", "PromptFit", "Rated", "Session", "Speculative"]
+__all__ = ["Draft", "Drafts", "Member", "PromptNLL", "Rated", "Session", "Speculative"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Speculative(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PromptFit:
+class PromptNLL:
     """How well a member predicts a prompt.
 
     Attributes:
@@ -149,7 +149,7 @@ class PromptFit:
 class Rated(Protocol):
     """What a session has to offer for `weighting="perplexity"`."""
 
-    def prompt_fit(self) -> PromptFit:
+    def prompt_nll(self) -> PromptNLL:
         """How well the member predicts its prompt; asked for after `prefill`."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from adafuse.config import DecodingConfig
-from adafuse.decoding.failures import Faults
+from adafuse.decoding.failures import FailurePolicy
 from adafuse.decoding.member import Member, Session
 from adafuse.errors import AdaFuseError
 from adafuse.prompting.prompt import Prompt
@@ -18,13 +18,13 @@ _log = logging.getLogger("adafuse.team")
 
 
 def open_sessions(
-    members: Sequence[Member], prompt: Prompt, config: DecodingConfig, faults: Faults
+    members: Sequence[Member], prompt: Prompt, config: DecodingConfig, failures: FailurePolicy
 ) -> dict[str, Session]:
     """A session of each member that can be opened, by name.
 
     Raises:
         AdaFuseError: what a member has against the prompt; the prompt is wrong, and not the member.
-        MemberError, TooFewMembersError: see `Faults.failed`.
+        MemberError, TooFewMembersError: see `FailurePolicy.failed`.
     """
     sessions: dict[str, Session] = {}
     with ExitStack() as opened:
@@ -34,7 +34,7 @@ def open_sessions(
             except AdaFuseError:
                 raise
             except Exception as error:
-                faults.failed(member.name, "open", error)
+                failures.failed(member.name, "open", error)
             else:
                 sessions[member.name] = session
                 opened.callback(close_session, member.name, session)

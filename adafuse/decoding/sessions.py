@@ -5,7 +5,7 @@ so that it reads those texts together with its own, and finds its own words amon
 agrees. While members agree, the first one looks further ahead each time. Members in different
 places work at the same time. None of it changes what anyone drafts or scores.
 
-A member that fails, or takes too long, leaves the team, or ends the answer; see `faults`.
+A member that fails, or takes too long, leaves the team, or ends the answer; see `failures`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import TypeVar
 
 from adafuse.concurrency.workers import Workers
 from adafuse.config import DecodingConfig
-from adafuse.decoding.failures import Faults
-from adafuse.decoding.member import Drafts, PromptFit, Rated, Session, Speculative
+from adafuse.decoding.failures import FailurePolicy
+from adafuse.decoding.member import Drafts, PromptNLL, Rated, Session, Speculative
 from adafuse.decoding.opening import close_session
 from adafuse.errors import AdaFuseError
 from adafuse.events import Candidate, MemberUsage
 
-__all__ = ["Team"]
+__all__ = ["SessionGroup"]
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ _NEAREST, _FARTHEST = 4, 16  # tokens that the first member looks ahead while me
 _HERE = ""  # the place of a session that does not say where it is
 
 
-class Team:
+class SessionGroup:
     """The sessions of one answer.
 
     Args:
@@ -46,12 +46,12 @@ class Team:
     """
 
     def __init__(
-        self, sessions: Mapping[str, Session], config: DecodingConfig, faults: Faults
+        self, sessions: Mapping[str, Session], config: DecodingConfig, failures: FailurePolicy
     ) -> None:
         self.sessions = dict(sessions)
         self._speculation = config.speculation
         self._limit = config.round_timeout
-        self._faults = faults
+        self._failures = failures
         self._spent = dict.fromkeys(sessions, 0.0)  # seconds by member, in this round
         self._left: dict[str, MemberUsage] = {}  # what those cost that have left
         self._ahead = 0  # tokens to look ahead
@@ -85,7 +85,7 @@ class Team:
 
     def begin(self, index: int) -> None:
         """Begin a round: members have all their time again."""
-        self._faults.round_index = index
+        self._failures.round_index = index
         self._spent = dict.fromkeys(self.sessions, 0.0)
 
     def ask(
@@ -102,7 +102,7 @@ class Team:
             What came of it, in member order. Members that failed are missing, and have left.
 
         Raises:
-            MemberError, TooFewMembersError: see `Faults.failed`.
+            MemberError, TooFewMembersError: see `FailurePolicy.failed`.
             AdaFuseError: what a member raises on purpose.
         """
         wanted = set(self.sessions if names is None else names)
@@ -129,7 +129,7 @@ class Team:
 
     def lose(self, name: str, phase: str, error: Exception) -> None:
         """Go on without a member; raises as `ask` does."""
-        self._faults.failed(name, phase, error)
+        self._failures.failed(name, phase, error)
         session = self.sessions.pop(name)
         for names in self._places.values():
             if name in names:
@@ -143,13 +143,13 @@ class Team:
         """Let every member read its prompt."""
         self.ask("prefill", lambda name: self.sessions[name].prefill())
 
-    def prompt_fits(self, names: Iterable[str]) -> dict[str, PromptFit]:
+    def prompt_nlls(self, names: Iterable[str]) -> dict[str, PromptNLL]:
         """How well these members predict their prompts; all of them can say."""
 
-        def one(name: str) -> PromptFit:
+        def one(name: str) -> PromptNLL:
             session = self.sessions[name]
             assert isinstance(session, Rated), "checked before the prompt was read"
-            return session.prompt_fit()
+            return session.prompt_nll()
 
         return self.ask("prefill", one, names)
 
@@ -287,7 +287,7 @@ class Team:
                     found[name] = work(name)
                 except Exception as error:
                     failed[name] = error
-                    if not self._faults.drops:
+                    if not self._failures.drops:
                         return found, failed
         return found, failed
 

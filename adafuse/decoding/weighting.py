@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from adafuse.config import DecodingConfig, Weighting
-from adafuse.decoding.member import Member, PromptFit, Rated, Session
+from adafuse.decoding.member import Member, PromptNLL, Rated, Session
 from adafuse.errors import ConfigError
 
 __all__ = [
@@ -75,7 +75,7 @@ def check_rated(weights: Mapping[str, float], sessions: Mapping[str, Session]) -
 
 
 def perplexity_weights(
-    weights: Mapping[str, float], fits: Mapping[str, PromptFit]
+    weights: Mapping[str, float], fits: Mapping[str, PromptNLL]
 ) -> dict[str, float]:
     """Weights times exp(-log perplexity) of what the prompt's messages say.
 

@@ -39,14 +39,14 @@ from adafuse.loading.checkpoints import refuse_without_weights
 from adafuse.loading.hub import locate
 from adafuse.loading.sources import Source, model_source, tokenizer_source
 from adafuse.local.member import LocalMember
-from adafuse.local.model_runner import Backbone, Layout
+from adafuse.local.model_runner import Layout, ModelRunner
 from adafuse.local.tree_check import prepare
 from adafuse.memory import free_bytes, weight_bytes
 
 __all__ = ["load_members"]
 
 # Members with the same checkpoint share its weights for as long as any of them is alive.
-_shared: weakref.WeakValueDictionary[tuple[str, ...], Backbone] = weakref.WeakValueDictionary()
+_shared: weakref.WeakValueDictionary[tuple[str, ...], ModelRunner] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
 # What transformers says of it, not a path that happens to hold the words.
 _REMOTE_CODE = re.compile(r"custom code .* pass the argument `trust_remote_code=True`")
@@ -109,7 +109,7 @@ class _Plan:
     source: Source
     placement: dict[str, Any]
     tokenizer: PreTrainedTokenizerBase
-    backbone: Backbone | None
+    runner: ModelRunner | None
     config: PreTrainedConfig | None
 
 
@@ -126,9 +126,9 @@ def _plan(
     source = locate(model, weights=True, tokenizer=spec.tokenizer is None)
     tokens = source if spec.tokenizer is None else locate(tokenizer, weights=False, tokenizer=True)
     key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation)
-    backbone = _shared.get(key)
+    runner = _shared.get(key)
     config: PreTrainedConfig | None = None
-    if backbone is None and key not in known:
+    if runner is None and key not in known:
         config = AutoConfig.from_pretrained(source.place, **source.arguments)
         _refuse_architecture(name, config)
         if source.is_local and not source.gguf:
@@ -137,7 +137,7 @@ def _plan(
             where = f"member {name!r} ({spec.model})"
             refuse_without_weights(where, files, lambda file: (folder / file).read_text("utf-8"))
     read = AutoTokenizer.from_pretrained(tokens.place, **tokens.arguments, **spec.tokenizer_kwargs)
-    return _Plan(name, spec, key, source, placement, read, backbone, config)
+    return _Plan(name, spec, key, source, placement, read, runner, config)
 
 
 def _check_memory(plans: Sequence[_Plan]) -> None:
@@ -174,12 +174,12 @@ def _check_memory(plans: Sequence[_Plan]) -> None:
 
 def _member(plan: _Plan) -> LocalMember:
     """Load a member's weights, unless another one has loaded them."""
-    backbone = plan.backbone or _shared.get(plan.key)
-    if backbone is None:
-        backbone = prepare(_model(plan), plan.name)
-        _shared[plan.key] = backbone
+    runner = plan.runner or _shared.get(plan.key)
+    if runner is None:
+        runner = prepare(_model(plan), plan.name)
+        _shared[plan.key] = runner
     return LocalMember(
-        backbone,
+        runner,
         plan.tokenizer,
         plan.name,
         weight=plan.spec.weight,

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from adafuse.local.model_runner import Backbone, Request
+    from adafuse.local.model_runner import ModelRunner, Request
 
-__all__ = ["Forwards", "calling_as", "forwards_of"]
+__all__ = ["ForwardScheduler", "calling_as", "scheduler_of"]
 
 Then = Callable[[torch.Tensor], None]
 
@@ -64,7 +64,7 @@ class _Ticket:
         leads: its thread is to do so.
     """
 
-    backbone: Backbone
+    runner: ModelRunner
     request: Request
     then: Then
     error: BaseException | None = None
@@ -93,7 +93,7 @@ class _Caller:
     away: float = 0.0  # seconds
 
 
-class Forwards:
+class ForwardScheduler:
     """The forwards of all models on one device, one at a time.
 
     Whoever finds the device free runs the next forward, for others too. Of several models the one
@@ -115,13 +115,13 @@ class Forwards:
         with self._lock:
             return max(1, len(self._lately(math.inf) | self._here()))
 
-    def read(self, backbone: Backbone, request: Request, then: Then) -> float:
+    def read(self, runner: ModelRunner, request: Request, then: Then) -> float:
         """Run a request, with others of the same model, and `then` with its logits.
 
         Whichever thread runs the forward runs `then` too. Returns the forward's seconds; those of
         a shared one are split evenly among those who share it.
         """
-        ticket = _Ticket(backbone, request, then)
+        ticket = _Ticket(runner, request, then)
         with self._lock:
             if caller := self._callers.get(ticket.caller):
                 caller.away = time.perf_counter() - caller.served
@@ -186,11 +186,11 @@ class Forwards:
         if not self._changed.wait_for(lambda: self._lately(patience) <= self._here(), patience):
             for caller in self._lately(patience) - self._here():
                 self._callers[caller].away = math.inf  # until it comes back
-        queues: dict[Backbone, list[_Ticket]] = {}
+        queues: dict[ModelRunner, list[_Ticket]] = {}
         for ticket in self._waiting:
-            queues.setdefault(ticket.backbone, []).append(ticket)
+            queues.setdefault(ticket.runner, []).append(ticket)
         late = next((one for one in self._waiting if one.overtaken >= _OVERTAKEN), None)
-        batch = queues[late.backbone] if late else max(queues.values(), key=len)
+        batch = queues[late.runner] if late else max(queues.values(), key=len)
         first = late or batch[0]
         batch = [one for one in batch if _packs(one)][:_MOST] if _packs(first) else [first]
         for ticket in batch:
@@ -219,7 +219,7 @@ def _together(batch: list[_Ticket]) -> bool:
     begun = time.perf_counter()
     with _undone(batch):
         try:
-            found = batch[0].backbone.forward_packed([ticket.request for ticket in batch])
+            found = batch[0].runner.forward_packed([ticket.request for ticket in batch])
         except Exception:
             return False
         seconds = time.perf_counter() - begun
@@ -233,7 +233,7 @@ def _alone(ticket: _Ticket) -> None:
     begun = time.perf_counter()
     with _undone([ticket]):
         try:
-            rows = ticket.backbone.forward(ticket.request)
+            rows = ticket.runner.forward(ticket.request)
         except Exception as error:
             ticket.error = error
             ticket.done = True
@@ -258,18 +258,18 @@ def _packs(ticket: _Ticket) -> bool:
     """Whether a request may share a forward: a short one, of which each token's mask is known."""
     request = ticket.request
     known = request.seen is not None or len(request.tokens) == 1
-    return ticket.backbone.packs and known and len(request.tokens) <= _LONG
+    return ticket.runner.packs and known and len(request.tokens) <= _LONG
 
 
-_devices: weakref.WeakValueDictionary[str, Forwards] = weakref.WeakValueDictionary()
+_devices: weakref.WeakValueDictionary[str, ForwardScheduler] = weakref.WeakValueDictionary()
 _finding = threading.Lock()
 
 
-def forwards_of(device: torch.device) -> Forwards:
+def scheduler_of(device: torch.device) -> ForwardScheduler:
     """The forwards of a device, which all models on it share."""
     name = f"{device.type}:{device.index or 0}"
     with _finding:
         found = _devices.get(name)
         if found is None:
-            found = _devices[name] = Forwards()
+            found = _devices[name] = ForwardScheduler()
         return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from adafuse.config import DecodingConfig
 from adafuse.constraints.token_mask import END
-from adafuse.local.logits import Outlook
+from adafuse.local.logits import NextTokenStats
 from adafuse.local.token_tree import Node
 from adafuse.text.tokenizer import TokenCodec
 from adafuse.text.words import Word
@@ -192,7 +192,7 @@ class Drafter:
         outlook = self._outlook(path)
         return outlook.top[0], outlook.margin
 
-    def _outlook(self, path: _Path) -> Outlook:
+    def _outlook(self, path: _Path) -> NextTokenStats:
         if path.node.next is None:
             self._read([path.node])
         assert path.node.next is not None

@@ -14,7 +14,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-__all__ = ["SlotCache"]
+__all__ = ["KVCache"]
 
 _STEP = 256  # slots that a buffer grows by
 
@@ -77,7 +77,7 @@ def _grown(buffer: torch.Tensor, used: int, needed: int) -> torch.Tensor:
     return grown
 
 
-class SlotCache(DynamicCache):
+class KVCache(DynamicCache):
     """The states of one sequence in all layers, as a transformers cache.
 
     Made without a model's config: sliding layers would drop states that a tree still needs.
@@ -102,9 +102,9 @@ class SlotCache(DynamicCache):
             layer.keep(start, index[device])
 
     @torch.inference_mode()
-    def copy(self, count: int) -> SlotCache:
+    def copy(self, count: int) -> KVCache:
         """A cache of its own with the first `count` slots."""
-        made = SlotCache()
+        made = KVCache()
         for layer in self.layers:
             copied = _Slots()  # type: ignore[no-untyped-call]
             if isinstance(layer, _Slots) and layer.is_initialized:

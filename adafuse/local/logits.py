@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["Outlook", "Penalty", "outlooks"]
+__all__ = ["NextTokenStats", "Penalty", "outlooks"]
 
 _KNOWN = 256
 # How many ids' probabilities come over with each node: most words that other members propose begin
@@ -25,7 +25,7 @@ _BLOCK = 64  # ids that are ranked as one at first
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outlook:
+class NextTokenStats:
     """What is known of the token after a node.
 
     Attributes:
@@ -85,7 +85,7 @@ def outlooks(
     end_ids: Sequence[int],
     penalty: Penalty | None,
     masks: Sequence[torch.Tensor | None] | None = None,
-) -> tuple[list[Outlook], list[float]]:
+) -> tuple[list[NextTokenStats], list[float]]:
     """Bring over what is needed of `rows`, and the logits of the ids `asked` of other rows.
 
     Args:
@@ -173,13 +173,13 @@ def _allowed(masks: Sequence[torch.Tensor | None], rows: torch.Tensor) -> torch.
     return allowed.to(rows.device)
 
 
-def _unpack(numbers: np.ndarray[Any, Any], count: int) -> Outlook:
+def _unpack(numbers: np.ndarray[Any, Any], count: int) -> NextTokenStats:
     normalizer, end, shaped_normalizer = numbers[:3].tolist()
     third = (len(numbers) - 3) // 3
     ids, shaped, raw = numbers[3:].reshape(3, third)
     nothing = shaped_normalizer == -math.inf  # the grammar's doing, unless the logits are broken
     if not math.isfinite(normalizer) or not (nothing or math.isfinite(shaped_normalizer)):
-        return Outlook((), math.nan, math.nan, math.nan, False, ids[:0], raw[:0])
+        return NextTokenStats((), math.nan, math.nan, math.nan, False, ids[:0], raw[:0])
     # They come sorted by value; equal values are put in order of id. Wide enough for any tie that
     # matters: only those among the first `count` do.
     values = shaped.tolist()
@@ -189,7 +189,7 @@ def _unpack(numbers: np.ndarray[Any, Any], count: int) -> Outlook:
     ranking = [at for at in ranking if values[at] > -math.inf]
     likely = [math.exp(values[at] - shaped_normalizer) for at in ranking[:2]]
     best, second = [*likely, 0.0, 0.0][:2]
-    return Outlook(
+    return NextTokenStats(
         top=tuple(first[at] for at in ranking[:count]),
         margin=best - second,
         end_logprob=end - normalizer,

@@ -19,7 +19,7 @@ from adafuse.errors import ConfigError, ContextWindowError, PromptError
 if TYPE_CHECKING:
     import torch
 
-    from adafuse.local.model_runner import Backbone
+    from adafuse.local.model_runner import ModelRunner
     from adafuse.local.token_tree import Node, TokenTree
 
 __all__ = ["TokenLikelihoods", "continuation_logprobs", "continuations_logprobs"]
@@ -81,31 +81,31 @@ def continuations_logprobs(
         PromptError: the context is empty, or an id is none of the model's.
         ContextWindowError: a continuation does not fit behind the context.
     """
-    backbone: Backbone | None = getattr(member, "backbone", None)
-    if backbone is None:
+    runner: ModelRunner | None = getattr(member, "runner", None)
+    if runner is None:
         raise ConfigError(
             f"member {member.name!r} is a {type(member).__name__}: it has no model in this "
             "process, so log-likelihoods of given tokens cannot be read from it"
         )
-    _check(member, backbone, context, continuations)
-    window = backbone.window_of(len(context))
+    _check(member, runner, context, continuations)
+    window = runner.window_of(len(context))
     alone = [
-        len(one) > _DEEP or backbone.window_of(len(context) + len(one) - 1) != window
+        len(one) > _DEEP or runner.window_of(len(context) + len(one) - 1) != window
         for one in continuations
     ]
     together = [one for one, apart in zip(continuations, alone, strict=True) if not apart]
     if len(together) == 1:
         alone, together = [True] * len(alone), []
-    shared = iter(_together(member, backbone, context, together) if together else [])
+    shared = iter(_together(member, runner, context, together) if together else [])
     return [
-        _alone(member, backbone, context, one) if apart else next(shared)
+        _alone(member, runner, context, one) if apart else next(shared)
         for one, apart in zip(continuations, alone, strict=True)
     ]
 
 
 def _check(
     member: Member,
-    backbone: Backbone,
+    runner: ModelRunner,
     context: Sequence[int],
     continuations: Sequence[Sequence[int]],
 ) -> None:
@@ -115,20 +115,20 @@ def _check(
             "as the one that begins a text"
         )
     for ids in (context, *continuations):
-        wrong = next((id_ for id_ in ids if not 0 <= id_ < backbone.vocabulary), None)
+        wrong = next((id_ for id_ in ids if not 0 <= id_ < runner.vocabulary), None)
         if wrong is not None:
             raise PromptError(
                 f"member {member.name!r}: {wrong} is no id of its model, which has "
-                f"{backbone.vocabulary}"
+                f"{runner.vocabulary}"
             )
     read = len(context) + max(map(len, continuations), default=1) - 1
-    window = backbone.window_of(read)
+    window = runner.window_of(read)
     if window is not None and read > window:
         raise ContextWindowError(member.name, window, read)
 
 
 def _alone(
-    member: Member, backbone: Backbone, context: Sequence[int], tokens: Sequence[int]
+    member: Member, runner: ModelRunner, context: Sequence[int], tokens: Sequence[int]
 ) -> TokenLikelihoods:
     """One continuation, some hundred tokens at a time.
 
@@ -136,9 +136,9 @@ def _alone(
     """
     if not tokens:
         return TokenLikelihoods((), ())
-    whole = backbone.window_of(len(context) + len(tokens) - 1) != backbone.window_of(len(context))
-    step = len(tokens) if whole else max(_LOGITS // backbone.vocabulary, 1)
-    reading = _Reading(member, backbone, context, fresh=whole)
+    whole = runner.window_of(len(context) + len(tokens) - 1) != runner.window_of(len(context))
+    step = len(tokens) if whole else max(_LOGITS // runner.vocabulary, 1)
+    reading = _Reading(member, runner, context, fresh=whole)
     found: list[tuple[float, bool]] = []
     try:
         for start in range(0, max(len(tokens) - 1, 1), step):
@@ -156,13 +156,13 @@ def _alone(
 
 def _together(
     member: Member,
-    backbone: Backbone,
+    runner: ModelRunner,
     context: Sequence[int],
     continuations: Sequence[Sequence[int]],
 ) -> list[TokenLikelihoods]:
     """Several short continuations, as branches of one tree."""
-    step = max(_LOGITS // backbone.vocabulary, 1)
-    reading = _Reading(member, backbone, context)
+    step = max(_LOGITS // runner.vocabulary, 1)
+    reading = _Reading(member, runner, context)
     try:
         lines = [reading.line(tokens) for tokens in continuations]
         inner = [node for node in dict.fromkeys(chain(*lines)) if node.children]
@@ -186,19 +186,19 @@ class _Reading:
     """
 
     def __init__(
-        self, member: Member, backbone: Backbone, context: Sequence[int], *, fresh: bool = False
+        self, member: Member, runner: ModelRunner, context: Sequence[int], *, fresh: bool = False
     ) -> None:
         from adafuse.local.token_tree import TokenTree  # torch is imported when a model is loaded
 
-        self.tree: TokenTree = TokenTree(backbone)
+        self.tree: TokenTree = TokenTree(runner)
         self.known: dict[Node, tuple[float, bool]] = {}
-        self._backbone = backbone
+        self._runner = runner
         self._held = list(context)
-        self._window = backbone.window_of(len(context))
+        self._window = runner.window_of(len(context))
         self._finite = True
         self._remembers = bool(getattr(member, "remembers", False)) and not fresh
         self.tree.append(context)
-        if self._remembers and (kept := backbone.prompts.find(context, self._window)):
+        if self._remembers and (kept := runner.prompts.find(context, self._window)):
             self.tree.resume(*kept)
 
     def line(self, tokens: Sequence[int]) -> list[Node]:
@@ -252,6 +252,6 @@ class _Reading:
         """Let go of the cache: contexts that begin like this one may go on from it."""
         read = self.tree.length
         cache = self.tree.close()
-        self._backbone.forwards.left()
+        self._runner.forwards.left()
         if self._remembers and read and self._finite:
-            self._backbone.prompts.keep(self._held[:read], self._window, cache)
+            self._runner.prompts.keep(self._held[:read], self._window, cache)

@@ -12,7 +12,7 @@ from adafuse.config import DecodingConfig
 from adafuse.constraints.grammar import TokenTable
 from adafuse.constraints.token_mask import TokenMasks, token_table
 from adafuse.errors import ContextWindowError, PromptMemoryError
-from adafuse.local.model_runner import Backbone
+from adafuse.local.model_runner import ModelRunner
 from adafuse.local.session import LocalSession
 from adafuse.local.tree_check import prepare
 from adafuse.memory import free_bytes, release
@@ -29,7 +29,8 @@ class LocalMember:
     """A causal language model of transformers with its tokenizer.
 
     Args:
-        model: on its device, put into evaluation mode; or a `Backbone` that another member shares.
+        model: on its device, put into evaluation mode; or a `ModelRunner` that another member
+            shares.
         tokenizer: of the same model.
         name: shown in events, usage and errors.
         weight: of its scores in the mean.
@@ -47,7 +48,7 @@ class LocalMember:
 
     def __init__(
         self,
-        model: PreTrainedModel | Backbone,
+        model: PreTrainedModel | ModelRunner,
         tokenizer: PreTrainedTokenizerBase,
         name: str,
         *,
@@ -59,16 +60,16 @@ class LocalMember:
     ) -> None:
         self.name = name
         self.weight = weight
-        self.backbone = model if isinstance(model, Backbone) else prepare(model, name)
+        self.runner = model if isinstance(model, ModelRunner) else prepare(model, name)
         self.remembers = prompt_cache_mb > 0
         self._check_memory = check_memory
-        prompts = self.backbone.prompts
+        prompts = self.runner.prompts
         prompts.budget = max(prompts.budget, prompt_cache_mb * 2**20)
         self.tokenizer = tokenizer
         self.codec = TokenCodec(tokenizer, name)
-        rows = self.backbone.vocabulary
+        rows = self.runner.vocabulary
         check_tokenizer(tokenizer, self.codec, rows, name)
-        ends = self.codec.end_ids(self.backbone.generation_eos)
+        ends = self.codec.end_ids(self.runner.generation_eos)
         self.end_ids = frozenset(id_ for id_ in ends if id_ < rows)  # others are never drafted
         self._renderer = Renderer(tokenizer, self.codec, name, chat_template, chat_template_kwargs)
 
@@ -83,7 +84,7 @@ class LocalMember:
                 every text.
         """
         rendered = self.render(prompt)
-        window = self.backbone.window_of(len(rendered.ids))
+        window = self.runner.window_of(len(rendered.ids))
         if window is not None and len(rendered.ids) >= window:
             raise ContextWindowError(self.name, window, len(rendered.ids))
         if self._check_memory:
@@ -96,12 +97,12 @@ class LocalMember:
 
     def _refuse_too_large(self, tokens: int) -> None:
         """Raise PromptMemoryError if a prompt does not fit, even once nothing else is kept."""
-        needed = self.backbone.prompt_bytes(tokens)
-        device = self.backbone.model.device
+        needed = self.runner.prompt_bytes(tokens)
+        device = self.runner.model.device
         free = free_bytes(device)
         if free is None or needed <= free:
             return
-        self.backbone.prompts.clear()
+        self.runner.prompts.clear()
         release(device)
         if needed > (free := free_bytes(device) or 0):
             raise PromptMemoryError(self.name, tokens, needed, free)
@@ -114,7 +115,7 @@ class LocalMember:
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt as this member reads it; errors as for `open`, but for the window."""
         rendered = self._renderer.render(prompt)
-        check_prompt(rendered.ids, self.codec, self.backbone.vocabulary, self.name)
+        check_prompt(rendered.ids, self.codec, self.runner.vocabulary, self.name)
         return rendered
 
     def count_tokens(self, text: str) -> int:

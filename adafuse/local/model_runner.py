@@ -14,14 +14,14 @@ import torch
 from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
-from adafuse.local.batching import forwards_of
-from adafuse.local.kv_cache import SlotCache
-from adafuse.local.onednn import Products
+from adafuse.local.batching import scheduler_of
+from adafuse.local.kv_cache import KVCache
+from adafuse.local.onednn import OneDnnLinear
 from adafuse.local.packed_attention import PackedCache, packed_attention, packed_mask
 from adafuse.local.prompt_cache import PromptCache
 from adafuse.memory import prompt_bytes, ran_out, release
 
-__all__ = ["FULL", "SLIDING", "Backbone", "Layout", "Request"]
+__all__ = ["FULL", "SLIDING", "Layout", "ModelRunner", "Request"]
 
 _WIDTH = 16
 """Tokens that a forward may read for about the price of two."""
@@ -95,11 +95,11 @@ class Request:
     tokens: Sequence[int]
     positions: Sequence[int]
     seen: Mapping[str, torch.Tensor] | None
-    cache: SlotCache
+    cache: KVCache
     keep: int
 
 
-class Backbone:
+class ModelRunner:
     """A model that reads token trees; members with the same checkpoint share one.
 
     Args:
@@ -122,12 +122,12 @@ class Backbone:
             )
         self._additive = attention == "eager"
         self.model = model
-        self.forwards = forwards_of(model.device)
+        self.forwards = scheduler_of(model.device)
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.parameters = float(model.num_parameters())
         self.place = str(model.device)
         self.packs = False  # until a trial shows that it does
-        self.products = Products(model)
+        self.products = OneDnnLinear(model)
         self.prompts = PromptCache()
         self._text = text
         self.vocabulary: int = text.vocab_size

@@ -13,13 +13,13 @@ from typing import Any, TypeGuard
 
 import torch
 
-__all__ = ["Products"]
+__all__ = ["OneDnnLinear"]
 
 _MOST = 64  # tokens; beyond, both compute as fast as the CPU can
 _STEP = 4  # oneDNN keeps some MB for each number of tokens that it met: let those be few
 
 
-class Products:
+class OneDnnLinear:
     """The linear layers of a model that oneDNN can compute: float32 on a CPU, as torch has them.
 
     Layers of another class, with a forward of their own, or with hooks of accelerate stay as they

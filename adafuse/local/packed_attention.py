@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, DynamicCache, PreTrainedConfig
 
-from adafuse.local.kv_cache import SlotCache
+from adafuse.local.kv_cache import KVCache
 
 __all__ = ["PackedCache", "packed_attention", "packed_mask"]
 
@@ -31,7 +31,7 @@ _current = threading.local()
 class PackedCache(DynamicCache):
     """The caches of several sequences, for one forward that reads `sizes` tokens of each."""
 
-    def __init__(self, caches: Sequence[SlotCache], sizes: Sequence[int]) -> None:
+    def __init__(self, caches: Sequence[KVCache], sizes: Sequence[int]) -> None:
         super().__init__()
         self._caches = caches
         self.sizes = list(sizes)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from adafuse.decoding.member import PromptFit
+from adafuse.decoding.member import PromptNLL
 
-__all__ = ["prompt_fit", "said"]
+__all__ = ["prompt_nll", "said"]
 
 
 def said(pieces: Sequence[bytes], texts: Sequence[str]) -> list[list[int] | None]:
@@ -44,9 +44,9 @@ def said(pieces: Sequence[bytes], texts: Sequence[str]) -> list[list[int] | None
     return found
 
 
-def prompt_fit(
+def prompt_nll(
     pieces: Sequence[bytes], logprobs: Sequence[float], texts: Sequence[str]
-) -> PromptFit:
+) -> PromptNLL:
     """How well a member predicts the texts within its prompt.
 
     Args:
@@ -63,4 +63,4 @@ def prompt_fit(
         return (sum(known) / len(known) * len(places), len(places)) if known else None
 
     fits = [None if places is None else rated(places) for places in said(pieces, texts)]
-    return PromptFit(tuple(fits), rated(range(len(pieces))) or (0.0, 1))
+    return PromptNLL(tuple(fits), rated(range(len(pieces))) or (0.0, 1))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adafuse.local.sequence import Reader, logprob_of, outlook_of
+from adafuse.local.sequence import TokenSequence, logprob_of, outlook_of
 from adafuse.local.token_tree import Node
 
 __all__ = ["score_spans"]
 
 
 def score_spans(
-    reader: Reader, spans: Sequence[tuple[Node, bool]], sizes: Sequence[int] | None = None
+    reader: TokenSequence, spans: Sequence[tuple[Node, bool]], sizes: Sequence[int] | None = None
 ) -> list[float | None]:
     """Mean NLL, in nats, of spans given by their last node and whether they end.
 

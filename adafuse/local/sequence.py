@@ -13,12 +13,12 @@ import torch
 
 from adafuse.config import DecodingConfig
 from adafuse.constraints.token_mask import END, TokenMasks
-from adafuse.local.logits import Outlook, Penalty, outlooks
-from adafuse.local.model_runner import Backbone
-from adafuse.local.speculation import Guesses
+from adafuse.local.logits import NextTokenStats, Penalty, outlooks
+from adafuse.local.model_runner import ModelRunner
+from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node, TokenTree
 
-__all__ = ["NotFiniteError", "Reader", "logprob_of", "outlook_of"]
+__all__ = ["NotFiniteError", "TokenSequence", "logprob_of", "outlook_of"]
 
 
 _FEW = 16  # tokens; with a longer prefix to read nothing is guessed
@@ -29,7 +29,7 @@ class NotFiniteError(Exception):
     """A distribution met while drafting has NaN or infinite logits."""
 
 
-class Reader:
+class TokenSequence:
     """One prefix, its token tree, and what is known of the nodes.
 
     Args:
@@ -48,16 +48,16 @@ class Reader:
 
     def __init__(
         self,
-        backbone: Backbone,
+        runner: ModelRunner,
         prompt: Sequence[int],
         end_ids: Sequence[int],
         config: DecodingConfig,
         masks: TokenMasks | None = None,
-        guesses: Guesses | None = None,
+        guesses: Speculator | None = None,
         rated: bool = False,
     ) -> None:
-        self.tree = TokenTree(backbone)
-        self._guesses = guesses
+        self.tree = TokenTree(runner)
+        self._speculator = guesses
         self._rating = False
         self.tree.append(prompt[:1] if rated else prompt)
         self.committed: list[int] = []
@@ -120,8 +120,8 @@ class Reader:
         read, before or now. NaN is passed on as it is.
         """
         guessed: list[Node] = []
-        if self._guesses is not None and self.tree.waiting <= _FEW and not self._rating:
-            guessed = self._guesses.beside(self.tree.root, unread)
+        if self._speculator is not None and self.tree.waiting <= _FEW and not self._rating:
+            guessed = self._speculator.beside(self.tree.root, unread)
         # Of guesses too: where one is to be scored later it is read, and no forward follows.
         asked = list(dict.fromkeys([*unknown, *guessed]))
 
@@ -160,8 +160,8 @@ class Reader:
         self.tree.commit(ids)
         self.committed.extend(ids)
         self._allowed.clear()
-        if self._guesses is not None:
-            self._guesses.commit(ids)
+        if self._speculator is not None:
+            self._speculator.commit(ids)
 
     def _learn(self, nodes: Sequence[Node], rows: torch.Tensor, unknown: Sequence[Node]) -> None:
         """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer.
@@ -183,18 +183,18 @@ class Reader:
         )
         for node, outlook in zip(nodes, found, strict=True):
             node.next = outlook if outlook.top or not outlook.finite else _only_end(outlook)
-            if self._guesses is not None and not self._rating:
-                self._guesses.learn(node)
+            if self._speculator is not None and not self._rating:
+                self._speculator.learn(node)
         for node, logit in zip(unknown, logits, strict=True):
             node.logprob = logit - outlook_of(_parent(node)).log_normalizer
 
 
-def _only_end(outlook: Outlook) -> Outlook:
+def _only_end(outlook: NextTokenStats) -> NextTokenStats:
     """The outlook where a grammar allows no token at all."""
     return replace(outlook, top=(END,), margin=1.0)
 
 
-def outlook_of(node: Node) -> Outlook:
+def outlook_of(node: Node) -> NextTokenStats:
     """What is known of the token after a node that is read."""
     assert node.next is not None, "the node is not read yet"
     return node.next

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from adafuse.config import DecodingConfig
 from adafuse.constraints.token_mask import TokenMasks
-from adafuse.decoding.member import Draft, Drafts, PromptFit
+from adafuse.decoding.member import Draft, Drafts, PromptNLL
 from adafuse.events import Loss, MemberUsage
 from adafuse.local.drafting import Drafter
-from adafuse.local.prompt_nll import prompt_fit
+from adafuse.local.prompt_nll import prompt_nll
 from adafuse.local.scoring import score_spans
-from adafuse.local.sequence import NotFiniteError, Reader
-from adafuse.local.speculation import Guesses
+from adafuse.local.sequence import NotFiniteError, TokenSequence
+from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node
 from adafuse.prompting.renderer import Rendered
 from adafuse.text.words import sizes_of
@@ -50,22 +50,22 @@ class LocalSession:
         self._masks = masks
         ends = sorted(member.end_ids)
         self._config = config
-        self._guesses: Guesses | None = None
-        self._window = member.backbone.window_of(len(rendered.ids))
+        self._speculator: Speculator | None = None
+        self._window = member.runner.window_of(len(rendered.ids))
         if config.speculation:
-            self._guesses = Guesses(
+            self._speculator = Speculator(
                 rendered.ids,
                 member.end_ids,
                 member.codec.starts_with_whitespace,
                 config,
-                member.backbone.spare_width,
+                member.runner.spare_width,
                 free=lambda: masks is None or masks.free,
                 room=(self._window or _NO_WINDOW) - len(rendered.ids),
             )
-        self._reader = Reader(
-            member.backbone, rendered.ids, ends, config, masks, self._guesses, self._rated
+        self._sequence = TokenSequence(
+            member.runner, rendered.ids, ends, config, masks, self._speculator, self._rated
         )
-        reader = self._reader
+        reader = self._sequence
         self._drafter = Drafter(member.codec, member.end_ids, config, reader.read, reader.certain)
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._first: Node | None = None  # the end of this round's most probable draft
@@ -75,7 +75,7 @@ class LocalSession:
         self._losses: list[Loss] = list(rendered.losses)
         self._replaced = 0
         self._reused = 0
-        self._prompts = member.backbone.prompts
+        self._prompts = member.runner.prompts
         self._remembers = member.remembers and config.speculation
         self._closed = False
         self._left_out = 0
@@ -87,48 +87,48 @@ class LocalSession:
     def room(self) -> int:
         """How many more tokens the context window can hold."""
         window = self._window or _NO_WINDOW
-        return window - len(self._rendered.ids) - len(self._reader.committed)
+        return window - len(self._rendered.ids) - len(self._sequence.committed)
 
     @property
     def usage(self) -> MemberUsage:
         """What this session has cost so far."""
         return MemberUsage(
             prompt_tokens=len(self._rendered.ids),
-            committed_tokens=len(self._reader.committed),
-            forward_passes=self._reader.tree.forward_passes,
-            tokens_processed=self._reader.tree.tokens_processed,
+            committed_tokens=len(self._sequence.committed),
+            forward_passes=self._sequence.tree.forward_passes,
+            tokens_processed=self._sequence.tree.tokens_processed,
             seconds=dict(self._seconds),
-            token_ids=tuple(self._reader.committed),
+            token_ids=tuple(self._sequence.committed),
             losses=tuple(self._losses),
             replaced_characters=self._replaced,
             rounds_left_out=self._left_out,
-            forward_seconds=self._reader.tree.forward_seconds,
+            forward_seconds=self._sequence.tree.forward_seconds,
             reused_tokens=self._reused,
         )
 
     @property
     def price(self) -> float:
         """The parameters of its model."""
-        return self._member.backbone.parameters
+        return self._member.runner.parameters
 
     @property
     def place(self) -> str:
         """The device of its model."""
-        return self._member.backbone.place
+        return self._member.runner.place
 
     def likely(self) -> list[str]:
         """See `adafuse.decoding.member.Speculative`."""
-        known = self._reader.tree.root.next
-        if known is None or self._guesses is None:
+        known = self._sequence.tree.root.next
+        if known is None or self._speculator is None:
             return []
         texts = [self._codec.text([t]) for t in known.top[: self._config.branches] if t >= 0]
         return [text for text in texts if text]
 
     def hint(self, texts: Sequence[str]) -> None:
         """See `adafuse.decoding.member.Speculative`."""
-        if self._guesses is not None:
+        if self._speculator is not None:
             room = self.room
-            self._guesses.hint(self._codec.encode(self._blank + text)[:room] for text in texts)
+            self._speculator.hint(self._codec.encode(self._blank + text)[:room] for text in texts)
 
     def look_ahead(self, tokens: int) -> str:
         """See `adafuse.decoding.member.Speculative`."""
@@ -142,19 +142,19 @@ class LocalSession:
 
     def prefill(self) -> None:
         """Read the prompt: one forward, or one for each part of it if it is rated."""
-        prompt, tree = self._rendered.ids, self._reader.tree
+        prompt, tree = self._rendered.ids, self._sequence.tree
         with self._timed("prefill"), suppress(NotFiniteError):  # drafting will meet it again
             if self._rated:
-                self._logprobs = self._reader.rate_prompt()
+                self._logprobs = self._sequence.rate_prompt()
             elif self._remembers and (found := self._prompts.find(prompt, self._window)):
                 tree.resume(*found)
                 self._reused = found[1]
-            self._reader.read_prefix()
+            self._sequence.read_prefix()
 
-    def prompt_fit(self) -> PromptFit:
+    def prompt_nll(self) -> PromptNLL:
         """See `adafuse.decoding.member.Rated`."""
         pieces = list(map(self._codec.token_bytes, self._rendered.ids))
-        return prompt_fit(pieces, self._logprobs, self._texts)
+        return prompt_nll(pieces, self._logprobs, self._texts)
 
     def draft(self, *, strip_blank: bool) -> Drafts:
         """Propose candidates; see `adafuse.decoding.member.Session`."""
@@ -163,15 +163,15 @@ class LocalSession:
             self._blank = ""
             self._stripped = strip_blank
             self._first = None
-            begun = self._reader.tree.forward_passes
+            begun = self._sequence.tree.forward_passes
             try:
-                root = self._reader.read_prefix()
+                root = self._sequence.read_prefix()
                 room = min(self.room, _LONGEST_SPAN)
                 proposals, margins, confident = self._drafter.draft(root, room)
             except NotFiniteError:
                 self._left_out += 1
                 return Drafts((), (), confident=False, finite=False)
-            self._forwards_to_draft = self._reader.tree.forward_passes - begun
+            self._forwards_to_draft = self._sequence.tree.forward_passes - begun
             self._first = proposals[0].node if proposals and not proposals[0].ends else None
             drafts = []
             if strip_blank and proposals and proposals[0].text.startswith(" "):
@@ -195,9 +195,9 @@ class LocalSession:
                     # One that does not fit in the window is scored on what fits, and does not end.
                     ids, ends = ids[:room], False
                     text = self._codec.text(ids)
-                spans.append((self._reader.grow(ids), ends))
+                spans.append((self._sequence.grow(ids), ends))
                 read.append((text, ends))
-            scores = score_spans(self._reader, spans, sizes_of(read, self._config.scoring))
+            scores = score_spans(self._sequence, spans, sizes_of(read, self._config.scoring))
             if any(score is not None and math.isnan(score) for score in scores):
                 self._left_out += 1
             return scores
@@ -232,7 +232,7 @@ class LocalSession:
         """Append the ids of `text`; keys and values of those already read are kept."""
         with self._timed("commit"):
             ids = self._ids(text, ends)
-            self._reader.commit(ids)
+            self._sequence.commit(ids)
             if self._masks is not None:
                 self._masks.feed(text)
             self._replaced += self._codec.replaced(ids)
@@ -247,20 +247,20 @@ class LocalSession:
         After `prefill`; the next forward reads them. What the other session counted it has told.
         """
         for text, ids in spans:
-            self._reader.commit(ids)
+            self._sequence.commit(ids)
             if self._masks is not None:
                 self._masks.feed(text)
 
     def close(self) -> None:
         """Let go of the cache: prompts that begin like this one may go on from it."""
-        tree = self._reader.tree
+        tree = self._sequence.tree
         cache = tree.close()
         length = min(tree.length, cache.get_seq_length())  # a forward that failed read nothing
         if self._remembers and not self._left_out and not self._closed:
-            held = [*self._rendered.ids, *self._reader.committed][:length]
+            held = [*self._rendered.ids, *self._sequence.committed][:length]
             self._prompts.keep(held, self._window, cache)
         self._closed = True
-        self._member.backbone.forwards.left()
+        self._member.runner.forwards.left()
 
     def _ids(self, text: str, ends: bool) -> tuple[int, ...]:
         """The ids this member drafted for a candidate, else the encoding of its text."""

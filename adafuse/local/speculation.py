@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from adafuse.config import DecodingConfig
 from adafuse.local.token_tree import Node
 
-__all__ = ["Guesses"]
+__all__ = ["Speculator"]
 
 _UNLIKELY = -3.0  # nats, of all tokens since the prefix: what is less probable is not guessed
 _WORD = 4  # tokens of a word guessed ahead
@@ -30,7 +30,7 @@ _FOLLOWERS = 3  # tokens guessed because they followed the last one before
 _HINTED = 32  # tokens that others propose and that one forward may read
 
 
-class Guesses:
+class Speculator:
     """The guesses of one answer of one member.
 
     Args:

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from adafuse.local.kv_cache import SlotCache
-from adafuse.local.logits import Outlook
-from adafuse.local.model_runner import SLIDING, Backbone, Request
+from adafuse.local.kv_cache import KVCache
+from adafuse.local.logits import NextTokenStats
+from adafuse.local.model_runner import SLIDING, ModelRunner, Request
 
 __all__ = ["Node", "TokenTree"]
 
@@ -48,7 +48,7 @@ class Node:
     children: dict[int, Node] = field(default_factory=dict)
     row: torch.Tensor | None = None
     logprob: float | None = None
-    next: Outlook | None = None
+    next: NextTokenStats | None = None
 
     def child(self, token: int) -> Node:
         """The node of `token` after this one, made if it is new."""
@@ -85,9 +85,9 @@ class TokenTree:
         forward_seconds: wall time of those forwards, waiting for a turn on the device not counted.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
-        self._backbone = backbone
-        self._cache = SlotCache()
+    def __init__(self, runner: ModelRunner) -> None:
+        self._runner = runner
+        self._cache = KVCache()
         self._used = 0  # slots in the cache
         self._unread: list[int] = []  # prefix tokens that are not in the cache yet
         self.root = Node(-1, None, 0)
@@ -106,7 +106,7 @@ class TokenTree:
         """How many tokens of the prefix are not read yet."""
         return len(self._unread)
 
-    def resume(self, cache: SlotCache, length: int) -> None:
+    def resume(self, cache: KVCache, length: int) -> None:
         """Begin with a cache that holds the first `length` of the tokens appended so far."""
         assert self._used == 0
         self._cache = cache
@@ -131,7 +131,7 @@ class TokenTree:
             learn(new, rows)
 
         request = self.request(nodes)
-        self.forward_seconds += self._backbone.read(request, then)
+        self.forward_seconds += self._runner.read(request, then)
         self.forward_passes += 1
         self.tokens_processed += len(request.tokens)
         self.length += len(self._unread)
@@ -181,9 +181,9 @@ class TokenTree:
         if read < len(tokens):
             self.append(tokens[read:])
 
-    def close(self) -> SlotCache:
+    def close(self) -> KVCache:
         """Let go of the cache; the tree is of no use after. Returns it, holding the prefix."""
-        cache, self._cache = self._cache, SlotCache()
+        cache, self._cache = self._cache, KVCache()
         if cache.get_seq_length() > self.length:  # drafts, or a forward that was not finished
             cache.keep(self.length, [])
         _take_apart(self.root, None)
@@ -199,7 +199,7 @@ class TokenTree:
         """
         length = self.length + prefix
         total = max((node.slots[-1] + 1 for node in nodes), default=length)
-        window = self._backbone.layout.window
+        window = self._runner.layout.window
         windowed = window is not None and total > window
         if not nodes and prefix > 1:
             return None  # the model makes its own
@@ -213,7 +213,7 @@ class TokenTree:
         lineage[prefix:, :length] = True
         for row, node in enumerate(nodes, prefix):
             lineage[row, list(node.slots)] = True
-        layout = self._backbone.layout
+        layout = self._runner.layout
         if layout.window is None:
             return dict.fromkeys(layout.types, lineage)
         near = lineage & _within(length, nodes, positions, total, layout.window)

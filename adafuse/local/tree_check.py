@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
-from adafuse.local.model_runner import Backbone
+from adafuse.local.model_runner import ModelRunner
 from adafuse.local.token_tree import Node, TokenTree
 
 __all__ = ["prepare"]
@@ -20,7 +20,7 @@ __all__ = ["prepare"]
 _TOLERANCE, _NARROW, _QUANTISED = 1e-3, 2e-2, 0.1
 
 
-def prepare(model: PreTrainedModel, name: str) -> Backbone:
+def prepare(model: PreTrainedModel, name: str) -> ModelRunner:
     """Make a model ready to read token trees, for a price of nine tokens.
 
     Args:
@@ -31,9 +31,9 @@ def prepare(model: PreTrainedModel, name: str) -> Backbone:
         UnsupportedModelError: it cannot, or reads a tree otherwise than its branches one by one.
     """
     model.eval()  # type: ignore[no-untyped-call]
-    backbone = Backbone(model, name)
+    runner = ModelRunner(model, name)
     try:
-        error = _tree_error(backbone)
+        error = _tree_error(runner)
     except torch.OutOfMemoryError:
         raise
     except Exception as cause:  # whatever a model's code does with arguments it was not made for
@@ -50,18 +50,18 @@ def prepare(model: PreTrainedModel, name: str) -> Backbone:
             f"member {name!r}: {type(model).__name__} reads a token tree otherwise than its "
             "branches one by one; its positions or masks are of its own making"
         )
-    backbone.packs = _packs(backbone, tolerance)
-    return backbone
+    runner.packs = _packs(runner, tolerance)
+    return runner
 
 
-def _packs(backbone: Backbone, tolerance: float) -> bool:
+def _packs(runner: ModelRunner, tolerance: float) -> bool:
     """Whether sequences that share a forward get the logits that each gets alone."""
-    size = backbone.vocabulary
+    size = runner.vocabulary
     trees, alone = [], []
     for start in (2, 9):
         pair = []
         for _ in range(2):
-            tree = TokenTree(backbone)
+            tree = TokenTree(runner)
             tree.append([(5 * i + start) % size for i in range(start)])
             tree.read([])
             nodes = [tree.root.child(start % size), tree.root.child((start + 1) % size)]
@@ -71,7 +71,7 @@ def _packs(backbone: Backbone, tolerance: float) -> bool:
         pair[1][0].read(pair[1][1])
         alone += pair[1][1]
     try:
-        found = backbone.forward_packed([tree.request(nodes) for tree, nodes in trees])
+        found = runner.forward_packed([tree.request(nodes) for tree, nodes in trees])
     except torch.OutOfMemoryError:
         raise
     except Exception:  # its attention asks for more than packing knows: it reads one by one
@@ -81,11 +81,11 @@ def _packs(backbone: Backbone, tolerance: float) -> bool:
     return bool((rows - expected).abs().mean() <= tolerance * expected.std())
 
 
-def _tree_error(backbone: Backbone) -> float:
+def _tree_error(runner: ModelRunner) -> float:
     """Mean error of the logits over their spread, the larger of two branches."""
-    size = backbone.vocabulary
+    size = runner.vocabulary
     prefix, *branches = [[(7 * i + j) % size for i in range(1, 4)] for j in (3, 5, 11)]
-    tree = TokenTree(backbone)
+    tree = TokenTree(runner)
     tree.append(prefix)
     tree.read([])
     nodes: list[Node] = []
@@ -97,7 +97,7 @@ def _tree_error(backbone: Backbone) -> float:
     tree.read(nodes)
     errors = []
     for branch, node in zip(branches, nodes[2::3], strict=True):
-        plain = TokenTree(backbone)
+        plain = TokenTree(runner)
         plain.append(prefix + branch)
         plain.read([])
         assert plain.root.row is not None

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from adafuse.tools import CALL_END, CALL_START, RESULT_END, RESULT_START, call_text
 
-__all__ = ["FALLBACK_STOP", "Abilities", "Reading", "plain_turns", "readings"]
+__all__ = ["FALLBACK_STOP", "Abilities", "ChatForm", "plain_turns", "readings"]
 
 FALLBACK_STOP = "\n\nUser:"
 """A member without a template would go on to write the user's next turn."""
@@ -53,7 +53,7 @@ class Abilities(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ChatForm:
     """One form of a conversation.
 
     Attributes:
@@ -71,7 +71,7 @@ def readings(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[Mapping[str, Any]],
     template: Abilities,
-) -> Iterator[Reading]:
+) -> Iterator[ChatForm]:
     """The forms of a conversation that a template may take, the most faithful first."""
     given = [dict(message) for message in messages]
     if any("name" in message for message in _users(given)) and not template.shows_names:
@@ -82,7 +82,7 @@ def readings(
         for shape in _shapes(form):
             if (shape, shown) not in tried:
                 tried.append((shape, shown))
-                yield Reading(shape, shown, texts)
+                yield ChatForm(shape, shown, texts)
 
 
 def _forms(given: Messages, tools: Tools, template: Abilities) -> Iterator[tuple[Messages, Tools]]:

@@ -18,10 +18,10 @@ from transformers import PreTrainedTokenizerBase
 
 from adafuse.errors import AdaFuseWarning, PromptError
 from adafuse.events import Loss
-from adafuse.prompting.chat_formats import FALLBACK_STOP, Reading, plain_turns, readings
+from adafuse.prompting.chat_formats import FALLBACK_STOP, ChatForm, plain_turns, readings
 from adafuse.prompting.chat_template import ChatTemplate, Template, chat_template
 from adafuse.prompting.prompt import Prompt
-from adafuse.prompting.special_tokens import Aside
+from adafuse.prompting.special_tokens import SpecialTokenEscape
 from adafuse.text.tokenizer import TokenCodec
 
 __all__ = ["FALLBACK_STOP", "Rendered", "Renderer"]
@@ -116,7 +116,7 @@ class Renderer:
     def _templated(self, prompt: Prompt, template: ChatTemplate) -> Rendered:
         refusal: PromptError | None = None
         for reading in readings(prompt.messages, prompt.tools, template):
-            aside = Aside(self._special, [reading.messages, reading.tools])
+            aside = SpecialTokenEscape(self._special, [reading.messages, reading.tools])
             messages, tools = map(aside.put, reading.messages), map(aside.put, reading.tools)
             try:
                 rendered = template.render([*messages], [*tools])
@@ -135,7 +135,7 @@ class Renderer:
         raise refusal
 
     def _hidden(
-        self, template: ChatTemplate, reading: Reading, aside: Aside
+        self, template: ChatTemplate, reading: ChatForm, aside: SpecialTokenEscape
     ) -> tuple[str, str] | None:
         """A (role, text) that the template leaves out, though its words are found elsewhere.
 
@@ -154,7 +154,7 @@ class Renderer:
                 return str(reading.messages[at]["role"]), str(reading.messages[at]["content"])
         return None
 
-    def _encoded(self, rendered: str, aside: Aside) -> Rendered:
+    def _encoded(self, rendered: str, aside: SpecialTokenEscape) -> Rendered:
         """Encode the template's special tokens as such, and everything between them as plain text.
 
         A tokenizer does the same: it splits at special tokens first and encodes what is between.
@@ -216,7 +216,7 @@ def _told(messages: Sequence[Mapping[str, Any]]) -> list[int]:
     ]
 
 
-def _lost(reading: Reading, rendered: str) -> tuple[str, str] | None:
+def _lost(reading: ChatForm, rendered: str) -> tuple[str, str] | None:
     """A (role, text) of the reading that is not in its rendering, if there is one.
 
     Whitespace does not count, since templates trim it; a text may be spelt as JSON has it.

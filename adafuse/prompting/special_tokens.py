@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Aside"]
+__all__ = ["SpecialTokenEscape"]
 
 
-class Aside:
+class SpecialTokenEscape:
     """Special strings of messages, replaced by private-use characters while a template renders.
 
     Args:

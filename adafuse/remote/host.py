@@ -116,7 +116,7 @@ class Host:
     # What is asked of the member.
 
     def _describe(self) -> Plain:
-        inner = getattr(self._member, "backbone", self._member)
+        inner = getattr(self._member, "runner", self._member)
         return {
             "version": adafuse.__version__,
             "name": self._member.name,
@@ -244,7 +244,7 @@ def _state(held: _Held) -> Plain:
 
 def _prefill(session: Session, rate: bool) -> Plain | None:
     session.prefill()
-    return wire.write_fit(session.prompt_fit()) if rate and isinstance(session, Rated) else None
+    return wire.write_fit(session.prompt_nll()) if rate and isinstance(session, Rated) else None
 
 
 def _draft(session: Session, strip_blank: bool, hints: list[str]) -> Plain:

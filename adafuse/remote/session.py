@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from adafuse.config import DecodingConfig
-from adafuse.decoding.member import Drafts, PromptFit
+from adafuse.decoding.member import Drafts, PromptNLL
 from adafuse.events import Loss, MemberUsage
 from adafuse.remote import wire
 from adafuse.remote.transport import Link, LostSessionError, Replica, Replicas
@@ -44,7 +44,7 @@ class RemoteSession:
         self.extra_stops: tuple[str, ...] = tuple(opened["extra_stops"])
         self.price: float = opened["price"]
         self.place = link.replica.transport.place
-        self._fit: PromptFit | None = None
+        self._fit: PromptNLL | None = None
         self._hints: list[str] = []
         self._sizes: dict[tuple[str, bool], int] = {}  # tokens of this round's candidates
         self._prefilled = False
@@ -204,7 +204,7 @@ class RemoteSession:
 class RatedRemoteSession(RemoteSession):
     """Likewise, of a member that can rate a prompt."""
 
-    def prompt_fit(self) -> PromptFit:
+    def prompt_nll(self) -> PromptNLL:
         """See `adafuse.decoding.member.Rated`; it came with the prefill."""
         assert self._fit is not None, "asked for after prefill, by weighting 'perplexity'"
         return self._fit

@@ -15,7 +15,7 @@ from typing import Any
 from adafuse import errors
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.constraints.constraint import Constraint
-from adafuse.decoding.member import Draft, Drafts, PromptFit
+from adafuse.decoding.member import Draft, Drafts, PromptNLL
 from adafuse.errors import AdaFuseError, PromptError
 from adafuse.events import Loss, MemberUsage
 from adafuse.prompting.prompt import Prompt
@@ -120,15 +120,15 @@ def read_losses(plain: Sequence[Sequence[str]]) -> list[Loss]:
     return [Loss(text, reads) for text, reads in plain]
 
 
-def write_fit(fit: PromptFit) -> Plain:
+def write_fit(fit: PromptNLL) -> Plain:
     """How well a member predicts its prompt."""
     return {"texts": fit.texts, "whole": fit.whole}
 
 
-def read_fit(plain: Plain) -> PromptFit:
+def read_fit(plain: Plain) -> PromptNLL:
     """How well a member predicts its prompt."""
     texts = tuple(None if one is None else (one[0], one[1]) for one in plain["texts"])
-    return PromptFit(texts, (plain["whole"][0], plain["whole"][1]))
+    return PromptNLL(texts, (plain["whole"][0], plain["whole"][1]))
 
 
 def write_error(error: Exception) -> Plain:

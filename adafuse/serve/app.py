@@ -15,7 +15,7 @@ from adafuse.serve.errors import ApiError
 from adafuse.serve.handlers import respond, told
 from adafuse.serve.metrics import CONTENT_TYPE_LATEST
 from adafuse.serve.request import read_chat, read_completion
-from adafuse.serve.service import Desk
+from adafuse.serve.service import RequestService
 
 __all__ = ["MAX_BODY_BYTES", "create_app"]
 
@@ -23,7 +23,7 @@ MAX_BODY_BYTES = 4 * 2**20
 
 
 def create_app(
-    desk: Desk, *, keys: Sequence[str] = (), max_body_bytes: int = MAX_BODY_BYTES
+    service: RequestService, *, keys: Sequence[str] = (), max_body_bytes: int = MAX_BODY_BYTES
 ) -> FastAPI:
     """An application that answers with what a desk decodes.
 
@@ -35,26 +35,26 @@ def create_app(
     app = FastAPI(title="adafuse", version=__version__, openapi_url=None)
     app.add_exception_handler(ApiError, _told)
     app.add_exception_handler(HTTPException, _told)
-    app.include_router(_health(desk))
+    app.include_router(_health(service))
     guarded = APIRouter(dependencies=[Depends(Keys(keys).check)])
 
     async def chat(request: Request) -> Response:
-        return await respond(desk, request, read_chat, max_body_bytes)
+        return await respond(service, request, read_chat, max_body_bytes)
 
     async def completion(request: Request) -> Response:
-        return await respond(desk, request, read_completion, max_body_bytes)
+        return await respond(service, request, read_completion, max_body_bytes)
 
     async def models() -> JSONResponse:
-        served = desk.check()
+        served = service.check()
         names = dict.fromkeys((served.name, *served.members))
         return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
 
     async def model(name: str) -> JSONResponse:
-        desk.check().find(name)
+        service.check().find(name)
         return JSONResponse(_model(name))
 
     async def metrics() -> Response:
-        return Response(desk.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     guarded.add_api_route("/v1/chat/completions", chat, methods=["POST"])
     guarded.add_api_route("/v1/completions", completion, methods=["POST"])
@@ -65,12 +65,12 @@ def create_app(
     return app
 
 
-def _health(desk: Desk) -> APIRouter:
+def _health(service: RequestService) -> APIRouter:
     async def health() -> JSONResponse:
-        return JSONResponse({"status": "ok", "state": desk.state})
+        return JSONResponse({"status": "ok", "state": service.state})
 
     async def ready() -> JSONResponse:
-        return JSONResponse({"status": desk.state}, 200 if desk.state == "ready" else 503)
+        return JSONResponse({"status": service.state}, 200 if service.state == "ready" else 503)
 
     router = APIRouter()
     router.add_api_route("/health", health)

@@ -22,7 +22,7 @@ from adafuse.serve.errors import api_error
 from adafuse.serve.metrics import Visit
 from adafuse.serve.request import ARGUMENTS, Ask, Served
 from adafuse.serve.response import Reply
-from adafuse.serve.service import Answers, Desk
+from adafuse.serve.service import Answers, RequestService
 
 __all__ = ["respond", "told"]
 
@@ -37,7 +37,10 @@ def told(error: BaseException) -> JSONResponse:
 
 
 async def respond(
-    desk: Desk, request: Request, read: Callable[[Mapping[str, Any], Served], Ask], limit: int
+    service: RequestService,
+    request: Request,
+    read: Callable[[Mapping[str, Any], Served], Ask],
+    limit: int,
 ) -> Response:
     """Answer a request.
 
@@ -47,13 +50,13 @@ async def respond(
         read: checks the body.
         limit: of the body, in bytes.
     """
-    visit = desk.metrics.visit(request.url.path)
+    visit = service.metrics.visit(request.url.path)
     try:
-        served = desk.check()
+        served = service.check()
         body = await read_body(request, limit)
         # A long body takes a moment, in which others are served.
         ask = await asyncio.to_thread(lambda: read(parse_object(body), served))
-        answers = desk.begin(ask)
+        answers = service.begin(ask)
     except Exception as error:
         return _failed(error, visit)
     reply = Reply(ask, served)

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
-from adafuse.serve.service import Desk
+from adafuse.serve.service import RequestService
 
 __all__ = ["ROUND_SECONDS", "Server", "listen"]
 
@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
         drain_seconds: how long answers may go on once the server is to end.
     """
 
-    def __init__(self, app: FastAPI, desk: Desk, *, drain_seconds: float) -> None:
+    def __init__(self, app: FastAPI, service: RequestService, *, drain_seconds: float) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -72,7 +72,7 @@ class Server(uvicorn.Server):
                 ws="none",
             )
         )
-        self._desk = desk
+        self._service = service
         self._drain_seconds = drain_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -102,8 +102,8 @@ class Server(uvicorn.Server):
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 self._loaded = True
-                self._desk.open(loading.result())
-                if self._desk.state == "ready":
+                self._service.open(loading.result())
+                if self._service.state == "ready":
                     ready()
         except BaseException:
             self.should_exit = True
@@ -115,7 +115,7 @@ class Server(uvicorn.Server):
     @property
     def left_behind(self) -> bool:
         """Whether something still runs in a thread that does not end."""
-        return self._desk.busy or not self._loaded
+        return self._service.busy or not self._loaded
 
     def shutdown_soon(self) -> None:
         """Drain, and end; from any thread."""
@@ -123,14 +123,14 @@ class Server(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
-        self._desk.drain()
+        self._service.drain()
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._end())
 
     async def _end(self) -> None:
-        if not await self._desk.drained(self._drain_seconds):
-            self._desk.cancel()
-            await self._desk.drained(ROUND_SECONDS)
+        if not await self._service.drained(self._drain_seconds):
+            self._service.cancel()
+            await self._service.drained(ROUND_SECONDS)
         self.should_exit = True
 
     @contextmanager
@@ -147,9 +147,9 @@ class Server(uvicorn.Server):
                 signal.signal(one, handler)
 
     def _told(self, number: int, frame: FrameType | None) -> None:
-        if self._desk.state == "draining":
+        if self._service.state == "draining":
             os._exit(128 + number)  # as shells have it; nothing is waited for
-        self._desk.drain()
+        self._service.drain()
         self.shutdown_soon()
 
 

@@ -26,13 +26,13 @@ from adafuse.serve.errors import ApiError
 from adafuse.serve.metrics import Metrics
 from adafuse.serve.request import Ask, Served
 
-__all__ = ["Answers", "Desk"]
+__all__ = ["Answers", "RequestService"]
 
 _log = logging.getLogger(__name__)
 _LEAST_SECONDS = 1e-3  # what is left of a limit is above 0
 
 
-class Desk:
+class RequestService:
     """Where requests are handed in.
 
     Args:
@@ -142,9 +142,9 @@ class Answers:
         incomplete: why an answer is not what it must be, by the index of its prompt.
     """
 
-    def __init__(self, desk: Desk, ask: Ask, places: list[Place]) -> None:
+    def __init__(self, service: RequestService, ask: Ask, places: list[Place]) -> None:
         self.incomplete: dict[int, str] = {}
-        self._desk = desk
+        self._service = service
         self._ask = ask
         self._begun = time.monotonic()
         self._queue: asyncio.Queue[tuple[int, Round | BaseException | None]] = asyncio.Queue()
@@ -186,7 +186,7 @@ class Answers:
     def _ended(self, place: Place, _: asyncio.Task[None]) -> None:
         place.leave()
         if all(one.done() for one in self._tasks):
-            self._desk._closed(self)
+            self._service._closed(self)
 
     async def _decode(self, at: int, place: Place) -> None:
         decoder: ThreadedIterator[Round] | None = None
@@ -194,14 +194,14 @@ class Answers:
         try:
             await self._admitted(place)
             spent = time.monotonic() - self._begun
-            decoder = ThreadedIterator(lambda: self._desk.rounds(self._ask, at, spent))
+            decoder = ThreadedIterator(lambda: self._service.rounds(self._ask, at, spent))
             async for one in decoder:
-                self._desk.metrics.round(one)
+                self._service.metrics.round(one)
                 self._queue.put_nowait((at, one))
         except IncompleteAnswerError as error:  # its rounds are all there, and say why it ended
             self.incomplete[at] = str(error)
         except Exception as error:
-            self._desk.metrics.failed(error)
+            self._service.metrics.failed(error)
             if not isinstance(error, AdaFuseError | ApiError):
                 _log.exception("an answer failed")
             end = error

@@ -6,7 +6,7 @@ import logging
 
 from adafuse.errors import MemberError
 from adafuse.events import Round
-from adafuse.telemetry.record import Account
+from adafuse.telemetry.record import AnswerRecord
 
 __all__ = ["kind_of", "tell_begin", "tell_end", "tell_round", "tells_figures"]
 
@@ -19,7 +19,7 @@ def tells_figures() -> bool:
     return _log.isEnabledFor(logging.INFO)
 
 
-def tell_begin(account: Account) -> None:
+def tell_begin(account: AnswerRecord) -> None:
     """DEBUG: an answer begins."""
     _log.debug("answer begins: %s", ", ".join(account.members))
 
@@ -39,7 +39,7 @@ def tell_round(one: Round) -> None:
         )  # fmt: skip
 
 
-def tell_end(account: Account) -> None:
+def tell_end(account: AnswerRecord) -> None:
     """INFO: how an answer ended, and its figures."""
     if not tells_figures():
         return
@@ -65,7 +65,7 @@ def kind_of(one: Round) -> str:
     return next((name for name, flag in flags.items() if flag), "empty")
 
 
-def _outcome(account: Account) -> str:
+def _outcome(account: AnswerRecord) -> str:
     """The outcome; of errors the class, since what they say may quote the answer."""
     error = account.error
     if error is None:

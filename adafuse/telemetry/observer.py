@@ -16,7 +16,7 @@ from adafuse.config import DecodingConfig
 from adafuse.events import Round
 from adafuse.prompting.prompt import Prompt
 from adafuse.telemetry.logs import tell_begin, tell_end, tell_round, tells_figures
-from adafuse.telemetry.record import Account
+from adafuse.telemetry.record import AnswerRecord
 
 if TYPE_CHECKING:
     from adafuse.telemetry.otel import AnswerTelemetry, Telemetry
@@ -50,7 +50,7 @@ def observed(
     answer = telemetry.answer(members, prompt, config) if telemetry is not None else None
     if answer is None and not tells_figures():
         return _watched(rounds)
-    return _observed(rounds, Account(tuple(members)), answer)
+    return _observed(rounds, AnswerRecord(tuple(members)), answer)
 
 
 def _watched(rounds: Generator[Round]) -> Generator[Round]:
@@ -62,7 +62,7 @@ def _watched(rounds: Generator[Round]) -> Generator[Round]:
 
 
 def _observed(
-    rounds: Generator[Round], account: Account, answer: AnswerTelemetry | None
+    rounds: Generator[Round], account: AnswerRecord, answer: AnswerTelemetry | None
 ) -> Generator[Round]:
     tell_begin(account)
     if answer is not None:

@@ -28,7 +28,7 @@ from adafuse.telemetry.otel_content import (
     input_messages,
     output_messages,
 )
-from adafuse.telemetry.record import Account, Failure
+from adafuse.telemetry.record import AnswerRecord, Failure
 
 __all__ = ["AnswerTelemetry", "Telemetry"]
 
@@ -165,7 +165,7 @@ class AnswerTelemetry:
                 },
             )
 
-    def end(self, account: Account) -> None:
+    def end(self, account: AnswerRecord) -> None:
         """The answer has ended, one way or another."""
         self._measure(account)
         if self._span.is_recording():
@@ -179,7 +179,7 @@ class AnswerTelemetry:
             self._tell_error(account.error)
         self._span.end()
 
-    def _measure(self, account: Account) -> None:
+    def _measure(self, account: AnswerRecord) -> None:
         told, common = self._telemetry, self._common
         failed = {"error.type": type(account.error).__name__} if account.error is not None else {}
         told.answers.add(1, {**common, **failed, "adafuse.outcome": account.outcome})
@@ -196,7 +196,7 @@ class AnswerTelemetry:
             for kind, count in counts.items() if place == 0 else ():
                 told.token_usage.record(count, {**common, "gen_ai.token.type": kind})
 
-    def _figures(self, account: Account) -> dict[str, Any]:
+    def _figures(self, account: AnswerRecord) -> dict[str, Any]:
         summary, usage = account.summary, account.usage
         words = summary.words_by_member
         figures: dict[str, Any] = {

@@ -9,7 +9,7 @@ from adafuse.errors import MemberError, TooFewMembersError
 from adafuse.events import MemberUsage, Round
 from adafuse.telemetry.summary import Summary, summarise
 
-__all__ = ["Account", "Failure"]
+__all__ = ["AnswerRecord", "Failure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Account:
+class AnswerRecord:
     """The figures of one answer.
 
     Attributes:

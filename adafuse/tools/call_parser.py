@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from adafuse.tools.partial_json import MALFORMED, NO_OBJECT, Outline, load_json, unquoted
+from adafuse.tools.partial_json import MALFORMED, NO_OBJECT, PartialJson, load_json, unquoted
 
 __all__ = ["CALL_END", "CALL_START", "CallReader", "InvalidCall", "ToolCall"]
 
@@ -65,7 +65,7 @@ class CallReader:
         self.name: str | None = None
         self._names = names
         self._text = ""
-        self._json = Outline()
+        self._json = PartialJson()
         self._error: str | None = None
         self._written: str | None = None
 

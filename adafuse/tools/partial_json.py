@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any
 
-__all__ = ["MALFORMED", "NO_OBJECT", "TOOL_NAME", "Outline", "load_json", "unquoted"]
+__all__ = ["MALFORMED", "NO_OBJECT", "TOOL_NAME", "PartialJson", "load_json", "unquoted"]
 
 TOOL_NAME = re.compile("[A-Za-z0-9_.-]{1,64}")
 _PARAMETERS = ("arguments", "parameters")
@@ -23,7 +23,7 @@ _NO_NAME = 'the call\'s "name" is no name of a tool'
 MALFORMED = "the call's JSON is malformed"
 
 
-class Outline:
+class PartialJson:
     """Where the parts of a call's JSON object are; whether it is JSON is left to `json`.
 
     Attributes:

@@ -21,7 +21,7 @@ _NAMES = ("max_position_embeddings", "n_positions")
 
 def smallest_window(members: Sequence[Member]) -> int | None:
     """The smallest window, in tokens, or None if no member has a limit that it tells."""
-    asked = (getattr(one, "backbone", one) for one in members)
+    asked = (getattr(one, "runner", one) for one in members)
     windows = [window for one in asked if (window := getattr(one, "window", None)) is not None]
     return min(windows, default=None)
 

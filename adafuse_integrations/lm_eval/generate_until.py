@@ -99,7 +99,7 @@ def _cut_short(answer: Answer, members: Sequence[Member], limit: int) -> bool:
     for one in members:
         used, window = answer.usage[one.name], None
         if isinstance(one, ContextMember):
-            window = one.backbone.window_of(used.prompt_tokens)
+            window = one.runner.window_of(used.prompt_tokens)
         if window is not None and used.prompt_tokens + used.committed_tokens + 3 >= window:
             return True
     return False

@@ -221,7 +221,7 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
 
     def get_model_info(self) -> dict[str, Any]:
         """What the harness notes beside the results."""
-        backbones = [getattr(m, "backbone", None) for m in self.ensemble.members]
+        backbones = [getattr(m, "runner", None) for m in self.ensemble.members]
         return {
             "adafuse_version": __version__,
             "members": dict(self._weights),

@@ -26,7 +26,7 @@ _PREFIX = "adafuse_prefix"  # key of a message that is no turn but the beginning
 
 def window_of(member: LocalMember) -> int:
     """The context window that the harness's own model has for this checkpoint."""
-    window: int = resolve_max_length(member.backbone.model.config, member.tokenizer)
+    window: int = resolve_max_length(member.runner.model.config, member.tokenizer)
     return window
 
 

@@ -71,7 +71,7 @@ def token_times(member: LocalMember, prompt: Prompt, tokens: int) -> list[float]
     all answers of up to so many tokens.
     """
     ids = member.render(prompt).ids
-    model = member.backbone.model
+    model = member.runner.model
     clock = _Clock()
     model.generate(  # type: ignore[operator]
         torch.tensor([ids], device=model.device),

@@ -13,7 +13,7 @@ import adafuse.constraints.grammar
 from adafuse import ConfigError, DecodingConfig, DecodingError, Ensemble, MissingExtraError
 from adafuse.constraints.constraint import Constraint, read_constraint
 from adafuse.constraints.grammar import TokenTable, byte_table, regex_grammar
-from adafuse.constraints.text_matcher import Referee
+from adafuse.constraints.text_matcher import TextMatcher
 from adafuse.testing import ScriptedMember
 from adafuse.tools import CALL_START, call_text, read_tools
 
@@ -34,9 +34,9 @@ CALLS = {
 }
 
 
-def referee(constraint: Constraint | None) -> Referee:
+def text_matcher(constraint: Constraint | None) -> TextMatcher:
     assert constraint is not None
-    return Referee(constraint)
+    return TextMatcher(constraint)
 
 
 def of(tool_choice: str | None = None, tools: Any = TOOLS, **given: Any) -> Constraint:
@@ -48,7 +48,7 @@ def of(tool_choice: str | None = None, tools: Any = TOOLS, **given: Any) -> Cons
 
 
 def accepts(constraint: Constraint, text: str) -> bool:
-    return Referee(constraint).admit(text, True) == (text, True)
+    return TextMatcher(constraint).admit(text, True) == (text, True)
 
 
 def test_without_settings_and_tools_there_is_no_constraint() -> None:
@@ -287,5 +287,5 @@ def test_the_bounds_of_a_schema_depend_on_the_tokens_there_are() -> None:
     for tokens in (8, 256):
         constraint = of(None, (), json_schema=schema, max_new_tokens=tokens)
         text = json.dumps("x" * 4 * tokens)
-        sizes[tokens] = len(Referee(constraint).admit(text + "x" * 999, False)[0])
+        sizes[tokens] = len(TextMatcher(constraint).admit(text + "x" * 999, False)[0])
     assert sizes == {8: 34, 256: 4 * 256 + 2}

@@ -43,7 +43,7 @@ class Fed:
     def __init__(self, member: LocalMember, number: int, watch: Watch) -> None:
         self.counts: list[int] = []
         self._number, self._watch, self._read = number, watch, 0
-        model: Any = member.backbone.model
+        model: Any = member.runner.model
         model.register_forward_pre_hook(self._note, with_kwargs=True)
 
     def _note(self, module: Any, args: Any, given: dict[str, Any]) -> None:
@@ -125,7 +125,7 @@ def naive(member: LocalMember, regex: str) -> list[int]:
     text = Text(member.tokenizer)
     masks = Masks(Grammar(constraint.grammar), text.plain_tokens(), text.continuation)
     prompt, ids = text.raw_prompt(PROMPT), list[int]()
-    model: Any = member.backbone.model
+    model: Any = member.runner.model
     while True:
         data = b"".join(map(text.token_bytes, ids))
         allowed = masks.allowed("", data, set(member.end_ids))
@@ -174,7 +174,7 @@ def test_between_forced_words_one_member_is_greedy_search_under_a_mask(name: str
         while not done.forced and text.read(span)[0] != done.text:
             data = b"".join(map(text.token_bytes, span))
             allowed = masks.allowed(said, data, set(member.end_ids))
-            model: Any = member.backbone.model
+            model: Any = member.runner.model
             with torch.no_grad():
                 logits = model(input_ids=torch.tensor([ids + span])).logits[0, -1]
             span.append(max(sorted(allowed or ()), key=lambda token: float(logits[token])))

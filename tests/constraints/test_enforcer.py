@@ -9,8 +9,8 @@ import pytest
 import schema_checks
 from adafuse import Answer, DecodingConfig, Ensemble, IncompleteAnswerError
 from adafuse.constraints.constraint import Constraint, read_constraint
-from adafuse.constraints.enforcer import Guard, is_whole
-from adafuse.constraints.text_matcher import Referee
+from adafuse.constraints.enforcer import ConstraintEnforcer, is_whole
+from adafuse.constraints.text_matcher import TextMatcher
 from adafuse.events import Candidate
 from adafuse.local.member import LocalMember
 from constrained_cases import CALLS, CLOSABLE, CLOSED_PERSON, GRAMMARS, NAMES
@@ -20,16 +20,16 @@ from random_schemas import case
 PROMPT = "Hello, {"
 
 
-def guard(
+def enforcer(
     limit: int,
     cost: Callable[[int, bool], int] = lambda size, ends: size,
     constraint: Constraint | None = None,
     **given: Any,
-) -> Guard:
+) -> ConstraintEnforcer:
     constraint = constraint or read_constraint(DecodingConfig(**given))
     assert constraint is not None
     names = ("first", "second")
-    return Guard(
+    return ConstraintEnforcer(
         constraint,
         lambda text, ends: dict.fromkeys(names, cost(len(text), ends)),
         lambda: dict(zip(names, (limit, 1000), strict=True)),
@@ -40,12 +40,12 @@ def candidate(text: str, ends: bool = False, *drafters: str) -> Candidate:
     return Candidate(text, ends, tuple(text.split("|")), drafters or ("first",))
 
 
-def admitted(one: Guard, *texts: str) -> list[str]:
+def admitted(one: ConstraintEnforcer, *texts: str) -> list[str]:
     return [kept.text for kept in one.admit([candidate(text) for text in texts])]
 
 
 def test_what_leaves_no_room_for_the_closing_is_left_out() -> None:
-    one = guard(6, regex="(ab)*c")
+    one = enforcer(6, regex="(ab)*c")
     assert one.forced() is None
     assert admitted(one, "abab", "ababab", "ab", "c") == ["abab", "ab", "c"]
     last = one.last()
@@ -55,21 +55,21 @@ def test_what_leaves_no_room_for_the_closing_is_left_out() -> None:
 
 def test_an_end_that_was_drafted_counts_with_the_tokens_it_was_drafted_in() -> None:
     for cost, kept in ((2, ["ababc"]), (4, [])):
-        one = guard(3, lambda size, ends, cost=cost: cost if ends else 1, regex="(ab)*c")
+        one = enforcer(3, lambda size, ends, cost=cost: cost if ends else 1, regex="(ab)*c")
         assert one.forced() is None
         found = one.admit([candidate("ababc", ends=True)])
         assert [two.text for two in found] == kept
 
 
 def test_nothing_is_left_out_if_the_closing_did_not_fit_from_the_start() -> None:
-    one = guard(3, regex="a{5}b*c")
+    one = enforcer(3, regex="a{5}b*c")
     one.forced()
     assert admitted(one, "aaaab", "aaaaabbbbbbbbbbb") == ["aaaa", "aaaaabbbbbbbbbbb"]
 
 
 def test_what_is_whole_ends_where_nothing_longer_has_room() -> None:
     """The text that makes it whole is then the empty one."""
-    one = guard(2, regex="(yes|no)(, because .+[.])?")
+    one = enforcer(2, regex="(yes|no)(, because .+[.])?")
     one.forced()
     one.commit("no")
     one._limits = lambda: {"first": 3, "second": 1000}
@@ -81,11 +81,11 @@ def test_what_is_whole_ends_where_nothing_longer_has_room() -> None:
 
 
 def test_prose_may_be_cut_anywhere_and_its_calls_may_not() -> None:
-    one = guard(5, constraint=CALLS)
+    one = enforcer(5, constraint=CALLS)
     assert one.forced() is None
     assert admitted(one, "a very long text", "a<tool_call>") == ["a very long text"]
     assert admitted(one, "a<tool_call>") == ["a<tool_call>"]  # it ends the answer too early then
-    roomy = guard(80, constraint=CALLS)
+    roomy = enforcer(80, constraint=CALLS)
     roomy.forced()
     assert admitted(roomy, "a" * 90, "a<tool_call>", "a" * 70 + "<tool_call>") == [
         "a" * 90,
@@ -99,7 +99,7 @@ def test_prose_may_be_cut_anywhere_and_its_calls_may_not() -> None:
 
 
 def test_candidates_that_are_cut_to_the_same_text_become_one() -> None:
-    one = guard(50, regex="a b(c d)?")
+    one = enforcer(50, regex="a b(c d)?")
     one.forced()
     given = [
         candidate("a| b|x", False, "first"),
@@ -116,10 +116,10 @@ def test_candidates_that_are_cut_to_the_same_text_become_one() -> None:
 
 
 def test_forced_words_are_not_taken_one_by_one_if_that_costs_too_much() -> None:
-    words = guard(15, lambda size, _: size // 2, json_schema=CLOSED_PERSON).forced()
+    words = enforcer(15, lambda size, _: size // 2, json_schema=CLOSED_PERSON).forced()
     assert words is not None
     assert (words.text, words.ends) == ('{"name":', False)
-    whole = guard(15, lambda size, _: size and size // 2 + 3, json_schema=CLOSED_PERSON).forced()
+    whole = enforcer(15, lambda size, _: size and size // 2 + 3, json_schema=CLOSED_PERSON).forced()
     assert whole is not None
     assert (whole.text, whole.ends) == ('{"name": "", "age": 1}', True)
 
@@ -170,7 +170,7 @@ def answered(one: Ensemble, fits: bool, tokens: int, **given: Any) -> Answer | N
 
 def shortest(one: Ensemble, constraint: Constraint) -> list[int]:
     """How many tokens each member needs for what closes the answer from the start."""
-    closing = Referee(constraint).closing("")
+    closing = TextMatcher(constraint).closing("")
     assert closing is not None
     return [len(member.codec.encode(closing)) for member in one.members]  # type: ignore[attr-defined]
 
@@ -209,7 +209,7 @@ def test_sentences_are_whole_whenever_the_shortest_has_room_in_every_window(numb
     assert constraint is not None
     needs = shortest(one, constraint)
     room = all(
-        need <= (member.backbone.window_of(1) or 512) - member.count_tokens(PROMPT) - 1
+        need <= (member.runner.window_of(1) or 512) - member.count_tokens(PROMPT) - 1
         for need, member in zip(needs, one.members, strict=True)  # type: ignore[attr-defined]
     )
     for size in sizes(rng, needs[0]):

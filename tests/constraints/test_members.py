@@ -16,7 +16,7 @@ from adafuse import (
     NonFiniteError,
     UnsupportedTokenizerError,
 )
-from adafuse.constraints.completion import Closer
+from adafuse.constraints.completion import CompletionSearch
 from adafuse.local.member import LocalMember
 from adafuse.testing import ScriptedMember
 from constrained_cases import NAMES, PERSON, PROMPT, ensemble, person
@@ -54,7 +54,7 @@ def test_a_member_that_cannot_write_every_text_is_refused_by_name(given: dict[st
     members = Ensemble([LocalMember(*family("llama", 1), "good"), own("t5")])
     forwards = []
     for member in members.members:
-        model: Any = member.backbone.model  # type: ignore[attr-defined]
+        model: Any = member.runner.model  # type: ignore[attr-defined]
         model.register_forward_pre_hook(lambda *args: forwards.append(args))
     with pytest.raises(UnsupportedTokenizerError, match=r"'t5'.*no byte fallback.*leave it"):
         members.generate(PROMPT, **given)
@@ -115,7 +115,7 @@ def test_a_member_that_stops_where_the_answer_is_whole_is_heard() -> None:
 def test_nothing_that_goes_on_and_no_way_to_close_is_an_error_with_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Closer, "find", lambda *args: None)
+    monkeypatch.setattr(CompletionSearch, "find", lambda *args: None)
     members = Ensemble([ScriptedMember("a\n\n", "first"), ScriptedMember("\n", "second")])
     with pytest.raises(DecodingError, match=r"round 2: nothing .*\(first, second\)") as caught:
         members.generate(PROMPT, regex="a[^\n]+b")

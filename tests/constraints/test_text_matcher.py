@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import adafuse.constraints.completion
 from adafuse import DecodingConfig
-from adafuse.constraints.completion import Closer
+from adafuse.constraints.completion import CompletionSearch
 from adafuse.constraints.constraint import Constraint, read_constraint
 from adafuse.constraints.grammar import Matcher, byte_table, regex_grammar
-from adafuse.constraints.text_matcher import Referee
+from adafuse.constraints.text_matcher import TextMatcher
 from constrained_cases import CALLS, CLOSABLE, CLOSED_PERSON
 from random_schemas import case
 from schema_checks import wrong
@@ -23,14 +23,14 @@ from schema_checks import wrong
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
 
 
-def referee(**setting: Any) -> Referee:
+def text_matcher(**setting: Any) -> TextMatcher:
     constraint = read_constraint(DecodingConfig(**setting))
     assert constraint is not None
-    return Referee(constraint)
+    return TextMatcher(constraint)
 
 
-def after(text: str, **setting: Any) -> Referee:
-    one = referee(**setting)
+def after(text: str, **setting: Any) -> TextMatcher:
+    one = text_matcher(**setting)
     one.feed(text)
     return one
 
@@ -57,7 +57,7 @@ def sentence(constraint: Constraint, rng: random.Random, most: int) -> str:
 
 @pytest.mark.parametrize("pattern", CLOSABLE)
 def test_a_closing_is_found_and_makes_the_answer_whole(pattern: str) -> None:
-    one = referee(regex=pattern)
+    one = text_matcher(regex=pattern)
     closing = one.closing("")
     assert closing is not None
     assert regex.fullmatch(pattern, closing)
@@ -72,7 +72,7 @@ def test_a_closing_is_found_after_every_beginning(pattern: str) -> None:
     assert constraint is not None
     rng = random.Random(pattern)
     for _ in range(3):
-        one, text = Referee(constraint), sentence(constraint, rng, 30)
+        one, text = TextMatcher(constraint), sentence(constraint, rng, 30)
         one.closing("")
         for length in range(0, len(text) + 1, 5):
             closing = one.closing(text[:length])
@@ -88,7 +88,7 @@ def test_json_can_be_closed_wherever_it_stops(seed: int) -> None:
     constraint = read_constraint(DecodingConfig(json_schema=schema, max_new_tokens=32))
     assert constraint is not None
     text = sentence(constraint, random.Random(seed), 120)
-    one = Referee(constraint)
+    one = TextMatcher(constraint)
     for length in sorted({0, len(text) // 3, len(text) // 2, len(text)}):
         closing = one.closing(text[:length])
         assert closing is not None, (schema, text[:length])
@@ -110,13 +110,13 @@ def test_json_can_be_closed_wherever_it_stops(seed: int) -> None:
     ],
 )
 def test_a_closing_ends_what_is_open_and_no_more(text: str, closing: str) -> None:
-    assert referee(json_schema=CLOSED_PERSON).closing(text) == closing
+    assert text_matcher(json_schema=CLOSED_PERSON).closing(text) == closing
     assert after(text, json_schema=CLOSED_PERSON).closing("") == closing
     json.loads(text + closing)
 
 
 def test_what_the_grammar_does_not_allow_cannot_be_closed() -> None:
-    one = referee(regex="(ab)*c")
+    one = text_matcher(regex="(ab)*c")
     assert one.closing("abb") is None
     assert one.closing("ab") == "c"
 
@@ -132,14 +132,14 @@ def test_a_closing_that_is_hard_to_find_is_not_looked_for_without_end(
 
     monkeypatch.setattr(adafuse.constraints.completion, "_greedy", lambda matcher: None)
     monkeypatch.setattr(adafuse.constraints.completion, "_search", search)
-    one = referee(regex=r"([^\n]{20,}\n){3}")
+    one = text_matcher(regex=r"([^\n]{20,}\n){3}")
     assert {one.closing("x" * count) for count in range(50)} == {None}
     assert searches == 3
 
 
 def test_a_known_closing_is_used_again_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     grammar = regex_grammar(r"(.|\n)*END")
-    closer, matcher = Closer(grammar), byte_table().matcher(grammar)
+    closer, matcher = CompletionSearch(grammar), byte_table().matcher(grammar)
     assert closer.find(matcher) == b"END"
     monkeypatch.delattr(adafuse.constraints.completion, "_search")
     for text, rest in ((b"some text", b"END"), (b" and E", b"ND"), (b"ND", b""), (b".", b"END")):
@@ -164,7 +164,7 @@ def test_a_span_is_cut_to_what_the_grammar_allows(text: str, span: str, admitted
 
 
 def test_a_span_ends_only_where_the_answer_is_whole() -> None:
-    one = referee(regex="(ab)*c|d*")
+    one = text_matcher(regex="(ab)*c|d*")
     assert one.admit("ab", True) == ("ab", False)
     assert one.admit("abc", True) == ("abc", True)
     assert one.admit("abcx", True) == ("abc", False)  # what was to end is another text
@@ -173,7 +173,7 @@ def test_a_span_ends_only_where_the_answer_is_whole() -> None:
 
 
 def test_no_character_is_cut_in_two() -> None:
-    one = referee(regex="é日😀z")
+    one = text_matcher(regex="é日😀z")
     assert one.admit("é日😁", False) == ("é日", False)  # three of its bytes are allowed
     assert one.admit("è", False) == ("", False)
 
@@ -215,7 +215,7 @@ def test_a_number_that_cannot_go_on_is_complete() -> None:
 @given(st.lists(st.integers(0, 200), max_size=6))
 def test_a_trigger_is_found_however_the_answer_is_cut(places: list[int]) -> None:
     text = f"Well <tool <tool_call <tool_call>{CALL.removeprefix('<tool_call>')}"
-    whole, cut = Referee(CALLS), Referee(CALLS)
+    whole, cut = TextMatcher(CALLS), TextMatcher(CALLS)
     whole.feed(text[:60])
     edges = sorted({0, 60, *(place % 61 for place in places)})
     for begin, end in itertools.pairwise(edges):
@@ -232,7 +232,7 @@ def test_a_trigger_is_found_however_the_answer_is_cut(places: list[int]) -> None
 
 
 def test_before_a_trigger_everything_is_allowed() -> None:
-    one = Referee(CALLS)
+    one = TextMatcher(CALLS)
     assert one.admit("any <tool text\n", True) == ("any <tool text\n", True)
     assert (one.forced(), one.closing(""), one.accepting, one.complete) == ("", "", True, False)
     assert one.triggers("<tool_call>")

@@ -79,7 +79,7 @@ def test_one_member_without_branches_gives_the_ids_of_greedy_generate(name: str)
 def test_two_copies_without_branches_give_that_too(name: str) -> None:
     """Where `max_new_tokens` cuts a span, the second member reads the cut text as its own ids."""
     one, text = member(name, "one"), Text(family(name, 1)[1])
-    two = LocalMember(one.backbone, family(name, 1)[1], "two")
+    two = LocalMember(one.runner, family(name, 1)[1], "two")
     for prompt in PROMPTS[::7]:
         wanted, ended = greedy(one, name, prompt, 64)
         answer = Ensemble([one, two]).generate(prompt, branches=1, max_new_tokens=64)

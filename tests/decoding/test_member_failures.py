@@ -66,9 +66,9 @@ def _no_thread_is_left() -> Iterator[None]:
     assert set(threading.enumerate()) <= before
 
 
-def pair(**faults: Any) -> tuple[Ensemble, Faulty]:
+def pair(**failures: Any) -> tuple[Ensemble, Faulty]:
     """A member that may fail, and one that does not; they disagree, so that they score."""
-    first = Faulty(ScriptedMember(SCRIPT, "first", confident=False, nll=1.0), **faults)
+    first = Faulty(ScriptedMember(SCRIPT, "first", confident=False, nll=1.0), **failures)
     second = ScriptedMember("one two other words", "second", confident=False, nll=2.0)
     return Ensemble([first, second]), first
 
@@ -89,7 +89,7 @@ ALONE = ask(Ensemble([ScriptedMember("one two other words", "second", confident=
 def test_an_error_names_the_member_the_round_and_what_was_committed(phase: str) -> None:
     late = phase in ("draft", "score", "commit")
     count = {"draft": 3, "score": 1, "commit": 3}.get(phase, 1)
-    ensemble, faulty = pair(faults={(phase, count): raises(RuntimeError("it broke"))})
+    ensemble, faulty = pair(failures={(phase, count): raises(RuntimeError("it broke"))})
     with pytest.raises(MemberError) as caught:
         ask(ensemble)
     error = caught.value
@@ -102,7 +102,7 @@ def test_an_error_names_the_member_the_round_and_what_was_committed(phase: str) 
     assert "\n" not in str(error)
     assert faulty.left_open == 0
     assert faulty.sessions == [] or all(one.closed for one in faulty.sessions)
-    faulty.faults = {}
+    faulty.failures = {}
     assert ask(ensemble).text == SCRIPT  # the next call is right
 
 
@@ -110,18 +110,18 @@ def test_an_error_names_the_member_the_round_and_what_was_committed(phase: str) 
 def test_errors_have_the_kind_of_what_happened(
     error: Exception, kind: type[MemberError], said: str
 ) -> None:
-    ensemble, _ = pair(faults={("draft", 2): raises(error)})
+    ensemble, _ = pair(failures={("draft", 2): raises(error)})
     with pytest.raises(MemberError) as caught:
         ask(ensemble)
     assert type(caught.value) is kind
     assert said in caught.value.reason
-    answer = dropping(pair(faults={("draft", 2): raises(error)})[0])
+    answer = dropping(pair(failures={("draft", 2): raises(error)})[0])
     assert said in answer.dropped[0].error
 
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_member_that_fails_is_dropped_and_the_others_go_on(phase: str) -> None:
-    ensemble, faulty = pair(faults={(phase, 1): raises(RuntimeError("it broke"))}, heals=True)
+    ensemble, faulty = pair(failures={(phase, 1): raises(RuntimeError("it broke"))}, heals=True)
     answer = dropping(ensemble)
     # Where it fails to score or to commit it has drafted before, and its draft may have won.
     assert answer.text.startswith("one two")
@@ -139,12 +139,12 @@ def test_a_member_that_fails_is_dropped_and_the_others_go_on(phase: str) -> None
 
 
 def test_usage_of_a_dropped_member_is_kept_and_weights_are_not_claimed() -> None:
-    answer = dropping(pair(faults={("commit", 2): raises(RuntimeError)})[0])
+    answer = dropping(pair(failures={("commit", 2): raises(RuntimeError)})[0])
     assert set(answer.usage) == {"first", "second"}
     assert answer.usage["first"].committed_tokens == len("one")
     assert answer.usage["second"].weight is None
     gone = dropping(
-        pair(faults={("draft", 1): raises(RuntimeError), ("usage", 1): raises(OSError)})[0]
+        pair(failures={("draft", 1): raises(RuntimeError), ("usage", 1): raises(OSError)})[0]
     )
     assert gone.text == ALONE
 
@@ -170,7 +170,7 @@ def test_a_floor_says_how_many_must_remain() -> None:
 
 
 def test_members_whose_scores_do_not_count_are_not_enough() -> None:
-    ensemble, _ = pair(faults={("draft", 2): raises(OSError)})
+    ensemble, _ = pair(failures={("draft", 2): raises(OSError)})
     with pytest.raises(TooFewMembersError):
         ask(ensemble, on_member_error="drop", weights=(1.0, 0.0))
 
@@ -196,7 +196,7 @@ def test_numbers_that_are_not_finite(phase: str) -> None:
 @pytest.mark.parametrize("phase", ["prefill", "draft", "score", "commit"])
 def test_a_member_that_hangs_is_left_behind(phase: str) -> None:
     healed = threading.Event()
-    ensemble, faulty = pair(faults={(phase, 1): waits(healed)}, heals=True)
+    ensemble, faulty = pair(failures={(phase, 1): waits(healed)}, heals=True)
     answer = dropping(ensemble, round_timeout=0.2)
     assert answer.text.startswith("one two")
     assert "round_timeout" in answer.dropped[0].error
@@ -207,7 +207,7 @@ def test_a_member_that_hangs_is_left_behind(phase: str) -> None:
 
 def test_a_member_that_hangs_ends_the_answer_unless_it_may_be_dropped() -> None:
     healed = threading.Event()
-    ensemble, faulty = pair(faults={("draft", 2): waits(healed)})
+    ensemble, faulty = pair(failures={("draft", 2): waits(healed)})
     with pytest.raises(MemberTimeoutError) as caught:
         ask(ensemble, round_timeout=0.2)
     assert isinstance(caught.value, TimeoutError)
@@ -219,7 +219,7 @@ def test_a_member_that_hangs_ends_the_answer_unless_it_may_be_dropped() -> None:
 def test_the_limit_is_one_of_a_round_and_not_of_each_step() -> None:
     healed = threading.Event()
     slow = {("draft", 3): waits(healed)}
-    ensemble, _ = pair(faults=slow)
+    ensemble, _ = pair(failures=slow)
     timer = threading.Timer(0.3, healed.set)
     timer.start()
     assert ask(ensemble, round_timeout=20).text == SCRIPT
@@ -238,17 +238,17 @@ def test_limits_change_no_answer_and_leave_no_thread() -> None:
 
 
 def test_a_session_that_cannot_be_closed_spoils_no_answer() -> None:
-    ensemble, _ = pair(faults={("close", 1): raises(RuntimeError)})
+    ensemble, _ = pair(failures={("close", 1): raises(RuntimeError)})
     assert ask(ensemble).text == SCRIPT
 
 
 def test_a_leader_that_fails_leaves_the_others() -> None:
-    ensemble, _ = pair(faults={("draft", 1): raises(RuntimeError)})
+    ensemble, _ = pair(failures={("draft", 1): raises(RuntimeError)})
     assert dropping(ensemble, leader="first").text == ALONE
 
 
 def test_interrupts_are_no_failures() -> None:
-    ensemble, faulty = pair(faults={("draft", 2): raises(KeyboardInterrupt)})
+    ensemble, faulty = pair(failures={("draft", 2): raises(KeyboardInterrupt)})
     with pytest.raises(KeyboardInterrupt):
         ask(ensemble, on_member_error="drop")
     assert faulty.left_open == 0
@@ -257,7 +257,7 @@ def test_interrupts_are_no_failures() -> None:
 def test_errors_hold_no_session() -> None:
     """A failed forward's frames hold what it computed; whoever keeps an answer should not."""
     error = RuntimeError("it broke")
-    ensemble, faulty = pair(faults={("draft", 2): raises(error)})
+    ensemble, faulty = pair(failures={("draft", 2): raises(error)})
     assert dropping(ensemble).dropped
     assert error.__traceback__ is None
     session = weakref.ref(faulty.sessions.pop())
@@ -294,7 +294,7 @@ def test_bad_limits_are_refused(setting: str, value: object) -> None:
 
 
 def test_warnings_are_given_once_for_each_member_dropped() -> None:
-    ensemble, _ = pair(faults={("draft", 2): raises(RuntimeError)})
+    ensemble, _ = pair(failures={("draft", 2): raises(RuntimeError)})
     with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("always")
         ask(ensemble, on_member_error="drop")
@@ -305,7 +305,7 @@ def test_warnings_are_given_once_for_each_member_dropped() -> None:
 
 
 def test_wrappers_and_pages_name_who_was_dropped() -> None:
-    ensemble, _ = pair(faults={("draft", 2): raises(RuntimeError("<b>broke</b>"))})
+    ensemble, _ = pair(failures={("draft", 2): raises(RuntimeError("<b>broke</b>"))})
     found = Dropped("first", 2, "draft", "RuntimeError: <b>broke</b>")
     with pytest.warns(AdaFuseWarning):
         message = ChatAdaFuse(ensemble=ensemble, on_member_error="drop").invoke("prompt")
@@ -326,7 +326,7 @@ def test_wrappers_and_pages_name_who_was_dropped() -> None:
 
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_a_member_that_cannot_say_what_it_has_committed_is_dropped(call: int) -> None:
-    ensemble, faulty = pair(faults={("usage", call): raises(ConnectionError("gone"))})
+    ensemble, faulty = pair(failures={("usage", call): raises(ConnectionError("gone"))})
     answer = dropping(ensemble)
     assert answer.text.startswith("one two")
     assert [one.member for one in answer.dropped] == ["first"]
@@ -411,7 +411,7 @@ def test_what_was_committed_counts_where_a_member_fails_behind_it() -> None:
     ensemble, faulty = pair()
     ask(ensemble)
     calls = faulty.sessions[0]._calls["usage"]
-    faulty.faults = {("usage", calls - 1): raises(OSError("gone"))}
+    faulty.failures = {("usage", calls - 1): raises(OSError("gone"))}
     with pytest.raises(MemberError) as caught:
         ask(ensemble)
     assert caught.value.committed == SCRIPT
@@ -421,7 +421,7 @@ def test_interrupting_the_wait_for_members_waits_for_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     healed = threading.Event()
-    ensemble, faulty = pair(faults={("draft", 2): waits(healed)})
+    ensemble, faulty = pair(failures={("draft", 2): waits(healed)})
     stream = ensemble.stream("prompt", round_timeout=60)
     next(stream)
 

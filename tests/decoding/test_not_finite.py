@@ -18,7 +18,7 @@ PROMPT = LINES[0][:30]
 
 def patched(one: LocalMember, change: Callable[[torch.Tensor], None]) -> LocalMember:
     """The member with its logits changed in place; its model is its own."""
-    model: Any = one.backbone.model
+    model: Any = one.runner.model
     forward = model.forward
 
     def changed(*args: Any, **kwargs: Any) -> Any:

@@ -11,9 +11,9 @@ import torch
 import oracle
 from adafuse import Answer, ConfigError, DecodingConfig, Ensemble
 from adafuse.decoding.candidates import agreed
-from adafuse.decoding.member import Draft, PromptFit
+from adafuse.decoding.member import Draft, PromptNLL
 from adafuse.decoding.weighting import consistent_scores, perplexity_weights
-from adafuse.local.prompt_nll import prompt_fit, said
+from adafuse.local.prompt_nll import prompt_nll, said
 from adafuse.presets import PRESETS
 from adafuse.testing import ScriptedMember
 from families import FAMILIES, family
@@ -155,11 +155,11 @@ def test_only_what_messages_say_is_rated() -> None:
     assert said(pieces, ["Hello there"]) == [[2, 3, 4, 5]]
     assert said(pieces, ["Hello", "gone", " there\n"]) == [[2, 3], None, [4, 5]]
     assert said(pieces, ["", "  ", "Hi"]) == [[], [], [7]]
-    fit = prompt_fit(pieces, [-1.0, -2.0, -4.0, -8.0, -16.0, -32.0, -64.0], ["Hello there", "x"])
+    fit = prompt_nll(pieces, [-1.0, -2.0, -4.0, -8.0, -16.0, -32.0, -64.0], ["Hello there", "x"])
     assert fit.texts == ((30.0, 4), None)
     assert fit.whole == (127.0 / 7 * 8, 8)
-    assert prompt_fit([b"a", b"b"], [-3.0], ["ab"]).texts == ((6.0, 2),)  # nothing before "a"
-    assert prompt_fit([b"a"], [], ["a"]).texts == (None,)
+    assert prompt_nll([b"a", b"b"], [-3.0], ["ab"]).texts == ((6.0, 2),)  # nothing before "a"
+    assert prompt_nll([b"a"], [], ["a"]).texts == (None,)
 
 
 def test_a_message_that_one_member_cannot_hold_counts_for_none() -> None:
@@ -170,8 +170,8 @@ def test_a_message_that_one_member_cannot_hold_counts_for_none() -> None:
     assert perplexity_weights({"a": 1.0, "c": 0.0}, {"a": first}) == {"a": 1.0, "c": 0.0}
 
 
-def _fit(texts: tuple[tuple[float, int] | None, ...]) -> PromptFit:
-    return PromptFit(texts, (1.0, 1))
+def _fit(texts: tuple[tuple[float, int] | None, ...]) -> PromptNLL:
+    return PromptNLL(texts, (1.0, 1))
 
 
 def test_common_words_that_a_grammar_refuses_leave_the_others() -> None:

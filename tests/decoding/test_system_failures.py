@@ -107,14 +107,14 @@ def test_a_trace_that_cannot_be_written_says_so(
 def test_a_budget_for_prompts_that_is_used_up_changes_no_answer() -> None:
     wide = LocalMember(*family("llama", 0), "wide", prompt_cache_mb=64)
     narrow = LocalMember(*family("llama", 0), "narrow", prompt_cache_mb=64)
-    narrow.backbone.prompts.budget = 300_000
+    narrow.runner.prompts.budget = 300_000
     prompts = [f"{number} Hello world, this is" for number in range(12)] * 2
     answers = [
         [Ensemble([one]).generate(prompt, max_new_tokens=8).text for prompt in prompts]
         for one in (wide, narrow)
     ]
     assert answers[0] == answers[1]
-    assert 0 < narrow.backbone.prompts.nbytes <= 300_000 < wide.backbone.prompts.nbytes
+    assert 0 < narrow.runner.prompts.nbytes <= 300_000 < wide.runner.prompts.nbytes
 
 
 @pytest.mark.parametrize("round_timeout", [None, 30.0])

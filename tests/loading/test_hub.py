@@ -79,7 +79,7 @@ def test_a_branch_and_its_commit_share_weights(hub: FakeHub, folder: Path) -> No
     one, two = Ensemble.load(["org/tiny", by_commit]).members
     assert isinstance(one, LocalMember)
     assert isinstance(two, LocalMember)
-    assert one.backbone is two.backbone
+    assert one.runner is two.runner
     assert hub.asked == []
 
 
@@ -95,7 +95,7 @@ def test_what_the_cache_lacks_is_fetched_and_then_no_more(hub: FakeHub, folder: 
     one, two = first.members[0], second.members[0]
     assert isinstance(one, LocalMember)
     assert isinstance(two, LocalMember)
-    assert one.backbone is two.backbone
+    assert one.runner is two.runner
 
 
 def test_files_that_may_exist_are_asked_for_once(hub: FakeHub, folder: Path) -> None:

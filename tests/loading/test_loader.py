@@ -60,20 +60,20 @@ def test_members_of_one_checkpoint_share_weights_and_get_different_names(
     assert isinstance(one, LocalMember)
     assert isinstance(two, LocalMember)
     assert isinstance(three, LocalMember)
-    assert one.backbone is two.backbone is three.backbone
+    assert one.runner is two.runner is three.runner
     assert [one.name, two.name, three.name] == ["gpt2", "gpt2#2", "heavy"]
     assert three.weight == 2.0
     other = Ensemble.load([{"model": str(folders["gpt2"]), "dtype": "bfloat16"}]).members[0]
     assert isinstance(other, LocalMember)
-    assert other.backbone is not one.backbone
-    assert other.backbone.model.dtype is torch.bfloat16
+    assert other.runner is not one.runner
+    assert other.runner.model.dtype is torch.bfloat16
 
 
 def test_defaults_are_float32_on_the_cpu(folders: dict[str, Path]) -> None:
     member = Ensemble.load([str(folders["llama"])], device="cpu").members[0]
     assert isinstance(member, LocalMember)
-    assert member.backbone.model.dtype is torch.float32
-    assert not member.backbone.model.training
+    assert member.runner.model.dtype is torch.float32
+    assert not member.runner.model.training
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_paths_torch_dtypes_and_tokenizer_folders_are_taken(
     family("gpt2")[1].save_pretrained(tmp_path)
     spec = MemberSpec(folders["gpt2"], tokenizer=tmp_path)  # type: ignore[arg-type]
     members = Ensemble.load([spec, folders["gpt2"]], dtype=torch.bfloat16).members  # type: ignore[arg-type,list-item]
-    backbones = [member.backbone for member in members if isinstance(member, LocalMember)]
+    backbones = [member.runner for member in members if isinstance(member, LocalMember)]
     assert backbones[0] is backbones[1]
     assert backbones[0].model.dtype is torch.bfloat16
 

@@ -10,8 +10,8 @@ import torch
 
 from adafuse import Ensemble
 from adafuse.errors import MemberMemoryError
-from adafuse.local.batching import Forwards, calling_as
-from adafuse.local.kv_cache import SlotCache
+from adafuse.local.batching import ForwardScheduler, calling_as
+from adafuse.local.kv_cache import KVCache
 from adafuse.local.member import LocalMember
 from adafuse.local.model_runner import Request
 from families import FAMILIES
@@ -38,7 +38,7 @@ def fail(
     monkeypatch: pytest.MonkeyPatch, one: LocalMember, at: int, error: type[BaseException]
 ) -> None:
     """Let one of a member's forwards raise, once."""
-    forward, times = one.backbone.forward, []
+    forward, times = one.runner.forward, []
 
     def failing(request: Any) -> Any:
         times.append(1)
@@ -46,14 +46,14 @@ def fail(
             raise error
         return forward(request)
 
-    monkeypatch.setattr(one.backbone, "forward", failing)
+    monkeypatch.setattr(one.runner, "forward", failing)
 
 
 def test_a_shared_forward_that_fails_is_run_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     one = own("llama")
     ensemble = Ensemble([one])
     alone = [ensemble.generate(p, max_new_tokens=16).text for p in PROMPTS]
-    packed, shared = one.backbone.forward_packed, []
+    packed, shared = one.runner.forward_packed, []
 
     def half_way(requests: Any) -> Any:
         rows = packed(requests)
@@ -62,7 +62,7 @@ def test_a_shared_forward_that_fails_is_run_row_by_row(monkeypatch: pytest.Monke
         shared.append(len(requests))  # the caches are written to, and then it fails
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(one.backbone, "forward_packed", half_way)
+    monkeypatch.setattr(one.runner, "forward_packed", half_way)
     assert texts(ensemble) == alone
     assert shared
 
@@ -71,14 +71,14 @@ def test_only_the_row_at_fault_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     one = own("gpt2")
     ensemble = Ensemble([one])
     alone = [ensemble.generate(p, max_new_tokens=16).text for p in PROMPTS]
-    forward = one.backbone.forward
+    forward = one.runner.forward
 
     def failing(request: Any) -> Any:
         if threading.current_thread().name.endswith("_0") and len(request.tokens) > 3:
             raise MemoryError
         return forward(request)
 
-    monkeypatch.setattr(one.backbone, "forward", failing)
+    monkeypatch.setattr(one.runner, "forward", failing)
     found = texts(ensemble)
     assert all(text in (right, MemberMemoryError) for text, right in zip(found, alone, strict=True))
     monkeypatch.undo()
@@ -125,13 +125,13 @@ class Slow:
         return [torch.zeros(1, 1) for _ in requests]
 
 
-def ask(forwards: Forwards, model: Any, times: int) -> None:
+def ask(forwards: ForwardScheduler, model: Any, times: int) -> None:
     for _ in range(times):
-        forwards.read(model, Request([1], [0], None, SlotCache(), 1), lambda rows: None)
+        forwards.read(model, Request([1], [0], None, KVCache(), 1), lambda rows: None)
 
 
 def test_a_forward_waits_for_those_who_come_back_soon() -> None:
-    forwards, model = Forwards(), Slow()
+    forwards, model = ForwardScheduler(), Slow()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: ask(forwards, model, 10), range(4)))
     assert sum(model.sizes) == 40
@@ -140,7 +140,7 @@ def test_a_forward_waits_for_those_who_come_back_soon() -> None:
 
 def test_a_caller_may_come_in_one_thread_or_another() -> None:
     """As sessions do whose calls come over a network."""
-    forwards, model = Forwards(), Slow()
+    forwards, model = ForwardScheduler(), Slow()
 
     def once(caller: int) -> None:
         with calling_as(caller):
@@ -158,7 +158,7 @@ def test_a_caller_may_come_in_one_thread_or_another() -> None:
 
 
 def test_nobody_waits_for_a_caller_that_has_left_or_stays_away() -> None:
-    forwards, model = Forwards(), Slow()
+    forwards, model = ForwardScheduler(), Slow()
 
     def leave() -> None:
         ask(forwards, model, 1)
@@ -174,7 +174,7 @@ def test_nobody_waits_for_a_caller_that_has_left_or_stays_away() -> None:
 
 
 def test_what_fails_after_a_forward_is_the_error_of_its_own_row() -> None:
-    forwards, model, caches = Forwards(), Slow(), [SlotCache(), SlotCache()]
+    forwards, model, caches = ForwardScheduler(), Slow(), [KVCache(), KVCache()]
 
     def one(number: int) -> Any:
         def then(rows: torch.Tensor) -> None:

@@ -63,7 +63,7 @@ def check(model: PreTrainedModel, tokens: int, window: int) -> None:
 @pytest.mark.parametrize("tokens", [8, 21, 44])
 def test_longrope_ends_where_its_factors_change(tokens: int) -> None:
     model = phi3()
-    assert LocalMember(model, llama3_tokenizer(), "m").backbone.window == 48
+    assert LocalMember(model, llama3_tokenizer(), "m").runner.window == 48
     check(model, tokens, 48)
 
 
@@ -90,20 +90,20 @@ def test_answers_on_both_sides_of_the_change_do_not_disturb_each_other() -> None
 
 def test_longrope_whose_factors_are_the_same_has_its_whole_window() -> None:
     model = phi3(long=SHORT)
-    assert LocalMember(model, llama3_tokenizer(), "m").backbone.window == 96
+    assert LocalMember(model, llama3_tokenizer(), "m").runner.window == 96
     check(model, 21, 96)
 
 
 def test_scales_that_change_count_as_factors() -> None:
     """PhiMoE changes the size of its cosines, not their factors."""
     model = phi3(long=SHORT, short_mscale=1.0, long_mscale=1.2)
-    assert LocalMember(model, llama3_tokenizer(), "m").backbone.window == 48
+    assert LocalMember(model, llama3_tokenizer(), "m").runner.window == 48
 
 
 @pytest.mark.parametrize("tokens", [8, 44])
 def test_dynamic_scaling_ends_where_it_begins(tokens: int) -> None:
     model = dynamic()
-    assert LocalMember(model, llama3_tokenizer(), "m").backbone.window == 48
+    assert LocalMember(model, llama3_tokenizer(), "m").runner.window == 48
     check(model, tokens, 48)
     with pytest.raises(ContextWindowError, match=r"'m', whose context window is 48"):
         Ensemble([LocalMember(model, llama3_tokenizer(), "m")]).generate(prompt_of(60)[0])

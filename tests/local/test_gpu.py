@@ -92,8 +92,8 @@ def test_a_folder_is_loaded_onto_the_gpu(dtype: str | None, tmp_path: Path) -> N
     saved(tmp_path)
     ensemble = Ensemble.load([str(tmp_path)], dtype=dtype)  # CUDA is the default where there is one
     loaded: Any = ensemble.members[0]
-    assert loaded.backbone.model.device.type == CUDA
-    assert loaded.backbone.model.dtype == getattr(torch, dtype or "float32")  # as it was saved
+    assert loaded.runner.model.device.type == CUDA
+    assert loaded.runner.model.dtype == getattr(torch, dtype or "float32")  # as it was saved
     check(ensemble.generate(PROMPTS[0], max_new_tokens=16))
 
 
@@ -135,7 +135,7 @@ def test_a_model_sharded_over_two_devices_gives_what_the_oracle_gives(tmp_path: 
     device_map = {f"model.{part}": device for device, parts in halves.items() for part in parts}
     ensemble = loaded(tmp_path, {**device_map, "lm_head": 1})
     sharded: Any = ensemble.members[0]
-    devices = {str(weights.device) for weights in sharded.backbone.model.parameters()}
+    devices = {str(weights.device) for weights in sharded.runner.model.parameters()}
     assert devices == {FIRST, SECOND}
     for prompt in PROMPTS:
         compare([member], prompt, ensemble, max_new_tokens=16)

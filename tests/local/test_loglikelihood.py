@@ -17,7 +17,7 @@ from family_tokenizers import llama3_tokenizer
 def _plain(member: LocalMember, context: list[int], tokens: list[int]) -> torch.Tensor:
     """Log-probabilities at every token, shape (n, V), out of one forward without a cache."""
     with torch.no_grad():
-        logits = member.backbone.model(torch.tensor([context + tokens[:-1]])).logits[0]
+        logits = member.runner.model(torch.tensor([context + tokens[:-1]])).logits[0]
     return logits.float().log_softmax(-1)[len(context) - 1 :]
 
 
@@ -44,7 +44,7 @@ def test_they_are_those_of_a_plain_forward(
     rng = random.Random(1)
 
     def ids(count: int) -> list[int]:
-        return [rng.randrange(member.backbone.vocabulary) for _ in range(count)]
+        return [rng.randrange(member.runner.vocabulary) for _ in range(count)]
 
     start = ids(300)
     for length in (300, 40, 40, 1):  # twice the same: the second is not read
@@ -57,13 +57,13 @@ def test_they_are_those_of_a_plain_forward(
 def test_a_context_is_read_once_for_all_its_continuations() -> None:
     member = LocalMember(*family("gpt2", 1), "gpt2")
     read: list[int] = []
-    plain = member.backbone.forward
+    plain = member.runner.forward
 
     def forward(request: object) -> torch.Tensor:
         read.append(len(request.tokens))  # type: ignore[attr-defined]
         return plain(request)  # type: ignore[arg-type]
 
-    member.backbone.forward = forward  # type: ignore[method-assign]
+    member.runner.forward = forward  # type: ignore[method-assign]
     continuations_logprobs(member, list(range(20)), [[1, 2], [1, 3], [4]])
     assert read == [21]  # only "1" is followed by something
     continuations_logprobs(member, [*range(20), 30], [[1], [2], [3]])
@@ -73,7 +73,7 @@ def test_a_context_is_read_once_for_all_its_continuations() -> None:
 def test_greedy_tokens_are_those_of_generate() -> None:
     member = LocalMember(*family("llama3", 2), "llama3")
     context = [1, 2, 3, 4]
-    model = member.backbone.model
+    model = member.runner.model
     output = model.generate(torch.tensor([context]), max_new_tokens=8, do_sample=False)
     written = output[0][4:].tolist()
     assert continuation_logprobs(member, context, written).is_greedy
@@ -85,7 +85,7 @@ def test_a_long_continuation_gives_no_more_logits_than_the_limit() -> None:
     member = LocalMember(*family("gemma3", 1), "gemma3")
     tokens = [i % 300 for i in range(400)]
     widest = 0
-    plain = member.backbone.forward
+    plain = member.runner.forward
 
     def forward(request: object) -> torch.Tensor:
         nonlocal widest
@@ -93,11 +93,11 @@ def test_a_long_continuation_gives_no_more_logits_than_the_limit() -> None:
         widest = max(widest, rows.numel())
         return rows
 
-    member.backbone.forward = forward  # type: ignore[method-assign]
+    member.runner.forward = forward  # type: ignore[method-assign]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(likelihood, "_LOGITS", 20_000)
         continuation_logprobs(member, [1, 2], tokens)
-    assert 10_000 < widest <= 20_000 + member.backbone.vocabulary  # the context's own row
+    assert 10_000 < widest <= 20_000 + member.runner.vocabulary  # the context's own row
 
 
 @pytest.mark.parametrize("length", [10, 20, 47, 60])

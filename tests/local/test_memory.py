@@ -42,15 +42,15 @@ def test_the_size_of_weights_is_told_from_the_configuration(name: str) -> None:
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_a_prompt_takes_at_least_its_keys_and_values(name: str) -> None:
     member = local(name, prompt_cache_mb=64)
-    member.backbone.prompts.clear()
+    member.runner.prompts.clear()
     prompt = "Hello world, this is one. " * 8
     Ensemble([member]).generate(prompt, max_new_tokens=1)
-    held = member.backbone.prompts.nbytes
+    held = member.runner.prompts.nbytes
     tokens = member.count_tokens(prompt)
-    estimate = member.backbone.prompt_bytes(tokens)
+    estimate = member.runner.prompt_bytes(tokens)
     assert 0 < estimate < 40 * held
-    assert member.backbone.prompt_bytes(2 * tokens) > estimate
-    config = member.backbone.model.config.get_text_config(decoder=True)
+    assert member.runner.prompt_bytes(2 * tokens) > estimate
+    config = member.runner.model.config.get_text_config(decoder=True)
     assert prompt_bytes(config, torch.float32, 100, True) > prompt_bytes(
         config, torch.float32, 100, False
     )
@@ -94,13 +94,13 @@ def test_a_prompt_that_does_not_fit_is_refused_before_any_forward(
     member = local(prompt_cache_mb=64)
     ensemble = Ensemble([member])
     ensemble.generate("Hello world, this is", max_new_tokens=4)
-    assert member.backbone.prompts.nbytes > 0
+    assert member.runner.prompts.nbytes > 0
     monkeypatch.setattr("adafuse.local.member.free_bytes", lambda device: 10)
     with pytest.raises(PromptMemoryError) as caught:
         ensemble.generate("Hello world, this is", max_new_tokens=4)
     assert caught.value.member == "llama"
     assert caught.value.needed > caught.value.free == 10
-    assert member.backbone.prompts.nbytes == 0  # that was let go of first
+    assert member.runner.prompts.nbytes == 0  # that was let go of first
     with pytest.raises(PromptMemoryError):  # the prompt is at fault, so nobody is dropped
         ensemble.generate("Hello", on_member_error="drop")
     monkeypatch.undo()
@@ -111,16 +111,16 @@ def test_kept_prompts_make_room_for_a_forward(monkeypatch: pytest.MonkeyPatch) -
     member = local(prompt_cache_mb=64)
     ensemble = Ensemble([member])
     plain = ensemble.generate("Hello world, this is", max_new_tokens=8)
-    run, refused = member.backbone._run, 0
+    run, refused = member.runner._run, 0
 
     def narrow(*args: Any) -> torch.Tensor:
         nonlocal refused
-        if member.backbone.prompts.nbytes:
+        if member.runner.prompts.nbytes:
             refused += 1
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
         return run(*args)
 
-    monkeypatch.setattr(member.backbone, "_run", narrow)
+    monkeypatch.setattr(member.runner, "_run", narrow)
     again = ensemble.generate("Hello world, this is", max_new_tokens=8)
     assert (again.text, refused) == (plain.text, 1)
 
@@ -128,7 +128,7 @@ def test_kept_prompts_make_room_for_a_forward(monkeypatch: pytest.MonkeyPatch) -
 def test_memory_that_stays_short_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     short, other = local("llama"), local("gpt2")
     ensemble = Ensemble([short, other])
-    run, calls = short.backbone._run, 0
+    run, calls = short.runner._run, 0
 
     def narrow(*args: Any) -> torch.Tensor:
         nonlocal calls
@@ -137,7 +137,7 @@ def test_memory_that_stays_short_is_an_error_of_its_own(monkeypatch: pytest.Monk
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return run(*args)
 
-    monkeypatch.setattr(short.backbone, "_run", narrow)
+    monkeypatch.setattr(short.runner, "_run", narrow)
     with pytest.raises(MemberMemoryError, match="OutOfMemoryError") as caught:
         ensemble.generate("Hello", max_new_tokens=24)
     assert caught.value.member == "llama"

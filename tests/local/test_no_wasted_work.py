@@ -25,7 +25,7 @@ class Fed:
     def __init__(self, member: LocalMember, number: int, watch: Watch) -> None:
         self.counts: list[int] = []
         self._number, self._watch, self._waited = number, watch, 0
-        model: Any = member.backbone.model
+        model: Any = member.runner.model
         model.register_forward_pre_hook(self._note, with_kwargs=True)
 
     def _note(self, module: Any, args: Any, given: dict[str, Any]) -> None:
@@ -117,11 +117,11 @@ def test_the_cache_after_a_commit_is_that_of_a_plain_forward(
     """Beyond the sliding windows too: Gemma's is 8 tokens here and Mistral's 12."""
     first, lengths = own(name), []
     watch = Watch(monkeypatch)
-    model: Any = first.backbone.model
+    model: Any = first.runner.model
 
     def compare(tree: TokenTree) -> None:
         plain: Any = DynamicCache()  # without a config it keeps all states
-        if tree._backbone is not first.backbone:
+        if tree._runner is not first.runner:
             return
         lengths.append(tree.length)
         with torch.inference_mode():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from adafuse.local.onednn import Products
+from adafuse.local.onednn import OneDnnLinear
 
 COUNTS = (1, 2, 3, 4, 5, 16, 63, 64, 65)
 
@@ -17,7 +17,7 @@ def model(bias: bool = True) -> torch.nn.Sequential:
 @torch.inference_mode()
 def test_products_are_those_of_torch(bias: bool) -> None:
     layers = model(bias)
-    products = Products(layers)
+    products = OneDnnLinear(layers)
     for count in COUNTS:
         states = torch.randn(1, count, 24)
         expected = layers(states)
@@ -32,7 +32,7 @@ def test_products_are_those_of_torch(bias: bool) -> None:
 
 def test_the_model_is_as_it_was_also_after_an_error() -> None:
     layers = model()
-    products = Products(layers)
+    products = OneDnnLinear(layers)
     layers[1].register_forward_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError), products.used():
         layers(torch.randn(1, 2, 24))
@@ -48,7 +48,7 @@ def test_what_is_not_a_plain_float32_layer_stays_as_it_is() -> None:
     half = torch.nn.Linear(4, 4, dtype=torch.bfloat16)
     layers = torch.nn.Sequential(Other(4, 4), wrapped, half)
     own = wrapped.forward
-    with Products(layers).used():
+    with OneDnnLinear(layers).used():
         assert "forward" not in vars(layers[0])
         assert vars(wrapped)["forward"] is own
         assert "forward" not in vars(half)

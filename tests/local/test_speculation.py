@@ -13,8 +13,8 @@ import pytest
 
 from adafuse import Ensemble, MemberSpec
 from adafuse.config import DecodingConfig
-from adafuse.decoding.failures import Faults
-from adafuse.decoding.sessions import Team
+from adafuse.decoding.failures import FailurePolicy
+from adafuse.decoding.sessions import SessionGroup
 from adafuse.errors import ConfigError, PromptError
 from adafuse.local.member import LocalMember
 from adafuse.local.prompt_cache import PromptCache
@@ -40,7 +40,7 @@ def test_answers_are_the_same_with_everything_on_and_everything_off(block: int) 
 
 def test_rows_of_a_batch_are_what_they_are_alone() -> None:
     ensemble = Ensemble(members(7))
-    assert all(one.backbone.packs for one in ensemble.members if isinstance(one, LocalMember))
+    assert all(one.runner.packs for one in ensemble.members if isinstance(one, LocalMember))
     alone = [ensemble.generate(p, max_new_tokens=24) for p in PROMPTS]
     for one, other in zip(alone, ensemble.generate_batch(PROMPTS, max_new_tokens=24), strict=True):
         assert same(one, other)
@@ -55,22 +55,22 @@ def test_rows_of_a_batch_are_what_they_are_alone() -> None:
 def test_each_family_shares_forwards(name: str) -> None:
     """With so many callers some must meet; each one's seconds are its part of a forward."""
     one = LocalMember(*family(name, 1), name, prompt_cache_mb=0)
-    assert one.backbone.packs
+    assert one.runner.packs
     sizes: list[int] = []
-    packed = one.backbone.forward_packed
+    packed = one.runner.forward_packed
 
     def noted(requests: Any) -> Any:
         sizes.append(len(requests))
         return packed(requests)
 
-    one.backbone.forward_packed = noted  # type: ignore[method-assign]
+    one.runner.forward_packed = noted  # type: ignore[method-assign]
     try:
         ensemble = Ensemble([one])
         alone = [ensemble.generate(p, max_new_tokens=24) for p in PROMPTS]
         with ThreadPoolExecutor(4) as pool:
             made = list(pool.map(lambda p: ensemble.generate(p, max_new_tokens=24), PROMPTS))
     finally:
-        del one.backbone.forward_packed
+        del one.runner.forward_packed
     assert max(sizes) > 1
     for a, b in zip(alone, made, strict=True):
         assert same(a, b)
@@ -87,7 +87,7 @@ def test_two_that_agree_need_fewer_passes_than_tokens() -> None:
 def test_a_chat_reads_each_token_of_its_history_once() -> None:
     """What is read of a prompt is what no earlier prompt or answer had in its place."""
     one = LocalMember(*family("llama", 1), "llama", prompt_cache_mb=8)
-    one.backbone.prompts.clear()
+    one.runner.prompts.clear()
     ensemble = Ensemble([one])
     history: list[Any] = []
     seen: list[tuple[int, ...]] = []
@@ -105,12 +105,12 @@ def test_a_chat_reads_each_token_of_its_history_once() -> None:
 def test_a_prompt_cache_keeps_to_its_budget() -> None:
     one = LocalMember(*family("gpt2", 1), "gpt2", prompt_cache_mb=1)
     ensemble = Ensemble([one])
-    one.backbone.prompts.clear()
+    one.runner.prompts.clear()
     for number in range(40):
         ensemble.generate(f"{number} times " * 8, max_new_tokens=4)
-        assert one.backbone.prompts.nbytes <= one.backbone.prompts.budget
+        assert one.runner.prompts.nbytes <= one.runner.prompts.budget
     off = LocalMember(*family("qwen2", 1), "off", prompt_cache_mb=0)
-    off.backbone.prompts.clear()
+    off.runner.prompts.clear()
     for _ in range(2):
         answer = Ensemble([off]).generate("A prompt that is long enough", max_new_tokens=4)
         assert answer.usage["off"].reused_tokens == 0
@@ -149,15 +149,17 @@ def test_members_in_different_places_work_at_the_same_time() -> None:
 
     placed: Any = {"a": Placed("cuda:0"), "b": Placed("cuda:1")}
     config = DecodingConfig()
-    with closing(Team(placed, config, Faults({"a": 1.0, "b": 1.0}, config))) as team:
-        team.prefill()  # breaks the barrier unless both are under way
+    with closing(
+        SessionGroup(placed, config, FailurePolicy({"a": 1.0, "b": 1.0}, config))
+    ) as group:
+        group.prefill()  # breaks the barrier unless both are under way
 
 
 def test_places_change_no_answer_and_leave_no_thread() -> None:
     alone = Ensemble(members(7)).generate(PROMPTS[0], max_new_tokens=24)
     apart = members(7)
     for number, one in enumerate(apart):
-        one.backbone.place = f"place {number}"
+        one.runner.place = f"place {number}"
     threads = threading.active_count()
     ensemble = Ensemble(apart)
     assert same(alone, ensemble.generate(PROMPTS[0], max_new_tokens=24))

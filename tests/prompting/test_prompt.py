@@ -197,7 +197,7 @@ def test_a_prompt_beyond_the_window_is_refused_before_any_forward() -> None:
     wide = LocalMember(*FAMILIES["llama"](), "wide")
     narrow = LocalMember(*FAMILIES["gpt2"](max_position_embeddings=32), "narrow")
     for one in (wide, narrow):
-        one.backbone.model.register_forward_pre_hook(refuse)
+        one.runner.model.register_forward_pre_hook(refuse)
     with pytest.raises(ContextWindowError, match=r"'narrow', whose context window is 32") as error:
         Ensemble([wide, narrow]).generate(prompt)
     assert error.value.prompt_tokens == narrow.count_tokens(prompt) > 32

@@ -113,7 +113,7 @@ def test_what_is_counted_is_counted_there() -> None:
     prompt = read_prompt(CHAT, tools=[TOOL])
     assert remote.count_tokens("Hello  world") == here.count_tokens("Hello  world")
     assert remote.count_prompt_tokens(prompt) == here.count_prompt_tokens(prompt)
-    assert remote.window == here.backbone.window == 512
+    assert remote.window == here.runner.window == 512
 
 
 @pytest.mark.parametrize("kind", [ContextWindowError, PromptError, UnsupportedTokenizerError])

@@ -180,7 +180,7 @@ def test_while_members_are_loaded() -> None:
 
 def test_while_draining() -> None:
     with serving(Ensemble([ScriptedMember("yes", name="a")])) as running:
-        running.desk.drain()
+        running.service.drain()
         assert httpx.get(f"{running.root}/ready").json() == {"status": "draining"}
         late = running.post(chat("hi"))
         assert (late.status_code, late.json()["error"]["code"]) == (503, "draining")
@@ -189,11 +189,11 @@ def test_while_draining() -> None:
 
 def test_the_name_of_a_member_is_not_the_ensembles() -> None:
     from adafuse.concurrency.admission import Admission
-    from adafuse.serve.service import Desk
+    from adafuse.serve.service import RequestService
 
-    desk = Desk("a", Admission())
+    service = RequestService("a", Admission())
     with pytest.raises(ConfigError, match="'a' is a member's"):
-        desk.open(Ensemble([ScriptedMember(name="a"), ScriptedMember(name="b")]))
+        service.open(Ensemble([ScriptedMember(name="a"), ScriptedMember(name="b")]))
 
 
 def test_of_other_errors_nothing_is_told() -> None:

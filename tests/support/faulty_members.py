@@ -48,7 +48,7 @@ class Faulty:
     """
 
     member: Member
-    faults: dict[tuple[str, int], Fault] = field(default_factory=dict)
+    failures: dict[tuple[str, int], Fault] = field(default_factory=dict)
     heals: bool = False
     not_finite: tuple[str, ...] = ()
     sessions: list[FaultySession] = field(default_factory=list)
@@ -68,10 +68,10 @@ class Faulty:
 
     def open(self, prompt: Prompt, config: DecodingConfig) -> Session:
         healthy = self.heals and bool(self.sessions)
-        fault = self.faults.get(("open", 1))
+        fault = self.failures.get(("open", 1))
         if fault is not None and not healthy:
             if self.heals:
-                self.faults = {}
+                self.failures = {}
             fault()
         session = FaultySession(self.member.open(prompt, config), self, healthy)
         self.sessions.append(session)
@@ -125,6 +125,6 @@ class FaultySession:
 
     def _fail(self, phase: str) -> None:
         count = self._calls[phase] = self._calls.get(phase, 0) + 1
-        fault = self._member.faults.get((phase, count))
+        fault = self._member.failures.get((phase, count))
         if fault is not None and not self._healthy:
             fault()

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from adafuse.local.drafting import Drafter
 from adafuse.local.member import LocalMember
-from adafuse.local.model_runner import Backbone
+from adafuse.local.model_runner import ModelRunner
 from adafuse.local.session import LocalSession
 from adafuse.local.token_tree import Node, TokenTree
 from families import FAMILIES
@@ -116,7 +116,7 @@ class Transfers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.forwards = self.copies = self.inside = 0
         self.copied: list[torch.Tensor] = []
         self.stalls: list[str] = []
-        forward = Backbone.forward
+        forward = ModelRunner.forward
 
         def marked(*args: Any, **kwargs: Any) -> Any:
             self.forwards, self.inside = self.forwards + 1, self.inside + 1
@@ -125,7 +125,7 @@ class Transfers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             finally:
                 self.inside -= 1
 
-        monkeypatch.setattr(Backbone, "forward", marked)
+        monkeypatch.setattr(ModelRunner, "forward", marked)
         for name in READS:
             monkeypatch.setattr(torch.Tensor, name, self._watched(name))
 

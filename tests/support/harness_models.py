@@ -46,7 +46,7 @@ class ExactHFLM(HFLM):  # type: ignore[misc]
 
     def __init__(self, member: LocalMember) -> None:
         tokenizer = copy.deepcopy(member.tokenizer)  # it is given a padding token
-        super().__init__(pretrained=member.backbone.model, tokenizer=tokenizer)
+        super().__init__(pretrained=member.runner.model, tokenizer=tokenizer)
         self.member = member
 
     def tok_decode(self, tokens: Any, skip_special_tokens: bool = True) -> Any:

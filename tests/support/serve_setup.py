@@ -17,7 +17,7 @@ from adafuse import Ensemble
 from adafuse.concurrency.admission import Admission
 from adafuse.serve.app import MAX_BODY_BYTES, create_app
 from adafuse.serve.server import Server, listen
-from adafuse.serve.service import Desk
+from adafuse.serve.service import RequestService
 
 PATIENCE = 30.0
 """Seconds after which a test has failed; none waits so long unless something hangs."""
@@ -35,7 +35,7 @@ class Running:
     """
 
     url: str
-    desk: Desk
+    service: RequestService
     gate: Admission
     server: Server
 
@@ -60,7 +60,7 @@ class Running:
     def idle(self) -> bool:
         """Whether no answer is being decoded, and none waits."""
         threads = any(thread.name == "adafuse" for thread in threading.enumerate())
-        return not (self.gate.running or self.gate.waiting or self.desk.busy or threads)
+        return not (self.gate.running or self.gate.waiting or self.service.busy or threads)
 
 
 @contextmanager
@@ -77,9 +77,9 @@ def serving(
 ) -> Generator[Running]:
     """Serve an ensemble, or what a function loads; nothing is left when the block ends."""
     gate = Admission(max_concurrency, max_queue)
-    desk = Desk(name, gate)
-    app = create_app(desk, keys=keys, max_body_bytes=max_body_bytes)
-    server = Server(app, desk, drain_seconds=drain_seconds)
+    service = RequestService(name, gate)
+    app = create_app(service, keys=keys, max_body_bytes=max_body_bytes)
+    server = Server(app, service, drain_seconds=drain_seconds)
     listening = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
     load = ensemble if callable(ensemble) else lambda: ensemble
@@ -87,13 +87,13 @@ def serving(
     thread = threading.Thread(target=lambda: asyncio.run(runs), name="server")
     thread.start()
     try:
-        poll(lambda: server.started and (not wait or desk.state == "ready"))
-        yield Running(url, desk, gate, server)
+        poll(lambda: server.started and (not wait or service.state == "ready"))
+        yield Running(url, service, gate, server)
     finally:
         server.shutdown_soon()
         thread.join(PATIENCE)
         assert not thread.is_alive(), "the server does not end"
-    assert (gate.running, gate.waiting, desk.busy) == (0, 0, False)
+    assert (gate.running, gate.waiting, service.busy) == (0, 0, False)
 
 
 def poll(condition: Callable[[], bool]) -> None:

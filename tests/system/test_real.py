@@ -53,14 +53,14 @@ def _questions(count: int) -> list[str]:
 @pytest.mark.parametrize("name", ["smollm2", "gemma3"])
 def test_greedy_ids_are_those_of_generate(members: list[LocalMember], name: str) -> None:
     member = next(m for m in members if m.name == name)
-    twin = LocalMember(member.backbone, member.tokenizer, "twin")
+    twin = LocalMember(member.runner, member.tokenizer, "twin")
     for index, question in enumerate(_questions(3)):
         text = f"Question: {question}\nAnswer:"
         ids = list(member.render(read_prompt(text)).ids)
         copies = [member, twin] if index == 0 else [member]
         answer = Ensemble(copies).generate(text, branches=1, max_new_tokens=64)
         ours = list(answer.usage[name].token_ids)
-        model = member.backbone.model
+        model = member.runner.model
         theirs = model.generate(torch.tensor([ids]), max_new_tokens=64, do_sample=False)
         expected = theirs[0][len(ids) :].tolist()
         ends = [at for at, token in enumerate(expected) if token in member.end_ids]
@@ -71,7 +71,7 @@ def test_greedy_ids_are_those_of_generate(members: list[LocalMember], name: str)
 def test_rounds_equal_the_oracle(pair: Ensemble, members: list[LocalMember], chat: bool) -> None:
     text = "Once upon a time, in a small village,"
     prompt = [{"role": "user", "content": "Tell me a short story."}] if chat else text
-    real = [oracle.OracleMember(m.name, m.backbone.model, m.tokenizer) for m in members]
+    real = [oracle.OracleMember(m.name, m.runner.model, m.tokenizer) for m in members]
     _, rounds = compare(real, prompt, pair, max_new_tokens=8)
     assert rounds >= 3
 
