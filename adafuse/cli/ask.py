@@ -223,5 +223,5 @@ def main() -> None:
     """Entry point of the command: a question, `compare` or `serve`."""
     name = sys.argv[1] if sys.argv[1:2] in (["compare"], ["serve"]) else ""
     if name:
-        import_module(f"adafuse.{name}.command").app(sys.argv[2:], prog_name=f"adafuse {name}")
+        import_module(f"adafuse.cli.{name}").app(sys.argv[2:], prog_name=f"adafuse {name}")
     app(prog_name="adafuse")
