@@ -9,6 +9,8 @@ AdaFuse (arXiv 2601.06022) on torch, transformers and accelerate; no training.
 torch is imported when a model is loaded, not here.
 """
 
+from adafuse._version import __version__
+from adafuse.answer import Answer
 from adafuse.config import DecodingConfig, MemberSpec
 from adafuse.ensemble import Ensemble
 from adafuse.errors import (
@@ -38,10 +40,8 @@ from adafuse.errors import (
     UnsupportedModelError,
     UnsupportedTokenizerError,
 )
-from adafuse.events import Answer, Candidate, Dropped, Loss, MemberUsage, Round
+from adafuse.events import Candidate, Dropped, Loss, MemberUsage, Round
 from adafuse.prompting.prompt import Prompt
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AdaFuseError",

@@ -11,6 +11,7 @@ from itertools import takewhile
 from numbers import Real
 from typing import Any
 
+from adafuse.answer import Answer
 from adafuse.backends import Backend, load_on
 from adafuse.concurrency.admission import Admission
 from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
@@ -19,7 +20,7 @@ from adafuse.decoding.loop import fuse
 from adafuse.decoding.member import Member
 from adafuse.decoding.weighting import leader_of, member_weights
 from adafuse.errors import ConfigError, PromptError
-from adafuse.events import Answer, Round
+from adafuse.events import Round
 from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
 from adafuse.telemetry.observer import observed
 from adafuse.validation import whole

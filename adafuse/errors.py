@@ -38,7 +38,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adafuse.events import Answer
+    from adafuse.answer import Answer
 
 __all__ = [
     "AdaFuseError",

@@ -1,17 +1,15 @@
-"""What decoding tells the outside: rounds as they are committed, and the answer they add up to.
+"""What decoding tells the outside: rounds as they are committed.
 
 Plain frozen values that pickle and turn into JSON (`dataclasses.asdict`); no tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 __all__ = [
-    "Answer",
     "Candidate",
     "Dropped",
     "FinishReason",
@@ -159,64 +157,6 @@ class Round:
     dropped: tuple[Dropped, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Mapping[str, MemberUsage] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer: text, the rounds it came from, why it ended, what it cost by member."""
-
-    text: str
-    rounds: tuple[Round, ...]
-    finish_reason: FinishReason
-    usage: Mapping[str, MemberUsage]
-
-    @classmethod
-    def fold(cls, rounds: Iterable[Round]) -> Answer:
-        """Fold the rounds of a finished stream.
-
-        Raises:
-            ValueError: the stream has not finished: its last round has no finish reason.
-        """
-        done = tuple(rounds)
-        if not done or done[-1].finish_reason is None or done[-1].usage is None:
-            raise ValueError("the stream was not read to its end, so there is no whole answer")
-        text = "".join(one.text for one in done)
-        return cls(text, done, done[-1].finish_reason, done[-1].usage)
-
-    def __str__(self) -> str:
-        return self.text
-
-    @property
-    def dropped(self) -> tuple[Dropped, ...]:
-        """Members that failed and were left out from then on, in order."""
-        return tuple(one for round_ in self.rounds for one in round_.dropped)
-
-    def save_trace(
-        self,
-        path: str | Path,
-        *,
-        prompt: str | Sequence[Mapping[str, Any]] | None = None,
-        title: str | None = None,
-    ) -> Path:
-        """Write one HTML page that shows who wrote which word, against which candidates.
-
-        Args:
-            path: of the file; it is written over, and its folder must be there.
-            prompt: what was asked, text or chat messages, to be shown too.
-            title: of the page.
-
-        Raises:
-            ConfigError: the file cannot be written.
-        """
-        from adafuse.pages import save_trace  # templates are read when a page is wanted
-
-        return save_trace(self, path, prompt=prompt, title=title)
-
-    def _repr_html_(self) -> str:
-        """How notebooks show it."""
-        from adafuse.pages import trace_frame
-
-        return trace_frame(self)
 
 
 def cut_words(words: Sequence[str], length: int) -> tuple[str, ...]:

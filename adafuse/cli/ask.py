@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from adafuse import __version__
+from adafuse._version import __version__
+from adafuse.answer import Answer
 from adafuse.cli import options
 from adafuse.cli.common import OneLineErrors, file_or_text, model_folder, read_json, standard_input
 from adafuse.cli.display import AnswerPrinter, stats_table
@@ -29,7 +30,6 @@ from adafuse.cli.quiet import quiet_libraries
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
-from adafuse.events import Answer
 from adafuse.presets import with_preset
 from adafuse.prompting.prompt import PromptFormat, read_prompt
 from adafuse.telemetry.summary import summarise

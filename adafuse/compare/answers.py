@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from adafuse.answer import Answer
 from adafuse.compare.dataset import Question
 from adafuse.compare.systems import System
 from adafuse.errors import AdaFuseError, ConfigError
-from adafuse.events import Answer
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.telemetry.summary import summarise
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from adafuse.answer import Answer
 from adafuse.compare.answers import Ledger, answer_all
 from adafuse.compare.dataset import Layout, Question, read_questions, read_rows
 from adafuse.compare.metrics import guess_metric, read_metric
@@ -26,7 +27,6 @@ from adafuse.compare.systems import (
 from adafuse.config import DecodingConfig, MemberSpec, as_spec
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError, DecodingError, MissingExtraError
-from adafuse.events import Answer
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.validation import whole
 

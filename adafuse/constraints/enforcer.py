@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from adafuse.answer import Answer
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.text_matcher import TextMatcher
 from adafuse.errors import IncompleteAnswerError
-from adafuse.events import Answer, Candidate, Round, cut_words
+from adafuse.events import Candidate, Round, cut_words
 
 __all__ = ["ConstraintEnforcer", "is_whole", "refuse_parts"]
 

@@ -10,7 +10,8 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from adafuse.events import Answer, Candidate, Round
+from adafuse.answer import Answer
+from adafuse.events import Candidate, Round
 from adafuse.pages._numbers import number
 
 __all__ = [

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from adafuse.events import Answer, Loss
+from adafuse.answer import Answer
+from adafuse.events import Loss
 from adafuse.pages._numbers import number
 from adafuse.pages._rounds import KINDS, MemberView, RoundView
 from adafuse.telemetry.summary import summarise

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adafuse.events import Answer
+from adafuse.answer import Answer
 from adafuse.pages._margin_chart import view_strip
 from adafuse.pages._render import frame, render, write
 from adafuse.pages._rounds import view_members, view_rounds

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import adafuse
+from adafuse._version import __version__
 from adafuse.decoding.member import Member, Rated, Session, Speculative
 from adafuse.errors import ConfigError
 from adafuse.local.batching import calling_as
@@ -118,7 +118,7 @@ class Host:
     def _describe(self) -> Plain:
         inner = getattr(self._member, "runner", self._member)
         return {
-            "version": adafuse.__version__,
+            "version": __version__,
             "name": self._member.name,
             "weight": float(self._member.weight),
             "window": getattr(inner, "window", None),

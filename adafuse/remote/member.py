@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import adafuse
+from adafuse._version import __version__
 from adafuse.config import DecodingConfig
 from adafuse.errors import LoadError
 from adafuse.prompting.prompt import Prompt
@@ -45,10 +45,10 @@ class RemoteMember:
         until = None if timeout is None else time.monotonic() + timeout
         for transport in transports:
             told = read_reply(transport.call("describe", {}, seconds_left(until)))
-            if told["version"] != adafuse.__version__:
+            if told["version"] != __version__:
                 raise LoadError(
                     f"member {told['name']!r}: {transport.place} runs adafuse {told['version']}, "
-                    f"and this is {adafuse.__version__}; install the same version everywhere"
+                    f"and this is {__version__}; install the same version everywhere"
                 )
         self.name: str = told["name"]
         self.weight: float = told["weight"]

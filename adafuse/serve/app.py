@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from adafuse import __version__
+from adafuse._version import __version__
 from adafuse.serve.auth import Keys
 from adafuse.serve.errors import ApiError
 from adafuse.serve.handlers import respond, told

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from adafuse import __version__
+from adafuse._version import __version__
 from adafuse.events import MemberUsage, Round
 from adafuse.serve.request import Ask, Served
 from adafuse.telemetry.summary import summarise

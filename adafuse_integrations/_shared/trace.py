@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from adafuse.events import Answer, Candidate, Dropped, Loss, MemberUsage, Round
+from adafuse.answer import Answer
+from adafuse.events import Candidate, Dropped, Loss, MemberUsage, Round
 
 __all__ = ["answer_info", "read_answer", "round_info", "totals", "usage_info", "word_info"]
 

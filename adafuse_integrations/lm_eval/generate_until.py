@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from adafuse.answer import Answer
 from adafuse.decoding.member import Member
 from adafuse.ensemble import Ensemble
-from adafuse.events import Answer
 from adafuse_integrations.lm_eval.chat_template import Conversation, read_chat
 from adafuse_integrations.lm_eval.gen_kwargs import read_generation
 from adafuse_integrations.lm_eval.truncation import ContextMember, context_members, prompt_of

@@ -14,7 +14,7 @@ from lm_eval.api.model import LM
 from lm_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
-from adafuse import __version__
+from adafuse._version import __version__
 from adafuse.config import MemberSpec
 from adafuse.decoding.weighting import member_weights
 from adafuse.ensemble import Ensemble

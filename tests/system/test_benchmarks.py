@@ -12,7 +12,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from adafuse import Ensemble
-from adafuse.events import Answer, MemberUsage, Round
+from adafuse.answer import Answer
+from adafuse.events import MemberUsage, Round
 from adafuse.testing import ScriptedMember
 from benchmarks.__main__ import app
 from benchmarks.speed import batch, command, lengths, reuse

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from adafuse import Ensemble
+from adafuse.answer import Answer
 from adafuse.decoding.candidates import pool
-from adafuse.events import Answer, Candidate
+from adafuse.events import Candidate
 from adafuse.local.member import LocalMember
 from complementarity.body import PLACES, Question
 from complementarity.lessons import Lessons
