@@ -9,6 +9,7 @@ AdaFuse (arXiv 2601.06022) on torch, transformers and accelerate; no training.
 torch is imported when a model is loaded, not here.
 """
 
+from adafuse import _moved
 from adafuse._version import __version__
 from adafuse.answer import Answer
 from adafuse.config import DecodingConfig, MemberSpec
@@ -42,6 +43,8 @@ from adafuse.errors import (
 )
 from adafuse.events import Candidate, Dropped, Loss, MemberUsage, Round
 from adafuse.prompting.prompt import Prompt
+
+_moved.install()
 
 __all__ = [
     "AdaFuseError",
