@@ -153,9 +153,10 @@ class ScriptedSession:
         """Cut to `limit` characters."""
         return text[: max(limit, 0)], len(text) > limit
 
-    def commit(self, text: str, ends: bool) -> None:
-        """Append the text."""
+    def commit(self, text: str, ends: bool) -> int:
+        """Append the text; return the characters that still fit."""
         self._text += text
+        return self.room
 
     def close(self) -> None:
         """Nothing to let go of."""

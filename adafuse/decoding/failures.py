@@ -25,7 +25,7 @@ from adafuse.memory import ran_out
 __all__ = ["FailurePolicy", "check_floor"]
 
 _LONGEST_REASON = 300  # characters
-_log = logging.getLogger("adafuse.faults")
+_log = logging.getLogger("adafuse.faults")  # the name that docs/telemetry.md gives
 
 
 def check_floor(names: Sequence[str], config: DecodingConfig) -> None:
@@ -53,7 +53,7 @@ class FailurePolicy:
         self._floor = config.min_members
         self._left = dict(weights)
         self._reasons: dict[str, str] = {}
-        self._untold: list[Dropped] = []
+        self._unreported: list[Dropped] = []
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
         """Take other weights, by the name of each member."""
@@ -72,7 +72,7 @@ class FailurePolicy:
             raise kind(name, phase, self.round_index, self.committed, reason) from error
         del self._left[name]
         self._reasons[name] = reason
-        self._untold.append(Dropped(name, self.round_index, phase, reason))
+        self._unreported.append(Dropped(name, self.round_index, phase, reason))
         _log.warning(
             "member %r dropped in round %d (%s): %s", name, self.round_index, phase, reason
         )
@@ -82,22 +82,23 @@ class FailurePolicy:
             ) from error
         error.__traceback__ = None  # its frames hold the session, and what a forward computed
 
-    def tell(self) -> tuple[Dropped, ...]:
+    def report(self) -> tuple[Dropped, ...]:
         """Those dropped since the last call; warns of them."""
-        told, self._untold = tuple(self._untold), []
-        for one in told:
+        new, self._unreported = tuple(self._unreported), []
+        for dropped in new:
             warnings.warn(
-                f"member {one.member!r} failed in round {one.round_index} ({one.phase}) and was "
-                f"dropped: {one.error}; the answer goes on with {', '.join(self._left)}",
+                f"member {dropped.member!r} failed in round {dropped.round_index} "
+                f"({dropped.phase}) and was dropped: {dropped.error}; the answer goes on with "
+                f"{', '.join(self._left)}",
                 AdaFuseWarning,
                 stacklevel=2,
             )
-        return told
+        return new
 
 
 def _reason(error: Exception) -> str:
-    said = " ".join(str(error).split())
-    line = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    message = " ".join(str(error).split())
+    line = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return line if len(line) <= _LONGEST_REASON else f"{line[: _LONGEST_REASON - 1]}…"
 
 

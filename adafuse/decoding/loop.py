@@ -18,6 +18,7 @@ from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.enforcer import ConstraintEnforcer, refuse_parts
 from adafuse.decoding.candidates import agreed, choose, pool
 from adafuse.decoding.failures import FailurePolicy
+from adafuse.decoding.held_rounds import HeldRounds
 from adafuse.decoding.member import Drafts, Member
 from adafuse.decoding.opening import open_sessions
 from adafuse.decoding.sessions import SessionGroup
@@ -35,11 +36,9 @@ from adafuse.events import (
     FinishReason,
     MemberUsage,
     Round,
-    cut_rounds,
     cut_words,
 )
 from adafuse.prompting.prompt import Prompt
-from adafuse.text.stop_strings import StopScanner
 
 __all__ = ["fuse"]
 
@@ -103,13 +102,13 @@ class _Fusion:
         self._rng = random.Random(config.seed)
         self._enforcer: ConstraintEnforcer | None = None
         if constraint is not None:
-            self._enforcer = ConstraintEnforcer(constraint, group.counts, self._limits)
+            self._enforcer = ConstraintEnforcer(constraint, group.counts, group.limits)
         # Else the grammar says where the answer ends, and how it begins.
         self._prose = constraint is None or constraint.prose
         stops = list(config.stop) if constraint is None or constraint.strict or self._prose else []
         if self._prose:
             stops += (stop for session in group.sessions.values() for stop in session.extra_stops)
-        self._scanner = StopScanner(tuple(dict.fromkeys(stops)))
+        self._held = HeldRounds(stops)
 
     def rounds(self) -> Generator[Round]:
         """Yield rounds, each once none of its text can be part of a stop string."""
@@ -121,33 +120,21 @@ class _Fusion:
             names = with_weight(self._group.sessions, self._weights)
             self._weights = perplexity_weights(self._weights, self._group.prompt_nlls(names))
             self._failures.reweigh(self._weights)
-        held: list[Round] = []
-        released = 0  # characters of the answer text already yielded
         index = idle = 0
         spent = time.monotonic() - begun  # decoding; not while nobody asks for a round
         while True:
             index, begun = index + 1, time.monotonic()
             self._group.begin(index)
-            one = replace(self._round(index), dropped=self._failures.tell())
+            round_ = replace(self._round(index), dropped=self._failures.report())
             spent += time.monotonic() - begun
-            idle = 0 if one.text or one.finish_reason else idle + 1
+            idle = 0 if round_.text or round_.finish_reason else idle + 1
             if idle > _MOST_IDLE:  # a member of one's own may draft nothing for ever
                 raise DecodingError(f"{idle} rounds added nothing: {[*self._group.sessions]}")
-            held.append(one)
-            called = self._enforcer.since if self._enforcer is not None else None
-            cut = self._scanner.feed(one.text, until=called)
-            if cut is not None:
-                held = cut_rounds(held, cut - released)
-                one = replace(one, finish_reason="stop_string")
-            if one.finish_reason is not None:
-                held[-1] = replace(held[-1], finish_reason=one.finish_reason, usage=self._usage())
-                yield from held
+            call_begins = self._enforcer.since if self._enforcer is not None else None
+            if (reason := self._held.add(round_, call_begins)) is not None:
+                yield from self._held.finish(reason, self._usage())
                 return
-            decided = len(self._scanner.text) - self._scanner.open_length
-            while held and released + len(held[0].text) <= decided:
-                ready = held.pop(0)
-                released += len(ready.text)
-                yield ready
+            yield from self._held.ready()
             if self._config.timeout is not None and spent > self._config.timeout:
                 raise AnswerTimeoutError(self._config.timeout, self._failures.committed)
 
@@ -167,7 +154,7 @@ class _Fusion:
             outcome = _Outcome((forced,), 0, forced=True)
         else:
             sessions = self._group.sessions.values()
-            strip = index == 1 and self._prose and any(one.templated for one in sessions)
+            strip = index == 1 and self._prose and any(session.templated for session in sessions)
             drafted, outcome = self._draft(index, strip)
         text, ends = "", False
         words: tuple[str, ...] = ()
@@ -188,8 +175,8 @@ class _Fusion:
             drafters=chosen.drafters if chosen else (),
             candidates=outcome.candidates,
             winner=outcome.winner,
-            margins={name: one.margins for name, one in drafted.items()},
-            confident=all(one.confident for one in drafted.values()),
+            margins={name: drafts.margins for name, drafts in drafted.items()},
+            confident=all(drafts.confident for drafts in drafted.values()),
             unanimous=len(outcome.candidates) == 1 and not (outcome.forced or outcome.led),
             scored=len(outcome.candidates) > 1,
             forced=outcome.forced,
@@ -220,11 +207,11 @@ class _Fusion:
 
     def _decide(self, index: int, drafted: dict[str, Drafts]) -> _Outcome:
         """Pool the drafts and, unless they agree, let every member score every candidate."""
-        bad = self._not_finite("draft", [n for n, one in drafted.items() if not one.finite])
+        bad = self._not_finite("draft", [n for n, drafts in drafted.items() if not drafts.finite])
         if bad and len(bad) == len(drafted):
             raise NonFiniteError(tuple(bad), index, self._failures.committed)
-        drafted = {name: one for name, one in drafted.items() if name in self._group.sessions}
-        pooled = pool({name: one.drafts for name, one in drafted.items()})
+        drafted = {name: drafted[name] for name in drafted if name in self._group.sessions}
+        pooled = pool({name: drafts.drafts for name, drafts in drafted.items()})
         common = self._common(drafted)
         if self._enforcer is None:
             pooled = common or pooled
@@ -234,23 +221,25 @@ class _Fusion:
                 return self._closed(index, tuple(bad))
         if len(pooled) <= 1:
             return _Outcome(tuple(pooled), len(pooled) - 1, tuple(bad))
-        spans = [(one.text, one.ends) for one in pooled]
+        spans = [(candidate.text, candidate.ends) for candidate in pooled]
         scores: dict[str, list[float | None]] = {}
-        asked = [name for name in self._group.sessions if name not in bad]
-        for name, given in self._group.score(asked, spans).items():
-            if any(score is not None and math.isnan(score) for score in given):
+        scorers = [name for name in self._group.sessions if name not in bad]
+        for name, own_scores in self._group.score(scorers, spans).items():
+            if any(score is not None and math.isnan(score) for score in own_scores):
                 bad += self._not_finite("score", [name])
             else:
-                scores[name] = given
+                scores[name] = own_scores
         if not with_weight(scores, self._weights):
             raise NonFiniteError(tuple(bad), index, self._failures.committed)
         nlls = [
-            {name: score for name, given in scores.items() if (score := given[at]) is not None}
+            {name: nll for name, own in scores.items() if (nll := own[at]) is not None}
             for at in range(len(pooled))
         ]
         means = final_scores(nlls, self._weights, self._config.weighting)
-        graded = zip(pooled, nlls, means, strict=True)
-        candidates = tuple(replace(one, scores=own, score=mean) for one, own, mean in graded)
+        candidates = tuple(
+            replace(candidate, scores=own, score=mean)
+            for candidate, own, mean in zip(pooled, nlls, means, strict=True)
+        )
         winner = choose(means, self._config.temperature, self._rng)
         return _Outcome(candidates, winner, tuple(bad))
 
@@ -276,20 +265,16 @@ class _Fusion:
 
     def _commit(self, winner: Candidate) -> tuple[str, FinishReason | None]:
         """Commit the winner, cut to what fits; return the text and why the answer ends, if so."""
-        text, cut = self._group.fit(winner.text, winner.ends, self._limits)
+        text, cut = self._group.fit(winner.text, winner.ends)
         self._group.commit(text, winner.ends and not cut)
         self._failures.committed += text
         if self._enforcer is not None:
             self._enforcer.commit(text)
         if not cut and (winner.ends or (self._enforcer is not None and self._enforcer.complete)):
             return text, "stop"
-        if cut or min(self._limits().values()) <= 0:
+        if cut or min(self._group.limits().values()) <= 0:
             return text, "length"
         return text, None
-
-    def _limits(self) -> dict[str, int]:
-        """How many more tokens each member may commit; the first one has the answer's budget."""
-        return self._group.limits(self._config.max_new_tokens)
 
     def _not_finite(self, phase: str, names: list[str]) -> list[str]:
         """Members whose numbers were not finite: left out of the round, or dropped."""

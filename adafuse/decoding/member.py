@@ -95,8 +95,11 @@ class Session(Protocol):
         does not end. A text can stay the same where ids of a stripped blank go.
         """
 
-    def commit(self, text: str, ends: bool) -> None:
-        """Append the ids of `text`: those it drafted for it, else its encoding."""
+    def commit(self, text: str, ends: bool) -> int | None:
+        """Append the ids of `text`: those it drafted for it, else its encoding.
+
+        Returns how many more tokens the context window can hold then; None: `room` is asked.
+        """
 
     def close(self) -> None:
         """Let go of the cache. Closing twice is allowed."""

@@ -14,7 +14,7 @@ from adafuse.prompting.prompt import Prompt
 
 __all__ = ["close_session", "open_sessions"]
 
-_log = logging.getLogger("adafuse.team")
+_log = logging.getLogger("adafuse.team")  # the name that docs/telemetry.md gives
 
 
 def open_sessions(

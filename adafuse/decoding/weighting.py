@@ -30,12 +30,12 @@ def member_weights(members: Sequence[Member], config: DecodingConfig) -> dict[st
     Raises:
         ConfigError: there are more or fewer than members, or all are 0.
     """
-    given = config.weights if config.weights is not None else [m.weight for m in members]
-    if len(given) != len(members):
-        raise ConfigError(f"weights has {len(given)} numbers for {len(members)} members")
-    if not sum(given) > 0:
+    weights = config.weights if config.weights is not None else [m.weight for m in members]
+    if len(weights) != len(members):
+        raise ConfigError(f"weights has {len(weights)} numbers for {len(members)} members")
+    if not sum(weights) > 0:
         raise ConfigError("the weights of the members must not all be 0")
-    return {member.name: float(weight) for member, weight in zip(members, given, strict=True)}
+    return {member.name: float(weight) for member, weight in zip(members, weights, strict=True)}
 
 
 def leader_of(names: Sequence[str], config: DecodingConfig) -> str | None:
@@ -49,8 +49,8 @@ def leader_of(names: Sequence[str], config: DecodingConfig) -> str | None:
         return leader if leader is None else str(leader)
     if isinstance(leader, int) and leader < len(names):
         return names[leader]
-    known = ", ".join(names)
-    raise ConfigError(f"leader {leader!r} is no member that answers; members in order: {known}")
+    members = ", ".join(names)
+    raise ConfigError(f"leader {leader!r} is no member that answers; members in order: {members}")
 
 
 def with_weight(members: Iterable[str], weights: Mapping[str, float]) -> list[str]:
@@ -153,7 +153,7 @@ def consistent_scores(
     }
     total = sum(counts.values())
     mixed = [sum(counts[n] * damping[n][at] * beliefs[n][at] for n in names) for at in everyone]
-    return [-math.log(one / total) if one > 0 else math.inf for one in mixed]
+    return [-math.log(mass / total) if mass > 0 else math.inf for mass in mixed]
 
 
 def _softmax(logits: Sequence[float]) -> list[float]:
@@ -161,5 +161,5 @@ def _softmax(logits: Sequence[float]) -> list[float]:
     best = max(logits)
     if not math.isfinite(best):
         return [0.0] * len(logits)
-    masses = [math.exp(one - best) for one in logits]
+    masses = [math.exp(logit - best) for logit in logits]
     return [mass / sum(masses) for mass in masses]

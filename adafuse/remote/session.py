@@ -122,12 +122,13 @@ class RemoteSession:
         self._since.append(("fit", arguments))
         return fitting, cut
 
-    def commit(self, text: str, ends: bool) -> None:
+    def commit(self, text: str, ends: bool) -> int:
         """Append the text; keys and values of what was read already are kept there."""
         known = len(self._ids)
         self._call("commit", text=text, ends=ends)
         self._committed.append((text, self._ids[known:]))
         self._sizes, self._since = {}, []
+        return self._room
 
     def close(self) -> None:
         """Let go of the cache there, without waiting for it."""

@@ -1,0 +1,54 @@
+"""Rounds that are held back while their text could begin a stop string (DESIGN 3.5).
+
+Knows the texts of rounds and nothing of how they came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from adafuse.events import FinishReason, MemberUsage, Round, cut_rounds
+from adafuse.text.stop_strings import StopScanner
+
+__all__ = ["HeldRounds"]
+
+
+class HeldRounds:
+    """The rounds of one answer on their way to the caller.
+
+    Args:
+        stops: the strings that end the answer and are left out of it.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._scanner = StopScanner(tuple(dict.fromkeys(stops)))
+        self._held: list[Round] = []
+        self._released = 0  # characters of the answer text already passed on
+
+    def add(self, round_: Round, until: int | None) -> FinishReason | None:
+        """Take the next round; return why the answer ends with it, if it does.
+
+        Args:
+            round_: the round.
+            until: the character of the answer from which on no stop string counts, if there is one.
+        """
+        self._held.append(round_)
+        cut = self._scanner.feed(round_.text, until=until)
+        if cut is None:
+            return round_.finish_reason
+        self._held = cut_rounds(self._held, cut - self._released)
+        return "stop_string"
+
+    def ready(self) -> Iterator[Round]:
+        """Pass on the rounds none of whose text can be part of a stop string."""
+        decided = len(self._scanner.text) - self._scanner.open_length
+        while self._held and self._released + len(self._held[0].text) <= decided:
+            round_ = self._held.pop(0)
+            self._released += len(round_.text)
+            yield round_
+
+    def finish(self, reason: FinishReason, usage: Mapping[str, MemberUsage]) -> list[Round]:
+        """All that is held; the last round says why the answer ended and what it cost."""
+        self._held[-1] = replace(self._held[-1], finish_reason=reason, usage=usage)
+        return self._held
