@@ -139,12 +139,7 @@ class SessionGroup:
 
     def prefill(self) -> None:
         """Let every member read its prompt."""
-
-        def read(name: str) -> int:
-            self.sessions[name].prefill()
-            return self.sessions[name].room
-
-        self._rooms = self.ask("prefill", read)
+        self.ask("prefill", lambda name: self.sessions[name].prefill())
 
     def prompt_nlls(self, names: Iterable[str]) -> dict[str, PromptNLL]:
         """How well these members predict their prompts; all of them can say."""
@@ -203,9 +198,11 @@ class SessionGroup:
         """How many more tokens each member may commit: what its window holds.
 
         The first one commits no more than `max_new_tokens` in all. Where another one was the first
-        before, it may have done so already. Windows have been read after the last commit; only the
-        first member is asked what it has committed, once a round.
+        before, it may have done so already. Members say with each commit what room is left; before
+        the first one they are asked. What it has committed the first one is asked once a round.
         """
+        if not self._rooms:
+            self._rooms = self.ask("commit", lambda name: self.sessions[name].room)
         while (first := next(iter(self.sessions))) not in self._committed:
             self._committed |= self.ask("commit", self._committed_tokens, [first])
         left = self._budget - self._committed[first]

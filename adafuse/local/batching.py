@@ -15,16 +15,14 @@ import time
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from adafuse.local.model_runner import ModelRunner, Request
+from adafuse.concurrency.callers import current_caller
+from adafuse.local.forward_request import Request, Runner
 
-__all__ = ["ForwardScheduler", "calling_as", "scheduler_of"]
+__all__ = ["ForwardScheduler", "scheduler_of"]
 
 Then = Callable[[torch.Tensor], None]
 
@@ -34,24 +32,6 @@ _PATIENCE = 1.0  # of the last forward's time: how long to wait for those who we
 _LONGEST_WAIT = 0.2  # seconds
 _LATELY = 6  # forwards
 _OVERTAKEN = 6  # forwards that may pass by a waiting request
-_caller: ContextVar[Hashable] = ContextVar("caller")
-
-
-@contextmanager
-def calling_as(caller: Hashable) -> Iterator[None]:
-    """Ask for forwards on behalf of a caller, whose requests may come from one thread or another.
-
-    Without it each thread is a caller of its own.
-    """
-    token = _caller.set(caller)
-    try:
-        yield
-    finally:
-        _caller.reset(token)
-
-
-def _this_caller() -> Hashable:
-    return _caller.get(threading.get_ident())
 
 
 @dataclass(eq=False, slots=True)
@@ -64,7 +44,7 @@ class _Ticket:
         leads: its thread is to do so.
     """
 
-    runner: ModelRunner
+    runner: Runner
     request: Request
     then: Then
     error: BaseException | None = None
@@ -72,7 +52,7 @@ class _Ticket:
     overtaken: int = 0
     done: bool = False
     leads: bool = False
-    caller: Hashable = field(default_factory=_this_caller)
+    caller: Hashable = field(default_factory=current_caller)
     turn: threading.Event = field(default_factory=threading.Event)
 
     def finish(self, rows: torch.Tensor) -> None:
@@ -115,7 +95,7 @@ class ForwardScheduler:
         with self._lock:
             return max(1, len(self._lately(math.inf) | self._here()))
 
-    def read(self, runner: ModelRunner, request: Request, then: Then) -> float:
+    def read(self, runner: Runner, request: Request, then: Then) -> float:
         """Run a request, with others of the same model, and `then` with its logits.
 
         Whichever thread runs the forward runs `then` too. Returns the forward's seconds; those of
@@ -147,7 +127,7 @@ class ForwardScheduler:
     def left(self) -> None:
         """This caller has no more requests for now: nobody should wait for it."""
         with self._lock:
-            self._callers.pop(_this_caller(), None)
+            self._callers.pop(current_caller(), None)
             self._changed.notify_all()
 
     def _hand_over(self) -> None:
@@ -171,7 +151,7 @@ class ForwardScheduler:
                 self._count += 1
                 self._last_seconds = sum(ticket.seconds for ticket in batch)
                 now = time.perf_counter()
-                mine = _this_caller()
+                mine = current_caller()
                 for ticket in batch:
                     if ticket.done:
                         away = self._callers.get(ticket.caller, _Caller(0, 0)).away
@@ -186,13 +166,14 @@ class ForwardScheduler:
         if not self._changed.wait_for(lambda: self._lately(patience) <= self._here(), patience):
             for caller in self._lately(patience) - self._here():
                 self._callers[caller].away = math.inf  # until it comes back
-        queues: dict[ModelRunner, list[_Ticket]] = {}
+        queues: dict[Runner, list[_Ticket]] = {}
         for ticket in self._waiting:
             queues.setdefault(ticket.runner, []).append(ticket)
-        late = next((one for one in self._waiting if one.overtaken >= _OVERTAKEN), None)
+        late = next((ticket for ticket in self._waiting if ticket.overtaken >= _OVERTAKEN), None)
         batch = queues[late.runner] if late else max(queues.values(), key=len)
         first = late or batch[0]
-        batch = [one for one in batch if _packs(one)][:_MOST] if _packs(first) else [first]
+        packed = [ticket for ticket in batch if _packs(ticket)][:_MOST]
+        batch = packed if _packs(first) else [first]
         for ticket in batch:
             self._waiting.remove(ticket)
         for ticket in self._waiting:
@@ -206,8 +187,8 @@ class ForwardScheduler:
         """Callers that were served lately, and that usually come back within so many seconds."""
         return {
             caller
-            for caller, one in self._callers.items()
-            if one.forward > self._count - _LATELY and one.away <= away
+            for caller, visit in self._callers.items()
+            if visit.forward > self._count - _LATELY and visit.away <= away
         }
 
 
@@ -219,11 +200,11 @@ def _together(batch: list[_Ticket]) -> bool:
     begun = time.perf_counter()
     with _undone(batch):
         try:
-            found = batch[0].runner.forward_packed([ticket.request for ticket in batch])
+            logits = batch[0].runner.forward_packed([ticket.request for ticket in batch])
         except Exception:
             return False
         seconds = time.perf_counter() - begun
-        for ticket, rows in zip(batch, found, strict=True):
+        for ticket, rows in zip(batch, logits, strict=True):
             ticket.seconds = seconds / len(batch)
             ticket.finish(rows)
     return True
@@ -257,8 +238,8 @@ def _undone(batch: Sequence[_Ticket]) -> Iterator[None]:
 def _packs(ticket: _Ticket) -> bool:
     """Whether a request may share a forward: a short one, of which each token's mask is known."""
     request = ticket.request
-    known = request.seen is not None or len(request.tokens) == 1
-    return ticket.runner.packs and known and len(request.tokens) <= _LONG
+    has_mask = request.seen is not None or len(request.tokens) == 1
+    return ticket.runner.packs and has_mask and len(request.tokens) <= _LONG
 
 
 _devices: weakref.WeakValueDictionary[str, ForwardScheduler] = weakref.WeakValueDictionary()
@@ -269,7 +250,7 @@ def scheduler_of(device: torch.device) -> ForwardScheduler:
     """The forwards of a device, which all models on it share."""
     name = f"{device.type}:{device.index or 0}"
     with _finding:
-        found = _devices.get(name)
-        if found is None:
-            found = _devices[name] = ForwardScheduler()
-        return found
+        scheduler = _devices.get(name)
+        if scheduler is None:
+            scheduler = _devices[name] = ForwardScheduler()
+        return scheduler

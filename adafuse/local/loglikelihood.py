@@ -252,6 +252,6 @@ class _Reading:
         """Let go of the cache: contexts that begin like this one may go on from it."""
         read = self.tree.length
         cache = self.tree.close()
-        self._runner.forwards.left()
+        self._runner.scheduler.left()
         if self._remembers and read and self._finite:
             self._runner.prompts.keep(self._held[:read], self._window, cache)

@@ -11,7 +11,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from adafuse.config import DecodingConfig
 from adafuse.constraints.grammar import TokenTable
 from adafuse.constraints.token_mask import TokenMasks, token_table
-from adafuse.errors import ContextWindowError, PromptMemoryError
+from adafuse.errors import PromptMemoryError
+from adafuse.local.context_window import AnswerWindow
 from adafuse.local.model_runner import ModelRunner
 from adafuse.local.session import LocalSession
 from adafuse.local.tree_check import prepare
@@ -84,16 +85,19 @@ class LocalMember:
                 every text.
         """
         rendered = self.render(prompt)
-        window = self.runner.window_of(len(rendered.ids))
-        if window is not None and len(rendered.ids) >= window:
-            raise ContextWindowError(self.name, window, len(rendered.ids))
+        tokens = len(rendered.ids)
+        window = AnswerWindow(self.runner.window_of(tokens), tokens)
+        window.check(self.name)
         if self._check_memory:
-            self._refuse_too_large(len(rendered.ids))
+            self._refuse_too_large(tokens)
         masks = None
         if prompt.constraint is not None:
             masks = TokenMasks(self._table, self.codec, prompt.constraint, sorted(self.end_ids))
         texts = [str(message["content"]) for message in prompt.messages]
-        return LocalSession(self, rendered, config, masks, texts)
+        return LocalSession(
+            self.runner, self.codec, self.end_ids, rendered, window, config, masks, texts,
+            remembers=self.remembers,
+        )  # fmt: skip
 
     def _refuse_too_large(self, tokens: int) -> None:
         """Raise PromptMemoryError if a prompt does not fit, even once nothing else is kept."""

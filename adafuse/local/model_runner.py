@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,13 +15,14 @@ from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
 from adafuse.local.batching import scheduler_of
-from adafuse.local.kv_cache import KVCache
+from adafuse.local.context_window import ContextWindow
+from adafuse.local.forward_request import Request
 from adafuse.local.onednn import OneDnnLinear
 from adafuse.local.packed_attention import PackedCache, packed_attention, packed_mask
 from adafuse.local.prompt_cache import PromptCache
 from adafuse.memory import prompt_bytes, ran_out, release
 
-__all__ = ["FULL", "SLIDING", "Layout", "ModelRunner", "Request"]
+__all__ = ["FULL", "SLIDING", "Layout", "ModelRunner"]
 
 _WIDTH = 16
 """Tokens that a forward may read for about the price of two."""
@@ -79,26 +80,6 @@ class Layout:
         return cls(tuple(kinds), window if SLIDING in kinds else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Tokens of one sequence to be read.
-
-    Attributes:
-        tokens: their ids, n of them.
-        positions: of each.
-        seen: by layer type which slots of the sequence each token may see, shape (n, slots); None:
-            a plain causal mask is right.
-        cache: what was read before; the tokens' states are added to it.
-        keep: how many of the last tokens' logits are wanted.
-    """
-
-    tokens: Sequence[int]
-    positions: Sequence[int]
-    seen: Mapping[str, torch.Tensor] | None
-    cache: KVCache
-    keep: int
-
-
 class ModelRunner:
     """A model that reads token trees; members with the same checkpoint share one.
 
@@ -122,7 +103,7 @@ class ModelRunner:
             )
         self._additive = attention == "eager"
         self.model = model
-        self.forwards = scheduler_of(model.device)
+        self.scheduler = scheduler_of(model.device)
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.parameters = float(model.num_parameters())
         self.place = str(model.device)
@@ -131,8 +112,7 @@ class ModelRunner:
         self.prompts = PromptCache()
         self._text = text
         self.vocabulary: int = text.vocab_size
-        self._longest: int | None = getattr(text, "max_position_embeddings", None)
-        self._switch = _rope_switch(text)
+        self._window = ContextWindow(text)
         generation = getattr(model, "generation_config", None) or model.config
         self.generation_eos: int | list[int] | None = getattr(generation, "eos_token_id", None)
 
@@ -142,30 +122,16 @@ class ModelRunner:
         return self.window_of(0)
 
     def window_of(self, prompt_tokens: int) -> int | None:
-        """How many tokens prompt and answer may have together; None: no limit.
-
-        Where rotary factors change at some length, what is in the cache would have to be read
-        again. A shorter prompt ends there; a longer one has the later factors from its start.
-        """
-        if self._switch is None or prompt_tokens > self._switch:
-            return self._longest
-        return self._switch
+        """How many tokens prompt and answer may have together; see `ContextWindow.size`."""
+        return self._window.size(prompt_tokens)
 
     def prompt_bytes(self, tokens: int) -> int:
         """Bytes that it takes, at least, to read a prompt."""
         return prompt_bytes(self._text, self.model.dtype, tokens, self._additive)
 
-    def read(self, request: Request, then: Callable[[torch.Tensor], None]) -> float:
-        """Read tokens; give `then` the logits of the last ones, shape (keep, V).
-
-        Forwards that several threads ask for at once are one forward where the model allows it;
-        `then` runs in the forward's thread. Returns the forward's seconds.
-        """
-        return self.forwards.read(self, request, then)
-
     def spare_width(self) -> int:
         """How many tokens one sequence may read in a forward that it needs anyway."""
-        return max(min(_WIDTH, _SHARED_WIDTH // self.forwards.callers), 1)
+        return max(min(_WIDTH, _SHARED_WIDTH // self.scheduler.callers), 1)
 
     def forward_packed(self, requests: Sequence[Request]) -> list[torch.Tensor]:
         """One forward of several sequences; returns logits of each as `forward` does.
@@ -173,21 +139,23 @@ class ModelRunner:
         Only for what `packs`; each request has a mask.
         """
         device = self.model.device
-        sizes = [len(one.tokens) for one in requests]
-        cache = PackedCache([one.cache for one in requests], sizes)
+        sizes = [len(request.tokens) for request in requests]
+        cache = PackedCache([request.cache for request in requests], sizes)
         masks = {
-            kind: packed_mask([_plain_mask(one, kind) for one in requests], device)
+            kind: packed_mask([_plain_mask(request, kind) for request in requests], device)
             for kind in self.layout.types
         }
-        ends = list(itertools.accumulate(sizes))
-        wanted = [
-            at for one, end in zip(requests, ends, strict=True) for at in range(end - one.keep, end)
+        ends = itertools.accumulate(sizes)
+        rows = [
+            row
+            for request, end in zip(requests, ends, strict=True)
+            for row in range(end - request.keep, end)
         ]
-        tokens = [token for one in requests for token in one.tokens]
-        positions = [place for one in requests for place in one.positions]
+        tokens = [token for request in requests for token in request.tokens]
+        positions = [position for request in requests for position in request.positions]
         with packed_attention(self._text, cache):
-            logits = self._run(tokens, positions, masks, cache, torch.tensor(wanted, device=device))
-        return list(torch.split(logits, [one.keep for one in requests]))
+            logits = self._run(tokens, positions, masks, cache, torch.tensor(rows, device=device))
+        return list(torch.split(logits, [request.keep for request in requests]))
 
     def forward(self, request: Request) -> torch.Tensor:
         """One forward of one sequence; returns logits of its last tokens, shape (keep, V).
@@ -224,7 +192,7 @@ class ModelRunner:
 
         `masks` by layer type; none: the model makes its own.
         """
-        given = {"logits_to_keep": wanted} if self._keeps else {}
+        options = {"logits_to_keep": wanted} if self._keeps else {}
         with self.products.used():
             output = self.model(
                 input_ids=torch.tensor([list(tokens)], device=self.model.device),
@@ -232,7 +200,7 @@ class ModelRunner:
                 attention_mask=masks if len(masks) > 1 else next(iter(masks.values()), None),
                 past_key_values=cache,
                 use_cache=True,
-                **given,
+                **options,
             )
         logits: torch.Tensor = output.logits[0]  # (places, V)
         if self._keeps:
@@ -256,21 +224,3 @@ def _plain_mask(request: Request, kind: str) -> torch.Tensor:
     if request.seen is not None:
         return request.seen[kind]
     return torch.ones(len(request.tokens), request.cache.get_seq_length() + 1, dtype=torch.bool)
-
-
-def _rope_switch(text: PreTrainedConfig) -> int | None:
-    """The length beyond which a model turns positions by other factors (LongRoPE, as in Phi-3).
-
-    Dynamic NTK scaling does so too, but beyond `max_position_embeddings`, where the window ends.
-    """
-    given = getattr(text, "rope_parameters", None) or {}
-    by_layer_type = [one for one in given.values() if isinstance(one, Mapping)]
-    lengths = [
-        one["original_max_position_embeddings"]
-        for one in by_layer_type or [given]
-        if one.get("rope_type") == "longrope"
-        and any(
-            one.get(f"long_{part}") != one.get(f"short_{part}") for part in ("factor", "mscale")
-        )
-    ]
-    return min(lengths, default=None)

@@ -6,77 +6,93 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from adafuse.config import DecodingConfig
 from adafuse.constraints.token_mask import TokenMasks
 from adafuse.decoding.member import Draft, Drafts, PromptNLL
 from adafuse.events import Loss, MemberUsage
+from adafuse.local.answer_prefix import AnswerPrefix
+from adafuse.local.context_window import AnswerWindow
 from adafuse.local.drafting import Drafter
+from adafuse.local.model_runner import ModelRunner
 from adafuse.local.prompt_nll import prompt_nll
 from adafuse.local.scoring import score_spans
 from adafuse.local.sequence import NotFiniteError, TokenSequence
 from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node
 from adafuse.prompting.renderer import Rendered
+from adafuse.text.tokenizer import TokenCodec
 from adafuse.text.words import sizes_of
-
-if TYPE_CHECKING:
-    from adafuse.local.member import LocalMember
 
 __all__ = ["LocalSession"]
 
-_NO_WINDOW = 2**31  # models without a limit of positions
 _LONGEST_SPAN = 2048  # tokens: bytes that never make a character must end somewhere
 
 
 class LocalSession:
-    """One answer of a local member; made by `LocalMember.open`."""
+    """One answer of a local member; made by `LocalMember.open`.
+
+    A commit goes from here down: `TokenSequence.commit` notes the ids, `TokenTree.commit` keeps the
+    nodes of the tree on that path, `KVCache.keep` their keys and values.
+
+    Args:
+        runner: the model.
+        codec: its tokenizer.
+        end_ids: tokens that end an answer.
+        rendered: the prompt as the member reads it.
+        window: how much room it leaves.
+        config: how to decode.
+        masks: what a constraint allows, if there is one.
+        texts: what the prompt's messages say.
+        remembers: whether the cache is kept for later prompts, and those of earlier ones are used.
+    """
 
     def __init__(
         self,
-        member: LocalMember,
+        runner: ModelRunner,
+        codec: TokenCodec,
+        end_ids: frozenset[int],
         rendered: Rendered,
+        window: AnswerWindow,
         config: DecodingConfig,
         masks: TokenMasks | None,
         texts: Sequence[str] = (),
+        *,
+        remembers: bool,
     ) -> None:
-        self._texts = texts  # what the prompt's messages say
+        self._texts = texts
         self._rated = config.weighting == "perplexity"
         self._logprobs: list[float] = []  # of the prompt's tokens but the first, if it is rated
-        self._member = member
-        self._codec = member.codec
+        self._runner = runner
+        self._codec = codec
         self._rendered = rendered
         self._masks = masks
-        ends = sorted(member.end_ids)
         self._config = config
+        self._window = window
         self._speculator: Speculator | None = None
-        self._window = member.runner.window_of(len(rendered.ids))
         if config.speculation:
             self._speculator = Speculator(
                 rendered.ids,
-                member.end_ids,
-                member.codec.starts_with_whitespace,
+                end_ids,
+                codec.starts_with_whitespace,
                 config,
-                member.runner.spare_width,
+                runner.spare_width,
                 free=lambda: masks is None or masks.free,
-                room=(self._window or _NO_WINDOW) - len(rendered.ids),
+                room=window.room(0),
             )
         self._sequence = TokenSequence(
-            member.runner, rendered.ids, ends, config, masks, self._speculator, self._rated
+            runner, rendered.ids, sorted(end_ids), config, masks, self._speculator, self._rated
         )
-        reader = self._sequence
-        self._drafter = Drafter(member.codec, member.end_ids, config, reader.read, reader.certain)
+        sequence = self._sequence
+        self._drafter = Drafter(codec, end_ids, config, sequence.read, sequence.certain)
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._first: Node | None = None  # the end of this round's most probable draft
         self._forwards_to_draft = 0
-        self._stripped = False  # whether this round's texts leave out a leading blank
-        self._blank = ""  # what this member's own most probable first draft began with (chat)
+        self._prefix = AnswerPrefix()
         self._losses: list[Loss] = list(rendered.losses)
         self._replaced = 0
         self._reused = 0
-        self._prompts = member.runner.prompts
-        self._remembers = member.remembers and config.speculation
+        self._remembers = remembers and config.speculation
         self._closed = False
         self._left_out = 0
         self._seconds = {"prefill": 0.0, "draft": 0.0, "score": 0.0, "commit": 0.0}
@@ -86,8 +102,7 @@ class LocalSession:
     @property
     def room(self) -> int:
         """How many more tokens the context window can hold."""
-        window = self._window or _NO_WINDOW
-        return window - len(self._rendered.ids) - len(self._sequence.committed)
+        return self._room()
 
     @property
     def usage(self) -> MemberUsage:
@@ -109,36 +124,37 @@ class LocalSession:
     @property
     def price(self) -> float:
         """The parameters of its model."""
-        return self._member.runner.parameters
+        return self._runner.parameters
 
     @property
     def place(self) -> str:
         """The device of its model."""
-        return self._member.runner.place
+        return self._runner.place
 
     def likely(self) -> list[str]:
         """See `adafuse.decoding.member.Speculative`."""
-        known = self._sequence.tree.root.next
-        if known is None or self._speculator is None:
+        stats = self._sequence.tree.root.next
+        if stats is None or self._speculator is None:
             return []
-        texts = [self._codec.text([t]) for t in known.top[: self._config.branches] if t >= 0]
+        texts = [self._codec.text([t]) for t in stats.top[: self._config.branches] if t >= 0]
         return [text for text in texts if text]
 
     def hint(self, texts: Sequence[str]) -> None:
         """See `adafuse.decoding.member.Speculative`."""
         if self._speculator is not None:
-            room = self.room
-            self._speculator.hint(self._codec.encode(self._blank + text)[:room] for text in texts)
+            room = self._room()
+            ids = (self._codec.encode(self._prefix.add(text)) for text in texts)
+            self._speculator.hint(encoded[:room] for encoded in ids)
 
     def look_ahead(self, tokens: int) -> str:
         """See `adafuse.decoding.member.Speculative`."""
         if self._first is None or not self._forwards_to_draft:
             return ""
         with self._timed("draft"), suppress(NotFiniteError):
-            room = min(self.room, self._first.depth + tokens)
+            room = min(self._room(), self._first.depth + tokens)
             self._first = self._drafter.go_on(self._first, room)
         text = self._codec.text(node.token for node in self._first.path())
-        return text.lstrip(" ") if self._stripped else text
+        return self._prefix.strip(text)
 
     def prefill(self) -> None:
         """Read the prompt: one forward, or one for each part of it if it is rated."""
@@ -146,9 +162,9 @@ class LocalSession:
         with self._timed("prefill"), suppress(NotFiniteError):  # drafting will meet it again
             if self._rated:
                 self._logprobs = self._sequence.rate_prompt()
-            elif self._remembers and (found := self._prompts.find(prompt, self._window)):
-                tree.resume(*found)
-                self._reused = found[1]
+            elif self._remembers and (kept := self._runner.prompts.find(prompt, self._window.size)):
+                tree.resume(*kept)
+                self._reused = kept[1]
             self._sequence.read_prefix()
 
     def prompt_nll(self) -> PromptNLL:
@@ -160,13 +176,12 @@ class LocalSession:
         """Propose candidates; see `adafuse.decoding.member.Session`."""
         with self._timed("draft"):
             self._drafted = {}
-            self._blank = ""
-            self._stripped = strip_blank
+            self._prefix.begin(strip_blank)
             self._first = None
             begun = self._sequence.tree.forward_passes
             try:
                 root = self._sequence.read_prefix()
-                room = min(self.room, _LONGEST_SPAN)
+                room = min(self._room(), _LONGEST_SPAN)
                 proposals, margins, confident = self._drafter.draft(root, room)
             except NotFiniteError:
                 self._left_out += 1
@@ -174,11 +189,10 @@ class LocalSession:
             self._forwards_to_draft = self._sequence.tree.forward_passes - begun
             self._first = proposals[0].node if proposals and not proposals[0].ends else None
             drafts = []
-            if strip_blank and proposals and proposals[0].text.startswith(" "):
-                self._blank = " "
+            if proposals:
+                self._prefix.learn(proposals[0].text)
             for proposal in proposals:
-                words = _strip(proposal.words) if strip_blank else proposal.words
-                draft = Draft(words, proposal.ends)
+                draft = Draft(self._prefix.strip_words(proposal.words), proposal.ends)
                 ids = tuple(node.token for node in proposal.node.path())
                 self._drafted.setdefault((draft.text, draft.ends), ids)
                 drafts.append(draft)
@@ -187,7 +201,7 @@ class LocalSession:
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
         """Score candidates, new tokens in one forward; see `adafuse.decoding.member.Session`."""
         with self._timed("score"):
-            room = self.room
+            room = self._room()
             spans, read = [], []
             for text, ends in candidates:
                 ids = self._ids(text, ends)
@@ -217,9 +231,7 @@ class LocalSession:
         if len(ids) <= limit:
             return text, False
         kept = self._codec.whole_prefix(ids[: max(limit, 0)])
-        cut = self._codec.text(kept)
-        if self._stripped:
-            cut = cut.lstrip(" ")
+        cut = self._prefix.strip(self._codec.text(kept))
         if text.startswith(cut):
             self._drafted[cut, False] = tuple(kept)
             return cut, True
@@ -228,7 +240,7 @@ class LocalSession:
         fitting = (n for n in lengths if len(self._ids(text[:n], False)) <= limit)
         return text[: next(fitting)], True
 
-    def commit(self, text: str, ends: bool) -> None:
+    def commit(self, text: str, ends: bool) -> int:
         """Append the ids of `text`; keys and values of those already read are kept."""
         with self._timed("commit"):
             ids = self._ids(text, ends)
@@ -237,9 +249,11 @@ class LocalSession:
                 self._masks.feed(text)
             self._replaced += self._codec.replaced(ids)
             reads = self._codec.text(ids)
-            if (reads.lstrip(" ") if self._stripped else reads) != text:
+            if self._prefix.strip(reads) != text:
                 self._losses.append(Loss(text, reads))
-            self._drafted, self._blank, self._stripped = {}, "", False  # of this round alone
+            self._drafted = {}  # of this round alone, as the prefix
+            self._prefix.begin(False)
+        return self._room()
 
     def restore(self, spans: Iterable[tuple[str, Sequence[int]]]) -> None:
         """Append what this answer has committed in another session: each text, and its ids there.
@@ -258,16 +272,19 @@ class LocalSession:
         length = min(tree.length, cache.get_seq_length())  # a forward that failed read nothing
         if self._remembers and not self._left_out and not self._closed:
             held = [*self._rendered.ids, *self._sequence.committed][:length]
-            self._prompts.keep(held, self._window, cache)
+            self._runner.prompts.keep(held, self._window.size, cache)
         self._closed = True
-        self._member.runner.forwards.left()
+        self._runner.scheduler.left()
 
     def _ids(self, text: str, ends: bool) -> tuple[int, ...]:
         """The ids this member drafted for a candidate, else the encoding of its text."""
         drafted = self._drafted.get((text, ends))
         if drafted is not None:
             return drafted
-        return tuple(self._codec.encode(self._blank + text)) if text else ()
+        return tuple(self._codec.encode(self._prefix.add(text))) if text else ()
+
+    def _room(self) -> int:
+        return self._window.room(len(self._sequence.committed))
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
@@ -276,11 +293,3 @@ class LocalSession:
             yield
         finally:
             self._seconds[phase] += time.perf_counter() - start
-
-
-def _strip(words: Sequence[str]) -> tuple[str, ...]:
-    """Words without leading U+0020; none of them empty."""
-    words = list(words)
-    while words and not (first := words[0].lstrip(" ")):
-        words.pop(0)
-    return (first, *words[1:]) if words else ()

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from adafuse.local.forward_request import Request
 from adafuse.local.kv_cache import KVCache
 from adafuse.local.logits import NextTokenStats
-from adafuse.local.model_runner import SLIDING, ModelRunner, Request
+from adafuse.local.model_runner import SLIDING, ModelRunner
 
 __all__ = ["Node", "TokenTree"]
 
@@ -131,7 +132,7 @@ class TokenTree:
             learn(new, rows)
 
         request = self.request(nodes)
-        self.forward_seconds += self._runner.read(request, then)
+        self.forward_seconds += self._runner.scheduler.read(self._runner, request, then)
         self.forward_passes += 1
         self.tokens_processed += len(request.tokens)
         self.length += len(self._unread)

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adafuse._version import __version__
+from adafuse.concurrency.callers import calling_as
 from adafuse.decoding.member import Member, Rated, Session, Speculative
 from adafuse.errors import ConfigError
-from adafuse.local.batching import calling_as
 from adafuse.remote import wire
 from adafuse.spec import LEASE
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from adafuse import Ensemble
+from adafuse.concurrency.callers import calling_as
 from adafuse.errors import MemberMemoryError
-from adafuse.local.batching import ForwardScheduler, calling_as
+from adafuse.local.batching import ForwardScheduler
 from adafuse.local.kv_cache import KVCache
 from adafuse.local.member import LocalMember
 from adafuse.local.model_runner import Request

@@ -199,7 +199,7 @@ def test_a_host_that_runs_out_of_memory_is_another_error(monkeypatch: pytest.Mon
     def full(*arguments: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr(members[0].runner, "read", full)
+    monkeypatch.setattr(members[0].runner, "forward", full)
     with pytest.raises(MemberMemoryError, match=r"'llama-0'.*Tried to allocate 2 GiB"):
         there.generate(CHAT, **ASKED)
     assert "open" not in lines[0][1].calls  # another replica would have no more
