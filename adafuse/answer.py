@@ -35,7 +35,7 @@ class Answer:
         done = tuple(rounds)
         if not done or done[-1].finish_reason is None or done[-1].usage is None:
             raise ValueError("the stream was not read to its end, so there is no whole answer")
-        text = "".join(one.text for one in done)
+        text = "".join(round_.text for round_ in done)
         return cls(text, done, done[-1].finish_reason, done[-1].usage)
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Answer:
     @property
     def dropped(self) -> tuple[Dropped, ...]:
         """Members that failed and were left out from then on, in order."""
-        return tuple(one for round_ in self.rounds for one in round_.dropped)
+        return tuple(dropped for round_ in self.rounds for dropped in round_.dropped)
 
     def save_trace(
         self,

@@ -173,8 +173,9 @@ def cut_words(words: Sequence[str], length: int) -> tuple[str, ...]:
 def cut_rounds(rounds: Sequence[Round], length: int) -> list[Round]:
     """Cut the texts and words of rounds to `length` characters in all; every round remains."""
     kept = []
-    for one in rounds:
-        text = one.text[: max(length, 0)]
-        length -= len(one.text)
-        kept.append(replace(one, text=text, words=cut_words(one.words, len(text)), ends=False))
+    for round_ in rounds:
+        text = round_.text[: max(length, 0)]
+        length -= len(round_.text)
+        words = cut_words(round_.words, len(text))
+        kept.append(replace(round_, text=text, words=words, ends=False))
     return kept

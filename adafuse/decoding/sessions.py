@@ -104,8 +104,11 @@ class SessionGroup:
             AdaFuseError: what a member raises on purpose.
         """
         wanted = set(self.sessions if names is None else names)
-        queues = {place: [n for n in all_ if n in wanted] for place, all_ in self._places.items()}
-        queues = {place: queue for place, queue in queues.items() if queue}
+        queues = {
+            place: queue
+            for place, members in self._places.items()
+            if (queue := [name for name in members if name in wanted])
+        }
 
         def timed(name: str) -> T:
             begun = time.monotonic()

@@ -105,8 +105,9 @@ class Drafter:
             if not confident or path.ends or path.full:
                 break
             path.words, path.word = (*path.words, path.word.text), Word()
-        proposals = [one.proposal() for one in paths]
-        return [one for one in proposals if one.ends or one.text], margins, confident
+        proposals = [path.proposal() for path in paths]
+        kept = [proposal for proposal in proposals if proposal.ends or proposal.text]
+        return kept, margins, confident
 
     def go_on(self, node: Node, depth: int) -> Node:
         """Read the most probable tokens after a node, up to a depth, a doubt or an end token."""
@@ -136,7 +137,7 @@ class Drafter:
     def _branch(self, path: _Path, room: int) -> list[_Path]:
         """One path per most probable token; end tokens are one path."""
         paths: list[_Path] = []
-        for token in self._outlook(path).top[: self._config.branches]:
+        for token in self._stats(path).top[: self._config.branches]:
             branch = replace(path)
             if token not in self._end_ids:
                 self._take(branch, token, room)
@@ -189,10 +190,10 @@ class Drafter:
         token = self._certain(path.node)
         if token is not None:
             return token, 1.0
-        outlook = self._outlook(path)
-        return outlook.top[0], outlook.margin
+        stats = self._stats(path)
+        return stats.top[0], stats.margin
 
-    def _outlook(self, path: _Path) -> NextTokenStats:
+    def _stats(self, path: _Path) -> NextTokenStats:
         if path.node.next is None:
             self._read([path.node])
         assert path.node.next is not None

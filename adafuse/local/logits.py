@@ -1,7 +1,7 @@
 """What the host needs to know of next-token distributions, in one transfer per forward.
 
 Everything vocabulary-sized stays on the model's device; a few numbers per node come over. On a GPU
-each transfer is a stall, so `outlooks` packs all that a forward yields into one tensor.
+each transfer is a stall, so `next_token_stats` packs all that a forward yields into one tensor.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["NextTokenStats", "Penalty", "outlooks"]
+__all__ = ["NextTokenStats", "Penalty", "next_token_stats"]
 
 _KNOWN = 256
 # How many ids' probabilities come over with each node: most words that other members propose begin
@@ -77,20 +77,20 @@ class Penalty:
         return torch.where(seen.to(rows.device), shaped, rows)
 
 
-def outlooks(
+def next_token_stats(
     rows: torch.Tensor,
-    asked: Sequence[tuple[torch.Tensor, int]],
+    pairs: Sequence[tuple[torch.Tensor, int]],
     *,
     branches: int,
     end_ids: Sequence[int],
     penalty: Penalty | None,
     masks: Sequence[torch.Tensor | None] | None = None,
 ) -> tuple[list[NextTokenStats], list[float]]:
-    """Bring over what is needed of `rows`, and the logits of the ids `asked` of other rows.
+    """Bring over what is needed of `rows`, and the logits of `pairs` of other rows and ids.
 
     Args:
         rows: logits, shape (n, V), one row per node.
-        asked: pairs of a row and an id.
+        pairs: of a row and an id.
         branches: how many ids `top` holds, at least 2.
         end_ids: ids that end an answer.
         penalty: shapes `top` and `margin`.
@@ -98,18 +98,18 @@ def outlooks(
             allowed. None allows every id.
 
     Returns:
-        An outlook per row, and a raw logit per pair; subtract the row's `log_normalizer`.
+        Statistics per row, and a raw logit per pair; subtract the row's `log_normalizer`.
     """
     ranked = min(branches + _KNOWN, rows.shape[-1])
     packed = _pack(rows.float(), ranked, end_ids, penalty, masks)  # (n, width)
     parts = [packed.flatten()]
-    if asked:
-        parts.append(torch.stack([row[token] for row, token in asked]).float())
+    if pairs:
+        parts.append(torch.stack([row[token] for row, token in pairs]).float())
     # The one transfer; `copy` makes it one on the CPU too, where tests count them.
     flat = torch.cat(parts).to("cpu", copy=True).numpy()
     split = packed.numel()
-    found = [_unpack(line, max(branches, 2)) for line in flat[:split].reshape(packed.shape)]
-    return found, flat[split:].tolist()
+    stats = [_unpack(line, max(branches, 2)) for line in flat[:split].reshape(packed.shape)]
+    return stats, flat[split:].tolist()
 
 
 def _pack(

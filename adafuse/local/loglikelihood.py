@@ -89,17 +89,18 @@ def continuations_logprobs(
         )
     _check(member, runner, context, continuations)
     window = runner.window_of(len(context))
+    lengths = list(map(len, continuations))
     alone = [
-        len(one) > _DEEP or runner.window_of(len(context) + len(one) - 1) != window
-        for one in continuations
+        length > _DEEP or runner.window_of(len(context) + length - 1) != window
+        for length in lengths
     ]
-    together = [one for one, apart in zip(continuations, alone, strict=True) if not apart]
+    together = [tokens for tokens, apart in zip(continuations, alone, strict=True) if not apart]
     if len(together) == 1:
         alone, together = [True] * len(alone), []
     shared = iter(_together(member, runner, context, together) if together else [])
     return [
-        _alone(member, runner, context, one) if apart else next(shared)
-        for one, apart in zip(continuations, alone, strict=True)
+        _alone(member, runner, context, tokens) if apart else next(shared)
+        for tokens, apart in zip(continuations, alone, strict=True)
     ]
 
 
@@ -139,19 +140,19 @@ def _alone(
     whole = runner.window_of(len(context) + len(tokens) - 1) != runner.window_of(len(context))
     step = len(tokens) if whole else max(_LOGITS // runner.vocabulary, 1)
     reading = _Reading(member, runner, context, fresh=whole)
-    found: list[tuple[float, bool]] = []
+    likelihoods: list[tuple[float, bool]] = []
     try:
         for start in range(0, max(len(tokens) - 1, 1), step):
             line = reading.line(tokens[start : start + step + 1])
             if not whole:
                 reading.read_long_context()
             reading.read(line[:-1])
-            found += [reading.known.pop(node) for node in line if node in reading.known]
+            likelihoods += [reading.known.pop(node) for node in line if node in reading.known]
             if start + step + 1 < len(tokens):
                 reading.advance(tokens[start : start + step])
     finally:
         reading.close()
-    return _likelihoods(found)
+    return _likelihoods(likelihoods)
 
 
 def _together(
@@ -174,8 +175,9 @@ def _together(
     return [_likelihoods([reading.known[node] for node in line]) for line in lines]
 
 
-def _likelihoods(found: Sequence[tuple[float, bool]]) -> TokenLikelihoods:
-    return TokenLikelihoods(tuple(one for one, _ in found), tuple(best for _, best in found))
+def _likelihoods(likelihoods: Sequence[tuple[float, bool]]) -> TokenLikelihoods:
+    logprobs = tuple(logprob for logprob, _ in likelihoods)
+    return TokenLikelihoods(logprobs, tuple(greedy for _, greedy in likelihoods))
 
 
 class _Reading:

@@ -186,13 +186,13 @@ class ModelRunner:
         positions: Sequence[int],
         masks: Mapping[str, torch.Tensor],
         cache: Cache,
-        wanted: torch.Tensor | int,
+        rows: torch.Tensor | int,
     ) -> torch.Tensor:
         """One forward; returns the logits at the places `wanted`, or of so many last ones.
 
         `masks` by layer type; none: the model makes its own.
         """
-        options = {"logits_to_keep": wanted} if self._keeps else {}
+        options = {"logits_to_keep": rows} if self._keeps else {}
         with self.products.used():
             output = self.model(
                 input_ids=torch.tensor([list(tokens)], device=self.model.device),
@@ -205,7 +205,7 @@ class ModelRunner:
         logits: torch.Tensor = output.logits[0]  # (places, V)
         if self._keeps:
             return logits
-        return logits[-wanted:] if isinstance(wanted, int) else logits[wanted]
+        return logits[-rows:] if isinstance(rows, int) else logits[rows]
 
     def _mask(self, seen: torch.Tensor) -> torch.Tensor:
         """A mask (1, 1, n, slots): bool for sdpa, additive for eager."""

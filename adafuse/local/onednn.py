@@ -28,8 +28,9 @@ class OneDnnLinear:
 
     def __init__(self, model: torch.nn.Module) -> None:
         built = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        known = built and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # made for its compiler
-        self._layers = [_linear(one) for one in model.modules() if known and _suits(one)]
+        # Made for torch's compiler, and private.
+        usable = built and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        self._layers = [_linear(module) for module in model.modules() if usable and _suits(module)]
 
     @contextmanager
     def used(self) -> Iterator[None]:

@@ -61,16 +61,16 @@ class PackedCache(DynamicCache):
 
         Made once for all layers that have the same mask.
         """
-        found = self._biases.get((id(mask), groups))
-        if found is None:
+        biases = self._biases.get((id(mask), groups))
+        if biases is None:
             parts = torch.split(mask, self.sizes, dim=2)
-            found = self._biases[id(mask), groups] = [
+            biases = self._biases[id(mask), groups] = [
                 torch.zeros(part.shape, dtype=dtype, device=mask.device)
                 .masked_fill_(~part, -math.inf)
                 .repeat(1, 1, groups, 1)[..., : keys.shape[2]]
                 for part, (keys, _) in zip(parts, self.states, strict=True)
             ]
-        return found
+        return biases
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Of the one sequence; of several no length is right, and positions are given anyway."""
@@ -114,15 +114,15 @@ def _attend(
     queries = torch.split(query, cache.sizes, dim=2)  # each (1, heads, n, width)
     groups = query.shape[1] // cache.states[0][0].shape[1]
     biases = cache.biases(attention_mask, groups, query.dtype)
-    found = []
+    outputs = []
     for part, (keys, values), bias in zip(queries, cache.states, biases, strict=True):
         # Heads that share keys and values become more queries, so that these are not copied.
         folded = part.reshape(1, keys.shape[1], groups * part.shape[2], part.shape[3])
         attended = torch.nn.functional.scaled_dot_product_attention(
             folded, keys, values, attn_mask=bias, scale=scaling
         )
-        found.append(attended.reshape(*part.shape[:3], values.shape[3]))
-    return torch.cat(found, dim=2).transpose(1, 2).contiguous(), None
+        outputs.append(attended.reshape(*part.shape[:3], values.shape[3]))
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(_NAME, _attend)

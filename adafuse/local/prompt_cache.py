@@ -39,7 +39,7 @@ class PromptCache:
     @property
     def nbytes(self) -> int:
         """Bytes kept."""
-        return sum(one.cache.nbytes for one in self._kept)
+        return sum(kept.cache.nbytes for kept in self._kept)
 
     def find(self, tokens: Sequence[int], window: int | None) -> tuple[KVCache, int] | None:
         """A cache with the longest known beginning of `tokens`, and how many of them it holds.
@@ -48,8 +48,8 @@ class PromptCache:
         where it differs the model may have turned positions by other factors.
         """
         with self._lock:
-            same = [one for one in self._kept if one.window == window]
-            best = max(same, key=lambda one: _common(one.tokens, tokens), default=None)
+            same = [kept for kept in self._kept if kept.window == window]
+            best = max(same, key=lambda kept: _common(kept.tokens, tokens), default=None)
             length = min(_common(best.tokens, tokens), len(tokens) - 1) if best else 0
             if best is None or length < _WORTH:
                 return None
@@ -64,9 +64,9 @@ class PromptCache:
         kept = _Kept(tuple(tokens), window, cache)
         with self._lock:
             self._kept = [
-                one
-                for one in self._kept
-                if one.window != window or _common(one.tokens, tokens) < len(one.tokens)
+                kept
+                for kept in self._kept
+                if kept.window != window or _common(kept.tokens, tokens) < len(kept.tokens)
             ]
             self._kept.append(kept)
             while self.nbytes > self.budget:
@@ -78,9 +78,9 @@ class PromptCache:
             self._kept.clear()
 
 
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
+def _common(tokens: Sequence[int], other: Sequence[int]) -> int:
     """How many first tokens two sequences have in common."""
-    for at, (a, b) in enumerate(zip(one, other, strict=False)):
+    for at, (a, b) in enumerate(zip(tokens, other, strict=False)):
         if a != b:
             return at
-    return min(len(one), len(other))
+    return min(len(tokens), len(other))

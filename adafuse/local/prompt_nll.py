@@ -26,22 +26,22 @@ def said(pieces: Sequence[bytes], texts: Sequence[str]) -> list[list[int] | None
     """
     whole = b"".join(pieces)
     ends = list(accumulate(map(len, pieces)))
-    found: list[list[int] | None] = []
+    located: list[list[int] | None] = []
     begin = 0
     for text in texts:
-        wanted = text.strip().encode()
-        start = whole.find(wanted, begin) if wanted else begin
+        content = text.strip().encode()
+        start = whole.find(content, begin) if content else begin
         if start < 0:
-            found.append(None)
+            located.append(None)
             continue
-        begin = start + len(wanted)
+        begin = start + len(content)
         places = [
             at
             for at, (end, piece) in enumerate(zip(ends, pieces, strict=True))
             if end > start and end - len(piece) < begin
         ]
-        found.append(places if wanted else [])
-    return found
+        located.append(places if content else [])
+    return located
 
 
 def prompt_nll(
@@ -57,10 +57,10 @@ def prompt_nll(
     """
 
     def rated(places: Sequence[int]) -> tuple[float, int] | None:
-        known = [-logprobs[at - 1] for at in places if at > 0]
-        if len(known) == len(places):
-            return sum(known), len(known)
-        return (sum(known) / len(known) * len(places), len(places)) if known else None
+        nlls = [-logprobs[at - 1] for at in places if at > 0]
+        if len(nlls) == len(places):
+            return sum(nlls), len(nlls)
+        return (sum(nlls) / len(nlls) * len(places), len(places)) if nlls else None
 
     fits = [None if places is None else rated(places) for places in said(pieces, texts)]
     return PromptNLL(tuple(fits), rated(range(len(pieces))) or (0.0, 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adafuse.local.sequence import TokenSequence, logprob_of, outlook_of
+from adafuse.local.sequence import TokenSequence, logprob_of, stats_of
 from adafuse.local.token_tree import Node
 
 __all__ = ["score_spans"]
@@ -42,8 +42,8 @@ def score_spans(
 
 def _mean_nll(last: Node, ends: bool, size: int) -> float | None:
     path = last.path()
-    known = [logprob for node in path if (logprob := logprob_of(node)) is not None]
-    assert len(known) == len(path), "every token of a scored span is known"
+    logprobs = [logprob for node in path if (logprob := logprob_of(node)) is not None]
+    assert len(logprobs) == len(path), "every token of a scored span is known"
     if ends:
-        known.append(outlook_of(last).end_logprob)
-    return -sum(known) / (size or len(known)) if known else None
+        logprobs.append(stats_of(last).end_logprob)
+    return -sum(logprobs) / (size or len(logprobs)) if logprobs else None

@@ -13,12 +13,12 @@ import torch
 
 from adafuse.config import DecodingConfig
 from adafuse.constraints.token_mask import END, TokenMasks
-from adafuse.local.logits import NextTokenStats, Penalty, outlooks
+from adafuse.local.logits import NextTokenStats, Penalty, next_token_stats
 from adafuse.local.model_runner import ModelRunner
 from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node, TokenTree
 
-__all__ = ["NotFiniteError", "TokenSequence", "logprob_of", "outlook_of"]
+__all__ = ["NotFiniteError", "TokenSequence", "logprob_of", "stats_of"]
 
 
 _FEW = 16  # tokens; with a longer prefix to read nothing is guessed
@@ -72,7 +72,7 @@ class TokenSequence:
 
         Its tokens are read like drafts that are committed, a part at a time.
         """
-        known: list[float] = []
+        logprobs: list[float] = []
         self._rating = True
         try:
             for begin in range(1, len(self._prompt), _PART):
@@ -81,11 +81,11 @@ class TokenSequence:
                 # What follows the last token is for `read_prefix`: a grammar may shape it.
                 last = begin + _PART >= len(self._prompt)
                 self.read_and_learn(nodes[:-1] if last else nodes, nodes)
-                known += [node.logprob or 0.0 for node in nodes]
+                logprobs += [node.logprob or 0.0 for node in nodes]
                 self.tree.commit(part)
         finally:
             self._rating = False
-        return known
+        return logprobs
 
     def read_prefix(self) -> Node:
         """Read what is committed but not read yet; return the prefix's end.
@@ -96,7 +96,7 @@ class TokenSequence:
         root = self.tree.root
         if root.row is None:
             self.read_and_learn([], [])
-        if not outlook_of(root).finite:
+        if not stats_of(root).finite:
             raise NotFiniteError
         return root
 
@@ -110,7 +110,7 @@ class TokenSequence:
         unread = dict.fromkeys(node for node in lines if node.row is None)
         if unread:
             self.read_and_learn(list(unread), [])
-        if not all(outlook_of(node).finite for node in nodes):
+        if not all(stats_of(node).finite for node in nodes):
             raise NotFiniteError
 
     def read_and_learn(self, unread: Sequence[Node], unknown: Sequence[Node]) -> None:
@@ -123,10 +123,10 @@ class TokenSequence:
         if self._speculator is not None and self.tree.waiting <= _FEW and not self._rating:
             guessed = self._speculator.beside(self.tree.root, unread)
         # Of guesses too: where one is to be scored later it is read, and no forward follows.
-        asked = list(dict.fromkeys([*unknown, *guessed]))
+        nodes_to_read = list(dict.fromkeys([*unknown, *guessed]))
 
         def learn(nodes: Sequence[Node], rows: torch.Tensor) -> None:
-            self._learn(nodes, rows, asked)
+            self._learn(nodes, rows, nodes_to_read)
 
         self.tree.read([*unread, *guessed], learn)
 
@@ -136,9 +136,9 @@ class TokenSequence:
         `END` if it allows none but an end; None if there is a choice, or no grammar.
         """
         mask = self._mask(node)
-        if mask is None or (found := mask.nonzero()).numel() > 1:
+        if mask is None or (allowed := mask.nonzero()).numel() > 1:
             return None
-        return int(found) if found.numel() else END
+        return int(allowed) if allowed.numel() else END
 
     def _mask(self, node: Node) -> torch.Tensor | None:
         if self._masks is None:
@@ -173,7 +173,7 @@ class TokenSequence:
             paths = [[before.token for before in node.path()] for node in nodes]
             context = [*self._prompt, *self.committed]
             penalty = Penalty(self._config.repetition_penalty, context, paths)
-        found, logits = outlooks(
+        all_stats, logits = next_token_stats(
             rows,
             [(_row(_parent(node)), node.token) for node in unknown],
             branches=self._config.branches,
@@ -181,20 +181,20 @@ class TokenSequence:
             penalty=penalty,
             masks=None if self._masks is None or self._rating else list(map(self._mask, nodes)),
         )
-        for node, outlook in zip(nodes, found, strict=True):
-            node.next = outlook if outlook.top or not outlook.finite else _only_end(outlook)
+        for node, stats in zip(nodes, all_stats, strict=True):
+            node.next = stats if stats.top or not stats.finite else _only_end(stats)
             if self._speculator is not None and not self._rating:
                 self._speculator.learn(node)
         for node, logit in zip(unknown, logits, strict=True):
-            node.logprob = logit - outlook_of(_parent(node)).log_normalizer
+            node.logprob = logit - stats_of(_parent(node)).log_normalizer
 
 
-def _only_end(outlook: NextTokenStats) -> NextTokenStats:
-    """The outlook where a grammar allows no token at all."""
-    return replace(outlook, top=(END,), margin=1.0)
+def _only_end(stats: NextTokenStats) -> NextTokenStats:
+    """What comes next where a grammar allows no token at all."""
+    return replace(stats, top=(END,), margin=1.0)
 
 
-def outlook_of(node: Node) -> NextTokenStats:
+def stats_of(node: Node) -> NextTokenStats:
     """What is known of the token after a node that is read."""
     assert node.next is not None, "the node is not read yet"
     return node.next
@@ -202,8 +202,8 @@ def outlook_of(node: Node) -> NextTokenStats:
 
 def logprob_of(node: Node) -> float | None:
     """The node's log-probability in nats, as far as the host can tell."""
-    if node.logprob is None and (outlook := _parent(node).next) is not None:
-        node.logprob = outlook.logprob(node.token)
+    if node.logprob is None and (stats := _parent(node).next) is not None:
+        node.logprob = stats.logprob(node.token)
     return node.logprob
 
 

@@ -77,8 +77,8 @@ class Speculator:
     def _follow(self, token: int, following: int) -> None:
         """Remember that one token followed another."""
         if following not in self._end_ids:
-            known = [one for one in self._followers.get(token, ()) if one != following]
-            self._followers[token] = [following, *known[: _FOLLOWERS - 1]]
+            others = [other for other in self._followers.get(token, ()) if other != following]
+            self._followers[token] = [following, *others[: _FOLLOWERS - 1]]
 
     def learn(self, node: Node) -> None:
         """Remember what follows a node that was just read."""
@@ -131,27 +131,27 @@ class Speculator:
 
     def _word(self, before: tuple[int, ...]) -> list[int]:
         """How the word that ends with `before` may go on, to its end."""
-        found: list[int] = []
-        while len(found) < _WORD:
+        tokens: list[int] = []
+        while len(tokens) < _WORD:
             following = self._greedy.get(before, self._greedy.get(before[-1:]))
             if following is None or self._spaced(following):
                 break
-            found.append(following)
+            tokens.append(following)
             before = (*before[-1:], following)
-        return found
+        return tokens
 
     def _quotation(self, before: tuple[int, ...]) -> list[int]:
-        found: list[int] = []
-        while len(found) < _QUOTATION and (following := self._quoted.get(before)) is not None:
+        tokens: list[int] = []
+        while len(tokens) < _QUOTATION and (following := self._quoted.get(before)) is not None:
             if following in self._end_ids:
                 break
-            found.append(following)
+            tokens.append(following)
             before = (*before[-1:], following)
-        return found
+        return tokens
 
     def _likely(self, root: Node) -> Iterator[tuple[Node, int]]:
         """The most probable tokens after nodes that are read, as (node, token), best first."""
-        found: list[tuple[float, int, Node, int]] = []
+        guesses: list[tuple[float, int, Node, int]] = []
         count = itertools.count()
         waiting: list[tuple[float, Node]] = [(0.0, root)]
         while waiting:
@@ -163,12 +163,12 @@ class Speculator:
                     continue
                 child = node.children.get(token)
                 if child is None or child.row is None:
-                    found.append((-reached, next(count), node, token))
+                    guesses.append((-reached, next(count), node, token))
             for child in node.children.values():
-                known = node.next.logprob(child.token)
-                if child.row is not None and known is not None and reached + known > _UNLIKELY:
-                    waiting.append((reached + known, child))
-        for _, _, node, token in sorted(found):
+                logprob = node.next.logprob(child.token)
+                if child.row is not None and logprob is not None and reached + logprob > _UNLIKELY:
+                    waiting.append((reached + logprob, child))
+        for _, _, node, token in sorted(guesses):
             yield node, token
 
     def _next(self, node: Node) -> tuple[int, ...]:

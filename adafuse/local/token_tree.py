@@ -165,17 +165,17 @@ class TokenTree:
                 break
             node, read = following, read + 1
         below = list(node.below()) if read == len(tokens) else []
-        slots = [*node.slots, *(one.slots[-1] for one in below)]
+        slots = [*node.slots, *(descendant.slots[-1] for descendant in below)]
         if slots != list(range(self.length, self._used)):
             self._cache.keep(self.length, slots)
         places = {slot: self.length + at for at, slot in enumerate(slots)}
         self.length += read
         self._used = self.length + len(below)
-        for one in below:
-            one.slots = tuple(places[slot] for slot in one.slots[read:])
-            one.depth -= read
-        for one in (node, *below):  # guesses that were never read are forgotten
-            one.children = {t: c for t, c in one.children.items() if c.row is not None}
+        for descendant in below:
+            descendant.slots = tuple(places[slot] for slot in descendant.slots[read:])
+            descendant.depth -= read
+        for kept in (node, *below):  # guesses that were never read are forgotten
+            kept.children = {t: c for t, c in kept.children.items() if c.row is not None}
         _take_apart(self.root, node if read == len(tokens) else None)
         node.token, node.parent, node.depth, node.slots, node.logprob = -1, None, 0, (), None
         self.root = node

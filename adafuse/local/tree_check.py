@@ -71,12 +71,12 @@ def _packs(runner: ModelRunner, tolerance: float) -> bool:
         pair[1][0].read(pair[1][1])
         alone += pair[1][1]
     try:
-        found = runner.forward_packed([tree.request(nodes) for tree, nodes in trees])
+        packed = runner.forward_packed([tree.request(nodes) for tree, nodes in trees])
     except torch.OutOfMemoryError:
         raise
     except Exception:  # its attention asks for more than packing knows: it reads one by one
         return False
-    rows = torch.cat(found).float()
+    rows = torch.cat(packed).float()
     expected = torch.stack([node.row for node in alone if node.row is not None]).float()
     return bool((rows - expected).abs().mean() <= tolerance * expected.std())
 
