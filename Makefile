@@ -58,10 +58,11 @@ audit: $(INSTALLED) ## Look for known vulnerabilities in the pinned dependencies
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet 'pip-audit>=2.10,<3'
 	$(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip
 
-check: $(INSTALLED) ## Lint, formatting and types.
+check: $(INSTALLED) ## Lint, formatting, types and import contracts.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 gpu: models ## Run the tests that need an accelerator; what is skipped is named.
 	$(BIN)/python -m pytest -m gpu -rs

@@ -14,6 +14,7 @@ import torch
 from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
+from adafuse.local._compat import attention_name
 from adafuse.local.batching import scheduler_of
 from adafuse.local.context_window import ContextWindow
 from adafuse.local.forward_request import Request
@@ -95,7 +96,7 @@ class ModelRunner:
     def __init__(self, model: PreTrainedModel, name: str) -> None:
         self.layout = Layout.of(type(model), model.config, name)
         text = model.config.get_text_config(decoder=True)  # a composite model's parts may differ
-        attention = text._attn_implementation
+        attention = attention_name(text)
         if attention not in ("sdpa", "eager"):
             raise UnsupportedModelError(
                 f"member {name!r}: attention implementation {attention!r} cannot take a tree mask; "

@@ -13,6 +13,8 @@ from typing import Any, TypeGuard
 
 import torch
 
+from adafuse.local._compat import onednn_linear
+
 __all__ = ["OneDnnLinear"]
 
 _MOST = 64  # tokens; beyond, both compute as fast as the CPU can
@@ -27,10 +29,12 @@ class OneDnnLinear:
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
-        built = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        # Made for torch's compiler, and private.
-        usable = built and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        self._layers = [_linear(module) for module in model.modules() if usable and _suits(module)]
+        product = onednn_linear()
+        self._layers = (
+            [_linear(module, product) for module in model.modules() if _suits(module)]
+            if product is not None
+            else []
+        )
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -53,7 +57,9 @@ def _suits(module: torch.nn.Module) -> TypeGuard[torch.nn.Linear]:
     )
 
 
-def _linear(module: torch.nn.Linear) -> tuple[dict[str, Any], Callable[..., torch.Tensor]]:
+def _linear(
+    module: torch.nn.Linear, product: Callable[..., Any]
+) -> tuple[dict[str, Any], Callable[..., torch.Tensor]]:
     """Where a layer's own forward can be put, and one that computes it with oneDNN."""
 
     def forward(states: torch.Tensor) -> torch.Tensor:  # (1, n, width)
@@ -62,9 +68,7 @@ def _linear(module: torch.nn.Linear) -> tuple[dict[str, Any], Callable[..., torc
         count = states.shape[1]
         if count > 2 and count % _STEP:
             states = torch.nn.functional.pad(states, (0, 0, 0, _STEP - count % _STEP))
-        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
-            states, module.weight, module.bias, "none", [], ""
-        )
-        return product[:, :count]
+        result: torch.Tensor = product(states, module.weight, module.bias, "none", [], "")
+        return result[:, :count]
 
     return vars(module), forward

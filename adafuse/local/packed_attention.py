@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, DynamicCache, PreTrainedConfig
 
+from adafuse.local._compat import attention_set_to
 from adafuse.local.kv_cache import KVCache
 
 __all__ = ["PackedCache", "packed_attention", "packed_mask"]
@@ -87,13 +88,11 @@ def packed_mask(masks: Sequence[torch.Tensor], device: torch.device) -> torch.Te
 @contextmanager
 def packed_attention(config: PreTrainedConfig, cache: PackedCache) -> Iterator[None]:
     """Let a model attend sequence by sequence; nobody else may use the model meanwhile."""
-    before = config._attn_implementation_internal
-    config._attn_implementation_internal = _NAME
     _current.cache = cache
     try:
-        yield
+        with attention_set_to(config, _NAME):
+            yield
     finally:
-        config._attn_implementation_internal = before
         _current.cache = None
 
 

@@ -15,7 +15,7 @@ NAMES = ("llama", "gemma3", "gpt2", "qwen2")
 
 
 def members(number: int) -> list[LocalMember]:
-    return [LocalMember(*family(name, 1), name) for name in NAMES[:number]]
+    return [LocalMember(*family(name, 1, eos_bias=-9.0), name) for name in NAMES[:number]]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
