@@ -11,7 +11,7 @@ torch is imported when a model is loaded, not here.
 
 from adafuse._version import __version__
 from adafuse.answer import Answer
-from adafuse.config import DecodingConfig, MemberSpec
+from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import (
     AdaFuseError,
@@ -42,6 +42,7 @@ from adafuse.errors import (
 )
 from adafuse.events import Candidate, Dropped, Loss, MemberUsage, Round
 from adafuse.prompting.prompt import Prompt
+from adafuse.spec import MemberSpec
 
 __all__ = [
     "AdaFuseError",
