@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from adafuse.config import DecodingConfig
+from adafuse.decoding.subset import answering_config
+from adafuse.decoding.weighting import leader_of
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 
@@ -81,18 +83,18 @@ def of_members(
 ) -> dict[str, Any] | None:
     """Settings that were made for all members, for those of them that were chosen.
 
-    Weights of the others are left out, a leader's place becomes its name. None if the leader is not
-    among them: the settings are of no use to these.
+    None if the leader is not among them: the settings are of no use to these. What is wrong with
+    them is left for `together` to say.
     """
-    found = dict(settings)
-    weights, leader = found.get("weights"), found.get("leader")
-    if isinstance(weights, list | tuple) and len(weights) == len(everyone):
-        found["weights"] = [w for w, name in zip(weights, everyone, strict=True) if name in chosen]
-    if isinstance(leader, int) and not isinstance(leader, bool) and leader < len(everyone):
-        found["leader"] = leader = everyone[leader]
-    if isinstance(leader, str) and leader in everyone and leader not in chosen:
-        return None
-    return found
+    config = DecodingConfig().override(**settings)
+    try:
+        if leader_of(everyone, config) not in (None, *chosen):
+            return None
+        config = answering_config(everyone, [everyone.index(name) for name in chosen], config)
+    except ConfigError:
+        return dict(settings)
+    own = {"weights": config.weights, "leader": config.leader}
+    return {**settings, **{name: own[name] for name in own if name in settings}}
 
 
 def together(
