@@ -38,6 +38,7 @@ from adafuse.validation import (
 __all__ = [
     "ABOUT_PRESETS",
     "CONSTRAINTS",
+    "DECODING",
     "LIMITS",
     "PRESETS",
     "DecodingConfig",
@@ -85,10 +86,6 @@ def _check_penalty(name: str, value: Any) -> float:
     return value  # type: ignore[no-any-return]
 
 
-def _one_of(words: Any) -> Callable[[str, Any], object]:
-    return partial(check_choice, known=get_args(words))
-
-
 _POSITIVE = partial(whole, low=1)
 # Type checkers do not see that it is frozen: the models of `adafuse_integrations`, whose fields
 # have these names and types, are not.
@@ -106,14 +103,17 @@ def _setting(
     """A setting.
 
     Args:
-        check: gives the value in the form it is kept in, or raises ConfigError; it is called with
-            the setting's name and the value, unless None is the default and the value.
+        check: gives the value as it is kept, or raises ConfigError; it is called with the name and
+            the value, but not for None where that is the default.
         description: what it means, in the words of every help.
-        accepts: the type that callers may give, where it is more than the one it is kept in.
+        accepts: what a caller may give, where that is more than the type it is kept in.
         about: DECODING or LIMITS.
     """
-    about_it = {"check": check, "description": description, "accepts": accepts, "about": about}
-    return field(default=default, metadata=about_it)
+    metadata = {"check": check, "description": description, "accepts": accepts, "about": about}
+    return field(default=default, metadata=metadata)
+
+
+_limit = partial(_setting, about=LIMITS)
 
 
 @dataclass(kw_only=True, **_FROZEN)
@@ -143,7 +143,7 @@ class DecodingConfig:
     )
     weighting: Weighting = _setting(  # noqa: RUF009
         "fixed",
-        _one_of(Weighting),
+        partial(check_choice, known=get_args(Weighting)),
         "What becomes of the weights: 'fixed', nothing; 'perplexity', each is multiplied by how "
         "well its member predicts the prompt (PackLLM, arXiv 2404.11531); 'consistency', in each "
         "round those count more that are sure and agree (CoRE, arXiv 2510.13855).",
@@ -152,7 +152,7 @@ class DecodingConfig:
     # per token once it is begun.
     scoring: Scoring = _setting(  # noqa: RUF009
         "token",
-        _one_of(Scoring),
+        partial(check_choice, known=get_args(Scoring)),
         "A score is the mean NLL per 'token' of the member, per 'byte' of the text in UTF-8, or "
         "per 'word', an end counting as one.",
     )
@@ -198,29 +198,24 @@ class DecodingConfig:
         "Read ahead, share forwards with other answers, and reuse what earlier prompts had in "
         "common; without, the answer is the same and takes longer.",
     )
-    timeout: float | None = _setting(
+    timeout: float | None = _limit(
         None,
         check_seconds,
         "Seconds that decoding the answer may take, loading left out; looked at between rounds.",
-        about=LIMITS,
     )
-    round_timeout: float | None = _setting(
+    round_timeout: float | None = _limit(
         None,
         check_seconds,
         "Seconds that a member may take for its part of a round, and for reading its prompt; one "
         "that takes longer has failed.",
-        about=LIMITS,
     )
-    on_member_error: OnMemberError = _setting(  # noqa: RUF009
+    on_member_error: OnMemberError = _limit(  # noqa: RUF009
         "raise",
-        _one_of(OnMemberError),
+        partial(check_choice, known=get_args(OnMemberError)),
         "What follows when a member fails (an exception, memory, a lost process, a limit of "
         "time): 'raise' a MemberError, or 'drop' it for the rest of the answer, which names it.",
-        about=LIMITS,
     )
-    min_members: int = _setting(
-        1, _POSITIVE, "With 'drop', how many members must remain.", about=LIMITS
-    )
+    min_members: int = _limit(1, _POSITIVE, "With 'drop', how many members must remain.")
     json_schema: Mapping[str, Any] | None = _setting(
         None,
         read_schema,
@@ -244,10 +239,9 @@ class DecodingConfig:
             if value is not None or each.default is not None:
                 value = each.metadata["check"](each.name, value)
                 object.__setattr__(self, each.name, value)
-        constraints = [name for name in CONSTRAINTS if getattr(self, name) is not None]
-        if len(constraints) > 1:
-            listed = " and ".join(constraints)
-            raise ConfigError(f"give one of {', '.join(CONSTRAINTS)}, not {listed}")
+        both = [name for name in CONSTRAINTS if getattr(self, name) is not None]
+        if len(both) > 1:
+            raise ConfigError(f"give one of {', '.join(CONSTRAINTS)}, not {' and '.join(both)}")
 
     def override(self, **changes: Any) -> Self:
         """Return a copy with `changes`; raises ConfigError for unknown names or bad values.
@@ -262,19 +256,12 @@ class DecodingConfig:
 _LINES = "\n        ".join(f"{f.name}: {f.metadata['description']}" for f in fields(DecodingConfig))
 DecodingConfig.__doc__ = f"{DecodingConfig.__doc__}\n    Attributes:\n        {_LINES}\n"
 
+_OF_PAPER = (
+    "margin_threshold", "max_words", "branches", "weighting", "scoring", "leader", "contested_only"
+)  # fmt: skip
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "paper": MappingProxyType(
-            {
-                "margin_threshold": 0.7,
-                "max_words": 3,
-                "branches": 3,
-                "weighting": "fixed",
-                "scoring": "token",
-                "leader": None,
-                "contested_only": False,
-            }
-        ),
+        "paper": MappingProxyType({name: getattr(DecodingConfig(), name) for name in _OF_PAPER}),
         "recommended": MappingProxyType({"branches": 1}),
     }
 )

@@ -25,7 +25,7 @@ from adafuse._version import __version__
 from adafuse.answer import Answer
 from adafuse.cli.common import OneLineErrors, model_folder, standard_input
 from adafuse.cli.display import AnswerPrinter, stats_table
-from adafuse.cli.options import decoding_options
+from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.ensemble import Ensemble
@@ -96,12 +96,8 @@ def _ask(
         Path | None,
         typer.Option(help="Also write the answer as an HTML page that shows who wrote what."),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Such as cpu or cuda:1. Default: CUDA if there is one.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Such as float32 or bfloat16. Default: by device.")
-    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
     ] = False,

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from adafuse.cli.common import OneLineErrors, file_or_text, read_model
-from adafuse.cli.options import decoding_options
+from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.errors import ConfigError
 
@@ -84,8 +84,8 @@ def _compare(
         bool, typer.Option("--traces", help="Also a page for each new answer of an ensemble.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Such as float32 or bfloat16.")] = None,
+    device: Device = None,
+    dtype: Dtype = None,
     *,
     settings: dict[str, Any],
 ) -> None:

@@ -1,4 +1,4 @@
-"""The commands' options for decoding, made of the settings of `adafuse.config`.
+"""Options that commands share; those for decoding are made of the settings of `adafuse.config`.
 
 An option has its setting's name with hyphens, its default and its description. This module knows
 by name only those settings that a shell gives in another form.
@@ -18,9 +18,13 @@ import typer
 from adafuse.cli.common import file_or_text, read_json
 from adafuse.config import ABOUT_PRESETS, DECODING, PRESETS, DecodingConfig
 
-__all__ = ["decoding_options"]
+__all__ = ["Device", "Dtype", "decoding_options"]
 
 Command = Callable[..., None]
+Device = Annotated[
+    str | None, typer.Option(help="Such as cpu or cuda:1. Default: CUDA if there is one.")
+]
+Dtype = Annotated[str | None, typer.Option(help="Such as float32 or bfloat16. Default: by device.")]
 
 _REPEATED = {"weights": "weight", "choices": "choice"}  # each use of the option gives one
 _READ: Mapping[str, Callable[[str], Any]] = {  # given as text
@@ -46,7 +50,7 @@ def _row(setting: Field[Any]) -> tuple[Any, Any, str, str]:
     return kind, default, setting.metadata["description"], setting.metadata["about"]
 
 
-_PRESET = StrEnum("_PRESET", list(PRESETS)) | None  # type: ignore[misc,operator]
+_PRESET = StrEnum("_PRESET", list(PRESETS)) | None  # type: ignore[operator]
 _OPTIONS = {setting.name: _row(setting) for setting in fields(DecodingConfig)}
 _OPTIONS["preset"] = (_PRESET, None, ABOUT_PRESETS, DECODING)
 

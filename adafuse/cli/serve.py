@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from adafuse.cli.common import OneLineErrors, read_model
-from adafuse.cli.options import decoding_options
+from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.config import LIMITS, DecodingConfig
 from adafuse.ensemble import Ensemble
@@ -84,12 +84,8 @@ def _serve(
             min=0, help="How long answers may go on once it is to end.", rich_help_panel=LIMITS
         ),
     ] = 30.0,
-    device: Annotated[
-        str | None, typer.Option(help="Such as cpu or cuda:1. Default: CUDA if there is one.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Such as float32 or bfloat16. Default: by device.")
-    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
     *,
     settings: dict[str, Any],
 ) -> None:
