@@ -143,7 +143,7 @@ class DecodingConfig:
     )
     weighting: Weighting = _setting(  # noqa: RUF009
         "fixed",
-        partial(check_choice, known=get_args(Weighting)),
+        partial(check_choice, choices=get_args(Weighting)),
         "What becomes of the weights: 'fixed', nothing; 'perplexity', each is multiplied by how "
         "well its member predicts the prompt (PackLLM, arXiv 2404.11531); 'consistency', in each "
         "round those count more that are sure and agree (CoRE, arXiv 2510.13855).",
@@ -152,7 +152,7 @@ class DecodingConfig:
     # per token once it is begun.
     scoring: Scoring = _setting(  # noqa: RUF009
         "token",
-        partial(check_choice, known=get_args(Scoring)),
+        partial(check_choice, choices=get_args(Scoring)),
         "A score is the mean NLL per 'token' of the member, per 'byte' of the text in UTF-8, or "
         "per 'word', an end counting as one.",
     )
@@ -211,7 +211,7 @@ class DecodingConfig:
     )
     on_member_error: OnMemberError = _limit(  # noqa: RUF009
         "raise",
-        partial(check_choice, known=get_args(OnMemberError)),
+        partial(check_choice, choices=get_args(OnMemberError)),
         "What follows when a member fails (an exception, memory, a lost process, a limit of "
         "time): 'raise' a MemberError, or 'drop' it for the rest of the answer, which names it.",
     )

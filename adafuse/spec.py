@@ -87,16 +87,16 @@ class RayOptions:
         object.__setattr__(self, "resources", dict(self.resources))
 
 
-def read_ray_options(given: object) -> dict[str, Any]:
+def read_ray_options(options: object) -> dict[str, Any]:
     """The options as a dict with every field.
 
     Raises:
         ConfigError: an unknown field or a wrong value.
     """
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"a member's ray must be a mapping of options, not {show(given)}")
-    refuse_unknown("ray option of a member", given, [f.name for f in fields(RayOptions)])
-    return asdict(RayOptions(**given))
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"a member's ray must be a mapping of options, not {show(options)}")
+    refuse_unknown("ray option of a member", options, [f.name for f in fields(RayOptions)])
+    return asdict(RayOptions(**options))
 
 
 _TEXT, _MAPPING = ((str, NoneType), "a string or None"), ((dict,), "a dict")
@@ -169,10 +169,10 @@ class MemberSpec:
         for name in ("dtype", "device"):
             if type(getattr(self, name)).__module__ == "torch":
                 object.__setattr__(self, name, str(getattr(self, name)).removeprefix("torch."))
-        for name, (kinds, wanted) in _FIELD_TYPES.items():
+        for name, (kinds, form) in _FIELD_TYPES.items():
             if not isinstance(getattr(self, name), kinds):
-                given = show(getattr(self, name))
-                raise ConfigError(f"a member's {name} must be {wanted}, not {given}")
+                value = show(getattr(self, name))
+                raise ConfigError(f"a member's {name} must be {form}, not {value}")
         if not self.model.strip():
             raise ConfigError("a member's model must not be empty")
         refuse_reserved(self.model, self.chat_template_kwargs)
@@ -214,9 +214,9 @@ def names_of(specs: Sequence[MemberSpec]) -> list[str]:
     names: list[str] = []
     for spec in specs:
         path = spec.model.replace("\\", "/")
-        wanted = spec.name or path.rstrip("/").rsplit("/", 1)[-1] or spec.model
-        unique, number = wanted, 2
+        name = spec.name or path.rstrip("/").rsplit("/", 1)[-1] or spec.model
+        unique, number = name, 2
         while unique in names:
-            unique, number = f"{wanted}#{number}", number + 1
+            unique, number = f"{name}#{number}", number + 1
         names.append(unique)
     return names

@@ -43,13 +43,13 @@ _RESERVED = (
 )  # fmt: skip
 
 
-def refuse_unknown(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raise ConfigError if `given` has a key that is not in `known`, suggesting the nearest."""
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1) if isinstance(key, str) else []
+def refuse_unknown(what: str, values: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise ConfigError if `values` has a key that is not in `names`, suggesting the nearest."""
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1) if isinstance(key, str) else []
             hint = (
-                f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
+                f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(names))}"
             )
             raise ConfigError(f"unknown {what} {show(key)}{hint}")
 
@@ -86,9 +86,9 @@ def whole(name: str, value: Any, low: int) -> int:
     return number
 
 
-def check_choice(name: str, value: object, known: Sequence[str]) -> str:
-    if not isinstance(value, str) or value not in known:
-        listed = ", ".join(map(repr, known))
+def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        listed = ", ".join(map(repr, choices))
         raise ConfigError(f"{name} must be one of {listed}, not {show(value)}")
     return value
 

@@ -57,8 +57,8 @@ class _Format(StrEnum):
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"adafuse {__version__}")
         raise typer.Exit
 

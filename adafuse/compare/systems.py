@@ -50,11 +50,11 @@ class System:
     def identity(self) -> dict[str, Any]:
         """Plain values that tell it from others, if members of one name are the same."""
         config = json.loads(json.dumps(asdict(self.ensemble.config)))
-        told = {"members": list(self.members), "settings": config}
+        identity = {"members": list(self.members), "settings": config}
         weights = [float(member.weight) for member in self.ensemble.members]
         if config["weights"] is None and len(set(weights)) > 1:  # the members' own
-            told["weights"] = weights
-        return told
+            identity["weights"] = weights
+        return identity
 
 
 ENSEMBLE = "ensemble"
@@ -69,12 +69,12 @@ def members_alone(ensemble: Ensemble, shared: Mapping[str, Any]) -> list[System]
     settings |= {"branches": 1, "weights": (1.0,)}  # also of a member whose weight is 0
     return [
         System(
-            one.name,
-            (one.name,),
+            member.name,
+            (member.name,),
             {"branches": 1},
-            Ensemble([one], DecodingConfig().override(**settings)),
+            Ensemble([member], DecodingConfig().override(**settings)),
         )
-        for one in ensemble.members
+        for member in ensemble.members
     ]
 
 

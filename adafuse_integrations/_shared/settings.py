@@ -105,8 +105,8 @@ else:
     )
 
 
-def replacing(given: Mapping[str, Any]) -> dict[str, Any]:
+def replacing(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a call; a constraint among them takes the place of the model's own."""
-    if any(given.get(name) is not None for name in CONSTRAINTS):
-        return {**dict.fromkeys(CONSTRAINTS), **given}
-    return dict(given)
+    if any(settings.get(name) is not None for name in CONSTRAINTS):
+        return {**dict.fromkeys(CONSTRAINTS), **settings}
+    return dict(settings)
