@@ -12,7 +12,7 @@ torch is imported when a model is loaded, not here.
 from adafuse import _moved
 from adafuse._version import __version__
 from adafuse.answer import Answer
-from adafuse.config import DecodingConfig, MemberSpec
+from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import (
     AdaFuseError,
@@ -43,6 +43,7 @@ from adafuse.errors import (
 )
 from adafuse.events import Candidate, Dropped, Loss, MemberUsage, Round
 from adafuse.prompting.prompt import Prompt
+from adafuse.spec import MemberSpec
 
 _moved.install()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from adafuse.config import MemberSpec
 from adafuse.decoding.member import Member
 from adafuse.errors import ConfigError
+from adafuse.spec import MemberSpec
 from adafuse.validation import check_choice, show
 
 __all__ = ["Backend", "check_backend", "load_on"]

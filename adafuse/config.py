@@ -1,28 +1,33 @@
-"""What a caller may set: how to decode, and which members to load.
+"""How to decode: each setting once, with its type, default, check and description.
 
-Both are frozen dataclasses that check themselves when built. This module knows nothing of models.
+`DecodingConfig` checks itself by them; the fields of `adafuse_integrations`, the command's options
+and the table of README.md are made of them, so that a setting is added here and nowhere else.
+
+A frozen dataclass whose fields carry all this as metadata: that is as short as a Pydantic model,
+keeps `dataclasses.replace` and ConfigError as they are, and Pydantic out of the core.
+
+This module knows nothing of models.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from types import NoneType
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
-from adafuse.arguments import refuse_reserved
 from adafuse.errors import ConfigError
-from adafuse.presets import with_preset
-from adafuse.spec import read_ray_options
+from adafuse.spec import MemberSpec  # also found here by pickles made before it had a module
 from adafuse.validation import (
     check_choice,
     check_float,
     check_pattern,
     check_seconds,
     check_seed,
+    check_switch,
     read_choices,
-    read_schema,
     read_stops,
     read_weights,
     refuse_unknown,
@@ -31,258 +36,251 @@ from adafuse.validation import (
 )
 
 __all__ = [
+    "ABOUT_PRESETS",
     "CONSTRAINTS",
-    "MAX_MEMBERS",
+    "DECODING",
+    "LIMITS",
+    "PRESETS",
     "DecodingConfig",
     "MemberSpec",
-    "as_spec",
-    "names_of",
-    "refuse_unknown",
+    "OnMemberError",
+    "Scoring",
+    "Weighting",
+    "read_schema",
+    "with_preset",
 ]
 
-MAX_MEMBERS = 8
 Scoring = Literal["token", "byte", "word"]
 Weighting = Literal["fixed", "perplexity", "consistency"]
 OnMemberError = Literal["raise", "drop"]
+DECODING, LIMITS = "Decoding", "Limits and faults"  # what a setting is about: headings in --help
 CONSTRAINTS = ("json_schema", "regex", "choices", "grammar")
 """Settings that say what an answer may be, of which at most one is given."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def read_schema(name: str, schema: object) -> dict[str, Any]:
+    """A JSON schema as plain JSON values, a copy."""
+    if isinstance(schema, type) and hasattr(schema, "model_json_schema"):
+        from adafuse.json_schema.pydantic_models import model_schema  # needs Pydantic
+
+        try:
+            schema = model_schema(schema)
+        except RuntimeError as error:  # Pydantic's, of several lines
+            raise ConfigError(f"{name}: {' '.join(str(error).split())}") from None
+    if not isinstance(schema, Mapping):
+        raise ConfigError(f"{name} must be a mapping or a Pydantic model, not {show(schema)}")
+    try:
+        copied: dict[str, Any] = json.loads(json.dumps(dict(schema), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{name} is not JSON: {error}") from None
+    return copied
+
+
+def _read_leader(name: str, value: Any) -> str | int:
+    return value if isinstance(value, str) else whole(f"{name}, as a place,", value, 0)
+
+
+def _check_penalty(name: str, value: Any) -> float:
+    if check_float(name, value, 0) == 0:
+        raise ConfigError(f"{name} must be above 0 (1 switches it off)")
+    return value  # type: ignore[no-any-return]
+
+
+_POSITIVE = partial(whole, low=1)
+# Type checkers do not see that it is frozen: the models of `adafuse_integrations`, whose fields
+# have these names and types, are not.
+_FROZEN: dict[str, bool] = {"frozen": True, "slots": True}
+
+
+def _setting(
+    default: object,
+    check: Callable[[str, Any], object],
+    description: str,
+    *,
+    accepts: Any = None,
+    about: str = DECODING,
+) -> Any:
+    """A setting.
+
+    Args:
+        check: gives the value as it is kept, or raises ConfigError; it is called with the name and
+            the value, but not for None where that is the default.
+        description: what it means, in the words of every help.
+        accepts: what a caller may give, where that is more than the type it is kept in.
+        about: DECODING or LIMITS.
+    """
+    metadata = {"check": check, "description": description, "accepts": accepts, "about": about}
+    return field(default=default, metadata=metadata)
+
+
+_limit = partial(_setting, about=LIMITS)
+
+
+@dataclass(kw_only=True, **_FROZEN)
 class DecodingConfig:
     """How an ensemble decodes. Defaults are those of the paper (AdaFuse, arXiv 2601.06022).
 
-    Attributes:
-        margin_threshold: a drafted word is confident while the margin (top-1 minus top-2
-            probability of the next token) is at least this; 0 to 1.
-        max_words: most words a member may propose in one round.
-        branches: how many next tokens an uncertain member proposes.
-        max_word_tokens: a longer word is cut here and goes on in the next round.
-        weights: one non-negative number per member for the mean of their scores; None takes the
-            weights of the member specifications (equal unless set).
-        weighting: what becomes of the weights. "fixed": nothing. "perplexity": each is multiplied
-            by how well its member predicts the prompt (PackLLM, arXiv 2404.11531). "consistency":
-            in each round those count more that are sure and agree with the others (CoRE, arXiv
-            2510.13855). See `adafuse.decoding.weighting`.
-        scoring: a score is the mean NLL per "token" of the member, per "byte" of the text in UTF-8,
-            or per "word", an end counting as one. Tokenizers differ in how much a token holds, and
-            a long word of many tokens has a low mean per token once it is begun.
-        leader: the member, by name or place (0 is the first), whose confident drafts are committed
-            at once; the others are asked where it is uncertain (after SAFE, arXiv 2510.15346).
-        contested_only: words that all members would write by themselves, which are the beginning
-            that their most probable drafts share, are committed unscored; candidates are scored
-            only where already the first word is contested.
-        temperature: 0 commits the candidate with the lowest mean NLL; above 0 it is drawn from
-            softmax(-score / temperature).
-        seed: of that draw; None takes entropy from the operating system.
-        stop: strings that end the answer and are left out of it.
-        max_new_tokens: the answer ends when the first member has committed this many tokens.
-        repetition_penalty: as in transformers, over prompt, answer and drafted tokens; 1 is off.
-        speculation: read ahead, share forwards with other answers, and reuse what earlier prompts
-            had in common; the answer is the same without (False), and takes longer.
-        timeout: seconds that decoding the answer may take; looked at between rounds.
-        round_timeout: seconds that a member may take for its part of a round, and for reading its
-            prompt; a member that takes longer has failed.
-        on_member_error: what follows when a member fails (an exception, memory, a lost process, a
-            limit of time). "raise": a MemberError. "drop": the answer goes on without it, and names
-            it; the next answer asks it again. See docs/faults.md.
-        min_members: with "drop", how many members must remain.
-        json_schema: the answer is JSON that this schema accepts; a mapping or a Pydantic model.
-        regex: the whole answer matches it.
-        choices: the answer is one of these strings.
-        grammar: the answer is a sentence of this grammar, in llguidance's dialect of Lark.
-
-    At most one of the last four; they need the `constrained` extra.
-
     Raises:
-        ConfigError: a value is out of range.
+        ConfigError: a value is out of range, or several of `CONSTRAINTS` are given.
     """
 
-    margin_threshold: float = 0.7
-    max_words: int = 3
-    branches: int = 3
-    max_word_tokens: int = 16
-    weights: tuple[float, ...] | None = None
-    weighting: Weighting = "fixed"
-    scoring: Scoring = "token"
-    leader: str | int | None = None
-    contested_only: bool = False
-    temperature: float = 0.0
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-    max_new_tokens: int = 256
-    repetition_penalty: float = 1.0
-    speculation: bool = True
-    timeout: float | None = None
-    round_timeout: float | None = None
-    on_member_error: OnMemberError = "raise"
-    min_members: int = 1
-    json_schema: Mapping[str, Any] | None = None
-    regex: str | None = None
-    choices: tuple[str, ...] | None = None
-    grammar: str | None = None
+    margin_threshold: float = _setting(
+        0.7,
+        partial(check_float, low=0, high=1),
+        "A drafted word is confident while the margin (top-1 minus top-2 probability of the next "
+        "token) is at least this; 0 to 1.",
+    )
+    max_words: int = _setting(3, _POSITIVE, "Most words a member may propose in one round.")
+    branches: int = _setting(3, _POSITIVE, "How many next tokens an uncertain member proposes.")
+    max_word_tokens: int = _setting(
+        16, _POSITIVE, "A longer word is cut here and goes on in the next round."
+    )
+    weights: Sequence[float] | None = _setting(
+        None,
+        read_weights,
+        "One number of at least 0 per member, in order, for the mean of their scores. Default: "
+        "those of the specifications, which are equal unless set.",
+    )
+    weighting: Weighting = _setting(  # noqa: RUF009
+        "fixed",
+        partial(check_choice, choices=get_args(Weighting)),
+        "What becomes of the weights: 'fixed', nothing; 'perplexity', each is multiplied by how "
+        "well its member predicts the prompt (PackLLM, arXiv 2404.11531); 'consistency', in each "
+        "round those count more that are sure and agree (CoRE, arXiv 2510.13855).",
+    )
+    # Tokenizers differ in how much a token holds, and a long word of many tokens has a low mean
+    # per token once it is begun.
+    scoring: Scoring = _setting(  # noqa: RUF009
+        "token",
+        partial(check_choice, choices=get_args(Scoring)),
+        "A score is the mean NLL per 'token' of the member, per 'byte' of the text in UTF-8, or "
+        "per 'word', an end counting as one.",
+    )
+    leader: str | int | None = _setting(
+        None,
+        _read_leader,
+        "A member, by name or by place from 0, whose confident drafts are committed at once; the "
+        "others are asked where it is uncertain (after SAFE, arXiv 2510.15346).",
+    )
+    contested_only: bool = _setting(
+        False,
+        check_switch,
+        "Words that all members would write by themselves are committed unscored; candidates are "
+        "scored only where already the first word is contested.",
+    )
+    temperature: float = _setting(
+        0.0,
+        partial(check_float, low=0),
+        "0 commits the candidate with the lowest mean NLL; above 0 it is drawn from "
+        "softmax(-score / temperature).",
+    )
+    seed: int | None = _setting(
+        None, check_seed, "Of that draw. Default: entropy of the operating system."
+    )
+    stop: tuple[str, ...] = _setting(
+        (),
+        read_stops,
+        "Strings that end the answer and are left out of it.",
+        accepts=Sequence[str] | str | None,
+    )
+    max_new_tokens: int = _setting(
+        256, _POSITIVE, "The answer ends when the first member has committed this many tokens."
+    )
+    repetition_penalty: float = _setting(
+        1.0,
+        _check_penalty,
+        "As in transformers, over prompt, answer and drafted tokens: it shapes drafts, not "
+        "scores; 1 is off.",
+    )
+    speculation: bool = _setting(
+        True,
+        check_switch,
+        "Read ahead, share forwards with other answers, and reuse what earlier prompts had in "
+        "common; without, the answer is the same and takes longer.",
+    )
+    timeout: float | None = _limit(
+        None,
+        check_seconds,
+        "Seconds that decoding the answer may take, loading left out; looked at between rounds.",
+    )
+    round_timeout: float | None = _limit(
+        None,
+        check_seconds,
+        "Seconds that a member may take for its part of a round, and for reading its prompt; one "
+        "that takes longer has failed.",
+    )
+    on_member_error: OnMemberError = _limit(  # noqa: RUF009
+        "raise",
+        partial(check_choice, choices=get_args(OnMemberError)),
+        "What follows when a member fails (an exception, memory, a lost process, a limit of "
+        "time): 'raise' a MemberError, or 'drop' it for the rest of the answer, which names it.",
+    )
+    min_members: int = _limit(1, _POSITIVE, "With 'drop', how many members must remain.")
+    json_schema: Mapping[str, Any] | None = _setting(
+        None,
+        read_schema,
+        "The answer is JSON that this schema accepts: a mapping or a Pydantic model. At most one "
+        "of json_schema, regex, choices and grammar; they need the extra 'constrained'.",
+        accepts=Any,
+    )
+    regex: str | None = _setting(None, check_pattern, "The whole answer matches it.")
+    choices: Sequence[str] | None = _setting(
+        None, read_choices, "The answer is one of these strings."
+    )
+    grammar: str | None = _setting(
+        None,
+        check_pattern,
+        "The answer is a sentence of this grammar, in llguidance's dialect of Lark.",
+    )
 
     def __post_init__(self) -> None:
-        check_float("margin_threshold", self.margin_threshold, 0, 1)
-        for name in ("max_words", "branches", "max_word_tokens", "max_new_tokens", "min_members"):
-            object.__setattr__(self, name, whole(name, getattr(self, name), 1))
-        check_float("temperature", self.temperature, 0)
-        check_float("repetition_penalty", self.repetition_penalty, 0)
-        if self.repetition_penalty == 0:
-            raise ConfigError("repetition_penalty must be above 0 (1 switches it off)")
-        for switch in ("speculation", "contested_only"):
-            if not isinstance(getattr(self, switch), bool):
-                value = show(getattr(self, switch))
-                raise ConfigError(f"{switch} must be True or False, not {value}")
-        check_choice("weighting", self.weighting, get_args(Weighting))
-        check_choice("scoring", self.scoring, get_args(Scoring))
-        check_choice("on_member_error", self.on_member_error, get_args(OnMemberError))
-        check_seconds("timeout", self.timeout)
-        check_seconds("round_timeout", self.round_timeout)
-        if self.leader is not None and not isinstance(self.leader, str):
-            object.__setattr__(self, "leader", whole("leader, as a place,", self.leader, 0))
-        object.__setattr__(self, "seed", check_seed(self.seed))
-        object.__setattr__(self, "stop", read_stops(self.stop))
-        if self.weights is not None:
-            object.__setattr__(self, "weights", read_weights(self.weights))
-        if self.json_schema is not None:
-            object.__setattr__(self, "json_schema", read_schema(self.json_schema))
-        if self.choices is not None:
-            object.__setattr__(self, "choices", read_choices(self.choices))
-        for name in ("regex", "grammar"):
-            check_pattern(name, getattr(self, name))
-        given = [name for name in CONSTRAINTS if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ConfigError(f"give one of {', '.join(CONSTRAINTS)}, not {' and '.join(given)}")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None or each.default is not None:
+                value = each.metadata["check"](each.name, value)
+                object.__setattr__(self, each.name, value)
+        both = [name for name in CONSTRAINTS if getattr(self, name) is not None]
+        if len(both) > 1:
+            raise ConfigError(f"give one of {', '.join(CONSTRAINTS)}, not {' and '.join(both)}")
 
     def override(self, **changes: Any) -> Self:
         """Return a copy with `changes`; raises ConfigError for unknown names or bad values.
 
-        A `preset` among them gives its settings first; see `adafuse.presets`.
+        A `preset` among them gives its settings first; see `PRESETS`.
         """
         changes = with_preset(changes)
-        refuse_unknown("setting", changes, [f.name for f in fields(self)])
+        refuse_unknown("setting", changes, [each.name for each in fields(self)])
         return replace(self, **changes)
 
 
-_TEXT, _MAPPING = ((str, NoneType), "a string or None"), ((dict,), "a dict")
-_FIELD_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
-    "model": ((str,), "a hub id or a path"),
-    **dict.fromkeys(("name", "device", "dtype", "revision", "tokenizer"), _TEXT),
-    **dict.fromkeys(
-        ("device_map", "chat_template"), ((str, dict, NoneType), "a string, a dict or None")
-    ),
-    **dict.fromkeys(("tokenizer_kwargs", "chat_template_kwargs"), _MAPPING),
-    **dict.fromkeys(("check_memory", "trust_remote_code"), ((bool,), "True or False")),
-}
+_LINES = "\n        ".join(f"{f.name}: {f.metadata['description']}" for f in fields(DecodingConfig))
+DecodingConfig.__doc__ = f"{DecodingConfig.__doc__}\n    Attributes:\n        {_LINES}\n"
+
+_OF_PAPER = (
+    "margin_threshold", "max_words", "branches", "weighting", "scoring", "leader", "contested_only"
+)  # fmt: skip
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "paper": MappingProxyType({name: getattr(DecodingConfig(), name) for name in _OF_PAPER}),
+        "recommended": MappingProxyType({"branches": 1}),
+    }
+)
+"""Settings by name: the paper's, and those that evidence favours (docs/evidence.md)."""
+ABOUT_PRESETS = (
+    "Settings by name, for those that are not given: 'paper' (the defaults), or 'recommended', "
+    "which evidence favours."
+)
 
 
-@dataclass(frozen=True, slots=True)
-class MemberSpec:
-    """One member to load: a hub id, a local folder or a GGUF file, and how to load it.
-
-    Attributes:
-        model: hub id ("org/model"), local folder, or GGUF file ("x.gguf", "org/repo/x.gguf").
-        name: shown in events and errors; default: the last part of `model`.
-        weight: this member's weight in the mean of scores, at least 0.
-        device: such as "cpu", "cuda:1"; default: CUDA if there is one, else the CPU.
-        dtype: such as "float32", "bfloat16", or "auto" (that of the checkpoint); default: "auto" on
-            an accelerator, float32 on the CPU.
-        device_map: handed to accelerate to shard the model; excludes `device`.
-        quantization_config: a transformers quantisation config, or a dict of one.
-        revision: branch, tag or commit on the hub.
-        tokenizer: another folder or hub id to take the tokenizer from.
-        tokenizer_kwargs: for `AutoTokenizer.from_pretrained`.
-        chat_template: a Jinja template in place of the tokenizer's own, or a dict of them
-            ("default", and "tool_use" where there are tools); "" leaves it out.
-        chat_template_kwargs: passed to the template (for example {"enable_thinking": False}).
-        attn_implementation: "sdpa" or "eager"; others cannot take a tree mask.
-        prompt_cache_mb: MiB of keys and values of earlier prompts and answers to keep, so that a
-            prompt that begins like one of them is read only from where they part; 0 keeps none.
-        check_memory: whether weights that a device has no room for are refused before they are
-            read, and likewise a prompt.
-        trust_remote_code: off by default: code from a checkpoint is not run.
-        ray: for the backend "ray": how many replicas, and what each asks of the cluster; a mapping
-            of the fields of `adafuse.spec.RayOptions`.
+def with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those of their `preset`, if they name one, filled in; they go before it.
 
     Raises:
-        ConfigError: a value is wrong, or two of them exclude each other.
+        ConfigError: there is no such preset.
     """
-
-    model: str
-    name: str | None = None
-    weight: float = 1.0
-    device: str | None = None
-    dtype: str | None = None
-    device_map: str | dict[str, Any] | None = None
-    quantization_config: Any = None
-    revision: str | None = None
-    tokenizer: str | None = None
-    tokenizer_kwargs: dict[str, Any] = field(default_factory=dict)
-    chat_template: str | dict[str, str] | None = None
-    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
-    attn_implementation: str = "sdpa"
-    prompt_cache_mb: int = 256
-    check_memory: bool = True
-    trust_remote_code: bool = False
-    ray: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("model", "tokenizer"):
-            if isinstance(getattr(self, name), os.PathLike):
-                object.__setattr__(self, name, os.fspath(getattr(self, name)))
-        # A torch.dtype or torch.device is as good as its name, and torch is not imported here.
-        for name in ("dtype", "device"):
-            if type(getattr(self, name)).__module__ == "torch":
-                object.__setattr__(self, name, str(getattr(self, name)).removeprefix("torch."))
-        for name, (kinds, wanted) in _FIELD_TYPES.items():
-            if not isinstance(getattr(self, name), kinds):
-                given = show(getattr(self, name))
-                raise ConfigError(f"a member's {name} must be {wanted}, not {given}")
-        if not self.model.strip():
-            raise ConfigError("a member's model must not be empty")
-        refuse_reserved(self.model, self.chat_template_kwargs)
-        check_float("a member's weight", self.weight, 0)
-        object.__setattr__(
-            self, "prompt_cache_mb", whole("a member's prompt_cache_mb", self.prompt_cache_mb, 0)
-        )
-        if self.ray is not None:
-            object.__setattr__(self, "ray", read_ray_options(self.ray))
-        if self.device is not None and self.device_map is not None:
-            raise ConfigError(f"member {self.model!r}: give device or device_map, not both")
-        if self.attn_implementation not in ("sdpa", "eager"):
-            raise ConfigError(
-                f"member {self.model!r}: attn_implementation {self.attn_implementation!r} cannot "
-                "take a tree mask; use 'sdpa' or 'eager'"
-            )
-
-
-def as_spec(member: str | Mapping[str, Any] | MemberSpec) -> MemberSpec:
-    """Read a member given as a string, a mapping of MemberSpec fields, or a MemberSpec.
-
-    Raises:
-        ConfigError: an unknown field or a wrong value.
-    """
-    if isinstance(member, MemberSpec):
-        return member
-    if isinstance(member, str | os.PathLike):
-        return MemberSpec(os.fspath(member))
-    if isinstance(member, Mapping):
-        refuse_unknown("member field", member, [f.name for f in fields(MemberSpec)])
-        if "model" not in member:
-            raise ConfigError("a member specification needs 'model'")
-        return MemberSpec(**member)
-    raise ConfigError(f"a member is a string, a mapping or a MemberSpec, not {show(member)}")
-
-
-def names_of(specs: Sequence[MemberSpec]) -> list[str]:
-    """A name per member: its own, else the last part of the model; numbered where given twice."""
-    names: list[str] = []
-    for spec in specs:
-        path = spec.model.replace("\\", "/")
-        wanted = spec.name or path.rstrip("/").rsplit("/", 1)[-1] or spec.model
-        unique, number = wanted, 2
-        while unique in names:
-            unique, number = f"{wanted}#{number}", number + 1
-        names.append(unique)
-    return names
+    changes = dict(settings)
+    name = changes.pop("preset", None)
+    if name is None:
+        return changes
+    check_choice("preset", name, list(PRESETS))
+    return {**PRESETS[name], **changes}

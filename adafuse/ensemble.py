@@ -14,7 +14,7 @@ from typing import Any
 from adafuse.answer import Answer
 from adafuse.backends import Backend, load_on
 from adafuse.concurrency.admission import Admission
-from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
+from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.decoding.failures import check_floor
 from adafuse.decoding.loop import fuse
 from adafuse.decoding.member import Member
@@ -22,6 +22,7 @@ from adafuse.decoding.weighting import leader_of, member_weights
 from adafuse.errors import ConfigError, PromptError
 from adafuse.events import Round
 from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
+from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec
 from adafuse.telemetry.observer import observed
 from adafuse.validation import whole
 

@@ -1,16 +1,34 @@
-"""What a member asks of a Ray cluster. Knows no Ray: specifications are read without it."""
+"""Which members to load, and how. Knows no model and no Ray: it is read without them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from types import NoneType
 from typing import Any
 
 from adafuse.errors import ConfigError
-from adafuse.validation import check_float, check_seconds, refuse_unknown, show, whole
+from adafuse.validation import (
+    check_float,
+    check_seconds,
+    refuse_reserved,
+    refuse_unknown,
+    show,
+    whole,
+)
 
-__all__ = ["LEASE", "RayOptions", "read_ray_options"]
+__all__ = [
+    "LEASE",
+    "MAX_MEMBERS",
+    "MemberSpec",
+    "RayOptions",
+    "as_spec",
+    "names_of",
+    "read_ray_options",
+]
 
+MAX_MEMBERS = 8
 LEASE = 600.0
 """Seconds after which a session that nobody has used is closed."""
 
@@ -69,13 +87,136 @@ class RayOptions:
         object.__setattr__(self, "resources", dict(self.resources))
 
 
-def read_ray_options(given: object) -> dict[str, Any]:
+def read_ray_options(options: object) -> dict[str, Any]:
     """The options as a dict with every field.
 
     Raises:
         ConfigError: an unknown field or a wrong value.
     """
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"a member's ray must be a mapping of options, not {show(given)}")
-    refuse_unknown("ray option of a member", given, [f.name for f in fields(RayOptions)])
-    return asdict(RayOptions(**given))
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"a member's ray must be a mapping of options, not {show(options)}")
+    refuse_unknown("ray option of a member", options, [f.name for f in fields(RayOptions)])
+    return asdict(RayOptions(**options))
+
+
+_TEXT, _MAPPING = ((str, NoneType), "a string or None"), ((dict,), "a dict")
+_FIELD_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "model": ((str,), "a hub id or a path"),
+    **dict.fromkeys(("name", "device", "dtype", "revision", "tokenizer"), _TEXT),
+    **dict.fromkeys(
+        ("device_map", "chat_template"), ((str, dict, NoneType), "a string, a dict or None")
+    ),
+    **dict.fromkeys(("tokenizer_kwargs", "chat_template_kwargs"), _MAPPING),
+    **dict.fromkeys(("check_memory", "trust_remote_code"), ((bool,), "True or False")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSpec:
+    """One member to load: a hub id, a local folder or a GGUF file, and how to load it.
+
+    Attributes:
+        model: hub id ("org/model"), local folder, or GGUF file ("x.gguf", "org/repo/x.gguf").
+        name: shown in events and errors; default: the last part of `model`.
+        weight: this member's weight in the mean of scores, at least 0.
+        device: such as "cpu", "cuda:1"; default: CUDA if there is one, else the CPU.
+        dtype: such as "float32", "bfloat16", or "auto" (that of the checkpoint); default: "auto" on
+            an accelerator, float32 on the CPU.
+        device_map: handed to accelerate to shard the model; excludes `device`.
+        quantization_config: a transformers quantisation config, or a dict of one.
+        revision: branch, tag or commit on the hub.
+        tokenizer: another folder or hub id to take the tokenizer from.
+        tokenizer_kwargs: for `AutoTokenizer.from_pretrained`.
+        chat_template: a Jinja template in place of the tokenizer's own, or a dict of them
+            ("default", and "tool_use" where there are tools); "" leaves it out.
+        chat_template_kwargs: passed to the template (for example {"enable_thinking": False}).
+        attn_implementation: "sdpa" or "eager"; others cannot take a tree mask.
+        prompt_cache_mb: MiB of keys and values of earlier prompts and answers to keep, so that a
+            prompt that begins like one of them is read only from where they part; 0 keeps none.
+        check_memory: whether weights that a device has no room for are refused before they are
+            read, and likewise a prompt.
+        trust_remote_code: off by default: code from a checkpoint is not run.
+        ray: for the backend "ray": how many replicas, and what each asks of the cluster; a mapping
+            of the fields of `RayOptions`.
+
+    Raises:
+        ConfigError: a value is wrong, or two of them exclude each other.
+    """
+
+    model: str
+    name: str | None = None
+    weight: float = 1.0
+    device: str | None = None
+    dtype: str | None = None
+    device_map: str | dict[str, Any] | None = None
+    quantization_config: Any = None
+    revision: str | None = None
+    tokenizer: str | None = None
+    tokenizer_kwargs: dict[str, Any] = field(default_factory=dict)
+    chat_template: str | dict[str, str] | None = None
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    attn_implementation: str = "sdpa"
+    prompt_cache_mb: int = 256
+    check_memory: bool = True
+    trust_remote_code: bool = False
+    ray: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("model", "tokenizer"):
+            if isinstance(getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(getattr(self, name)))
+        # A torch.dtype or torch.device is as good as its name, and torch is not imported here.
+        for name in ("dtype", "device"):
+            if type(getattr(self, name)).__module__ == "torch":
+                object.__setattr__(self, name, str(getattr(self, name)).removeprefix("torch."))
+        for name, (kinds, form) in _FIELD_TYPES.items():
+            if not isinstance(getattr(self, name), kinds):
+                value = show(getattr(self, name))
+                raise ConfigError(f"a member's {name} must be {form}, not {value}")
+        if not self.model.strip():
+            raise ConfigError("a member's model must not be empty")
+        refuse_reserved(self.model, self.chat_template_kwargs)
+        check_float("a member's weight", self.weight, 0)
+        object.__setattr__(
+            self, "prompt_cache_mb", whole("a member's prompt_cache_mb", self.prompt_cache_mb, 0)
+        )
+        if self.ray is not None:
+            object.__setattr__(self, "ray", read_ray_options(self.ray))
+        if self.device is not None and self.device_map is not None:
+            raise ConfigError(f"member {self.model!r}: give device or device_map, not both")
+        if self.attn_implementation not in ("sdpa", "eager"):
+            raise ConfigError(
+                f"member {self.model!r}: attn_implementation {self.attn_implementation!r} cannot "
+                "take a tree mask; use 'sdpa' or 'eager'"
+            )
+
+
+def as_spec(member: str | Mapping[str, Any] | MemberSpec) -> MemberSpec:
+    """Read a member given as a string, a mapping of MemberSpec fields, or a MemberSpec.
+
+    Raises:
+        ConfigError: an unknown field or a wrong value.
+    """
+    if isinstance(member, MemberSpec):
+        return member
+    if isinstance(member, str | os.PathLike):
+        return MemberSpec(os.fspath(member))
+    if isinstance(member, Mapping):
+        refuse_unknown("member field", member, [f.name for f in fields(MemberSpec)])
+        if "model" not in member:
+            raise ConfigError("a member specification needs 'model'")
+        return MemberSpec(**member)
+    raise ConfigError(f"a member is a string, a mapping or a MemberSpec, not {show(member)}")
+
+
+def names_of(specs: Sequence[MemberSpec]) -> list[str]:
+    """A name per member: its own, else the last part of the model; numbered where given twice."""
+    names: list[str] = []
+    for spec in specs:
+        path = spec.model.replace("\\", "/")
+        name = spec.name or path.rstrip("/").rsplit("/", 1)[-1] or spec.model
+        unique, number = name, 2
+        while unique in names:
+            unique, number = f"{name}#{number}", number + 1
+        names.append(unique)
+    return names

@@ -1,16 +1,16 @@
 """Checking what a caller sets: each check gives the value in one form, or says what is wrong.
 
-Every error is a ConfigError of one line that names the setting and shows the value.
+Every error is a ConfigError of one line that names the setting and shows the value. Knows no
+setting: `adafuse.config` and `adafuse.spec` say which check goes with which.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import operator
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -22,27 +22,46 @@ __all__ = [
     "check_pattern",
     "check_seconds",
     "check_seed",
+    "check_switch",
     "read_choices",
-    "read_schema",
     "read_stops",
     "read_weights",
+    "refuse_reserved",
     "refuse_unknown",
     "show",
     "whole",
 ]
 
 _LONGEST = 1e9  # seconds: what clocks of threads can wait for, and longer than anybody will
+# What `apply_chat_template` of transformers would take for itself, and what templates are given of
+# a conversation.
+_RESERVED = (
+    "add_generation_prompt", "chat_template", "continue_final_message", "conversation",
+    "max_length", "messages", "padding", "return_assistant_tokens_mask", "return_dict",
+    "return_tensors", "sanitize_control_tokens", "tokenize", "tokenizer_kwargs", "tools",
+    "truncation",
+)  # fmt: skip
 
 
-def refuse_unknown(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raise ConfigError if `given` has a key that is not in `known`, suggesting the nearest."""
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1) if isinstance(key, str) else []
+def refuse_unknown(what: str, values: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise ConfigError if `values` has a key that is not in `names`, suggesting the nearest."""
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1) if isinstance(key, str) else []
             hint = (
-                f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
+                f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(names))}"
             )
             raise ConfigError(f"unknown {what} {show(key)}{hint}")
+
+
+def refuse_reserved(member: str, arguments: Iterable[str]) -> None:
+    """Raise ConfigError if `chat_template_kwargs` hold what is not a caller's to give."""
+    reserved = [name for name in arguments if name in _RESERVED]
+    if reserved:
+        raise ConfigError(
+            f"member {member!r}: chat_template_kwargs must not hold {', '.join(reserved)}, which "
+            "adafuse gives to the template itself"
+        )
 
 
 def show(value: object) -> str:
@@ -67,101 +86,93 @@ def whole(name: str, value: Any, low: int) -> int:
     return number
 
 
-def check_choice(name: str, value: object, known: Sequence[str]) -> None:
-    if not isinstance(value, str) or value not in known:
-        listed = ", ".join(map(repr, known))
+def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        listed = ", ".join(map(repr, choices))
         raise ConfigError(f"{name} must be one of {listed}, not {show(value)}")
+    return value
 
 
-def check_float(name: str, value: object, low: float, high: float = sys.float_info.max) -> None:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not low <= value <= high:  # type: ignore[operator]
+def check_switch(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be True or False, not {show(value)}")
+    return value
+
+
+def check_float(name: str, value: Any, low: float, high: float = sys.float_info.max) -> float:
+    """A finite number within bounds, as it is given."""
+    if not _is_real(value) or not low <= value <= high:
         bounds = (
             f"from {low:g} to {high:g}" if high < sys.float_info.max else f"of at least {low:g}"
         )
         raise ConfigError(f"{name} must be a finite number {bounds}, not {show(value)}")
+    return value  # type: ignore[no-any-return]
 
 
-def check_seconds(name: str, value: object) -> None:
+def check_seconds(name: str, value: Any) -> float | None:
     """A limit of time, or None."""
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if value is not None and not (number and 0 < value <= _LONGEST):  # type: ignore[operator]
+    if value is not None and not (_is_real(value) and 0 < value <= _LONGEST):
         raise ConfigError(
             f"{name} must be a number of seconds above 0 and up to {_LONGEST:g}, not {show(value)}"
         )
+    return value  # type: ignore[no-any-return]
 
 
-def check_seed(value: Any) -> int | None:
-    """A whole number of any library, as Python's own, or None."""
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_seed(name: str, value: Any) -> int:
+    """A whole number of any library, as Python's own."""
     try:
         if not isinstance(value, bool):
-            return None if value is None else operator.index(value)
+            return operator.index(value)
     except TypeError:
         pass
-    raise ConfigError(f"seed must be a whole number or None, not {show(value)}")
+    raise ConfigError(f"{name} must be a whole number or None, not {show(value)}")
 
 
-def read_stops(stop: object) -> tuple[str, ...]:
-    if stop is None:
-        return ()
-    stops = (stop,) if isinstance(stop, str) else stop
-    if not isinstance(stops, Sequence) or not all(isinstance(s, str) for s in stops):
-        raise ConfigError(f"stop must be a string or a list of strings, not {show(stop)}")
-    if "" in stops:
-        raise ConfigError("stop holds an empty string, which would end every answer at once")
-    for one in stops:
-        _refuse_surrogates("stop", one)
-    return tuple(dict.fromkeys(stops))
-
-
-def read_schema(schema: object) -> dict[str, Any]:
-    """A JSON schema as plain JSON values, a copy."""
-    if isinstance(schema, type) and hasattr(schema, "model_json_schema"):
-        from adafuse.json_schema.pydantic_models import model_schema  # needs Pydantic
-
-        try:
-            schema = model_schema(schema)
-        except RuntimeError as error:  # Pydantic's, of several lines
-            raise ConfigError(f"json_schema: {' '.join(str(error).split())}") from None
-    if not isinstance(schema, Mapping):
-        raise ConfigError(f"json_schema must be a mapping or a Pydantic model, not {show(schema)}")
-    try:
-        copied: dict[str, Any] = json.loads(json.dumps(dict(schema), allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"json_schema is not JSON: {error}") from None
-    return copied
-
-
-def read_choices(choices: object) -> tuple[str, ...]:
-    listed = isinstance(choices, Sequence) and not isinstance(choices, str)
-    if not listed or not choices or not all(isinstance(one, str) and one for one in choices):  # type: ignore[attr-defined]
-        raise ConfigError(f"choices must be a list of non-empty strings, not {show(choices)}")
-    for one in choices:  # type: ignore[attr-defined]
-        _refuse_surrogates("choices", one)
-    return tuple(dict.fromkeys(choices))  # type: ignore[call-overload]
-
-
-def check_pattern(name: str, value: object) -> None:
+def read_stops(name: str, value: object) -> tuple[str, ...]:
+    """None, a string or several."""
     if value is None:
-        return
+        return ()
+    stops = (value,) if isinstance(value, str) else value
+    if not isinstance(stops, Sequence) or not all(isinstance(stop, str) for stop in stops):
+        raise ConfigError(f"{name} must be a string or a list of strings, not {show(value)}")
+    if "" in stops:
+        raise ConfigError(f"{name} holds an empty string, which would end every answer at once")
+    return _distinct(name, stops)
+
+
+def read_choices(name: str, value: Any) -> tuple[str, ...]:
+    listed = isinstance(value, Sequence) and not isinstance(value, str)
+    if not listed or not value or not all(isinstance(text, str) and text for text in value):
+        raise ConfigError(f"{name} must be a list of non-empty strings, not {show(value)}")
+    return _distinct(name, value)
+
+
+def check_pattern(name: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{name} must be a non-empty string, not {show(value)}")
-    _refuse_surrogates(name, value)
+    return _distinct(name, [value])[0]
 
 
-def _refuse_surrogates(name: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        problem = f"{name} has a lone surrogate ({show(text)}), which no answer can hold"
-        raise ConfigError(problem) from None
+def _distinct(name: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """Each text once; raises ConfigError for one that no answer can hold."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            problem = f"{name} has a lone surrogate ({show(text)}), which no answer can hold"
+            raise ConfigError(problem) from None
+    return tuple(dict.fromkeys(texts))
 
 
-def read_weights(weights: object) -> tuple[float, ...]:
-    if isinstance(weights, str) or not isinstance(weights, Sequence):
-        raise ConfigError(f"weights must be a list with one number per member, not {show(weights)}")
-    for weight in weights:
-        check_float("each of weights", weight, 0)
-    if not 0 < sum(map(float, weights)) < math.inf:
-        raise ConfigError(f"weights must have a finite sum above 0, not {show(weights)}")
-    return tuple(map(float, weights))
+def read_weights(name: str, value: object) -> tuple[float, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigError(f"{name} must be a list with one number per member, not {show(value)}")
+    for weight in value:
+        check_float(f"each of {name}", weight, 0)
+    if not 0 < sum(map(float, value)) < math.inf:
+        raise ConfigError(f"{name} must have a finite sum above 0, not {show(value)}")
+    return tuple(map(float, value))

@@ -7,11 +7,11 @@ import torch
 from rich.progress import track
 
 from adafuse import Ensemble
-from adafuse.config import MemberSpec
 from adafuse.demo.models import prepare_all
 from adafuse.loading.loader import load_members
 from adafuse.local.member import LocalMember
 from adafuse.prompting.prompt import read_prompt
+from adafuse.spec import MemberSpec
 from benchmarks.rows import ROOT, rows, short_prompt
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))

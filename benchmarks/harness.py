@@ -12,10 +12,10 @@ from typing import Any
 from rich.progress import track
 
 from adafuse import Ensemble
-from adafuse.config import MemberSpec
 from adafuse.demo.models import prepare_all
 from adafuse.loading.loader import load_members
 from adafuse.local.member import LocalMember
+from adafuse.spec import MemberSpec
 from benchmarks.rows import rows
 
 __all__ = ["compared", "run"]

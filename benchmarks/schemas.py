@@ -24,10 +24,10 @@ import typer
 from rich.progress import track
 
 from adafuse import Ensemble
-from adafuse.config import MemberSpec
 from adafuse.demo.models import prepare_all
 from adafuse.loading.loader import load_members
 from adafuse.local.member import LocalMember
+from adafuse.spec import MemberSpec
 from benchmarks.rows import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))

@@ -68,24 +68,24 @@ def standard_input() -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def file_or_text(given: str) -> str:
+def file_or_text(value: str) -> str:
     """The text of a file, if there is one of that name."""
     try:
-        return Path(given).read_text(encoding="utf-8") if Path(given).is_file() else given
+        return Path(value).read_text(encoding="utf-8") if Path(value).is_file() else value
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{given} is not UTF-8: {error.reason} at {error.start}") from None
+        raise ConfigError(f"{value} is not UTF-8: {error.reason} at {error.start}") from None
     except OSError:  # too long for a file's name, or not to be read
-        return given
+        return value
 
 
-def read_json(option: str, given: str) -> Any:
+def read_json(option: str, value: str) -> Any:
     """The JSON of an option that gives it, or a file of it.
 
     Raises:
         ConfigError: it is neither.
     """
     try:
-        return json.loads(file_or_text(given))
+        return json.loads(file_or_text(value))
     except ValueError as error:
         raise ConfigError(f"{option} is neither a file nor JSON: {error}") from None
 
@@ -99,11 +99,11 @@ def model_folder(name: str) -> str:
     return str(prepare(name)) if name in DEMO_MODELS else name
 
 
-def read_model(given: str) -> str | dict[str, Any]:
+def read_model(member: str) -> str | dict[str, Any]:
     """A member as an option gives it: a model's name, or a specification in JSON."""
-    if not given.lstrip().startswith("{"):
-        return model_folder(given)
-    spec = dict(read_json("--model", given))
+    if not member.lstrip().startswith("{"):
+        return model_folder(member)
+    spec = dict(read_json("--model", member))
     if isinstance(spec.get("model"), str):
         spec["model"] = model_folder(spec["model"])
     return spec

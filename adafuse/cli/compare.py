@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from adafuse.cli.common import OneLineErrors, file_or_text, read_model
+from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.errors import ConfigError
 
@@ -25,6 +26,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(cls=OneLineErrors, help=_HELP)
+@decoding_options("stop", max_new_tokens=64)
 def _compare(
     model: Annotated[
         list[str],
@@ -75,8 +77,6 @@ def _compare(
         Path | None, typer.Option(help="Rows that are shown solved before each question.")
     ] = None,
     shots: Annotated[int, typer.Option(min=0, help="How many of --examples.")] = 4,
-    max_new_tokens: Annotated[int, typer.Option(help="Of an answer, for the first member.")] = 64,
-    stop: Annotated[list[str] | None, typer.Option(help="Text that ends an answer.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for answers and the report.")] = Path(
         "comparison"
     ),
@@ -84,8 +84,10 @@ def _compare(
         bool, typer.Option("--traces", help="Also a page for each new answer of an ensemble.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Such as float32 or bfloat16.")] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    *,
+    settings: dict[str, Any],
 ) -> None:
     """Compare; its help is `_HELP`."""
     from adafuse.compare.comparison import compare  # needs an extra
@@ -94,11 +96,11 @@ def _compare(
     from adafuse.compare.terminal import table
 
     variants: dict[str, dict[str, Any]] = {}
-    for one in variant or []:
-        name, settings = read_variant(one)
+    for text in variant or []:
+        name, changes = read_variant(text)
         if name in variants:
             raise ConfigError(f"two variants are named {name!r}")
-        variants[name] = settings
+        variants[name] = changes
     if dev is not None and dev_rows:
         raise ConfigError("give --dev or --dev-rows, not both")
     rows = read_rows(data)
@@ -111,8 +113,8 @@ def _compare(
         raw=raw,
     )
     with quiet_libraries():
-        found = compare(
-            [read_model(one) for one in model],
+        comparison = compare(
+            [read_model(member) for member in model],
             rows,
             metric=metric,
             variants=variants,
@@ -125,11 +127,10 @@ def _compare(
             progress=True,
             device=device,
             dtype=dtype,
-            max_new_tokens=max_new_tokens,
-            stop=tuple(stop or ()),
+            **settings,
         )
     (out / "summary.json").write_text(
-        json.dumps(found.summary(), ensure_ascii=False, indent=2), encoding="utf-8"
+        json.dumps(comparison.summary(), ensure_ascii=False, indent=2), encoding="utf-8"
     )
-    Console().print(table(found))
+    Console().print(table(comparison))
     Console(stderr=True).print(f"answers and report: {out}")

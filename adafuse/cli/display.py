@@ -72,11 +72,11 @@ def stats_table(summary: Summary, usage: Mapping[str, MemberUsage]) -> Group:
     members.add_column("member")
     for title in ("words", "prompt", "committed", "forwards", "read", "seconds"):
         members.add_column(title, justify="right")
-    for name, one in usage.items():
+    for name, spent in usage.items():
         words = summary.words_by_member.get(name, 0)
-        counts = (words, one.prompt_tokens, one.committed_tokens)
-        work = (one.forward_passes, one.tokens_processed)
-        seconds = f"{sum(one.seconds.values()):.1f}"
+        counts = (words, spent.prompt_tokens, spent.committed_tokens)
+        work = (spent.forward_passes, spent.tokens_processed)
+        seconds = f"{sum(spent.seconds.values()):.1f}"
         cells = [str(number) for number in (*counts, *work)]
         members.add_row(Text(name, style=styles[name]), *cells, seconds)
     ratio = summary.tokens_read_per_committed_token

@@ -1,134 +1,100 @@
-"""The command's options for decoding, which other commands may have too.
+"""Options that commands share; those for decoding are made of the settings of `adafuse.config`.
 
-Their defaults are those of `DecodingConfig`.
+An option has its setting's name with hyphens, its default and its description. This module knows
+by name only those settings that a shell gives in another form.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, fields
 from enum import StrEnum
-from typing import Annotated
+from functools import partial
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from adafuse.config import DecodingConfig, OnMemberError, Scoring, Weighting
-from adafuse.presets import PRESETS
+from adafuse.cli.common import file_or_text, read_json
+from adafuse.config import ABOUT_PRESETS, DECODING, PRESETS, DecodingConfig
 
-DEFAULTS = DecodingConfig()
-_DECODING, _LIMITS = "Decoding", "Limits and faults"  # headings in --help
+__all__ = ["Device", "Dtype", "decoding_options"]
 
-Presets = StrEnum("Presets", list(PRESETS))  # type: ignore[misc]
+Command = Callable[..., None]
+Device = Annotated[
+    str | None, typer.Option(help="Such as cpu or cuda:1. Default: CUDA if there is one.")
+]
+Dtype = Annotated[str | None, typer.Option(help="Such as float32 or bfloat16. Default: by device.")]
 
-MaxNewTokens = Annotated[
-    int, typer.Option(help="Tokens of the first member.", rich_help_panel=_DECODING)
-]
-Stop = Annotated[
-    list[str] | None,
-    typer.Option(help="Text that ends the answer; may be repeated.", rich_help_panel=_DECODING),
-]
-Preset = Annotated[
-    Presets | None,
-    typer.Option(
-        help="Settings by name, for those options that are not given: paper (the defaults), or "
-        "recommended, which evidence favours.",
-        rich_help_panel=_DECODING,
-    ),
-]
-MarginThreshold = Annotated[
-    float,
-    typer.Option(help="Margin from which on a word is confident.", rich_help_panel=_DECODING),
-]
-MaxWords = Annotated[
-    int, typer.Option(help="Most words proposed in a round.", rich_help_panel=_DECODING)
-]
-Branches = Annotated[
-    int, typer.Option(help="Proposals of an uncertain member.", rich_help_panel=_DECODING)
-]
-MaxWordTokens = Annotated[
-    int, typer.Option(help="A longer word is cut into rounds.", rich_help_panel=_DECODING)
-]
-Weight = Annotated[
-    list[float] | None,
-    typer.Option(
-        help="Weight of a member's scores; once per --model, in order. Default: equal.",
-        rich_help_panel=_DECODING,
-    ),
-]
-WeightingOption = Annotated[
-    Weighting,
-    typer.Option(
-        help="fixed; perplexity: members that predict the question well count more; "
-        "consistency: so do, in each round, those that are sure and agree.",
-        rich_help_panel=_DECODING,
-    ),
-]
-ScoringOption = Annotated[
-    Scoring,
-    typer.Option(help="Scores are means per token, byte or word.", rich_help_panel=_DECODING),
-]
-Leader = Annotated[
-    str | None,
-    typer.Option(
-        help="A member, by name or place from 0: its confident words need nobody's consent.",
-        rich_help_panel=_DECODING,
-    ),
-]
-ContestedOnly = Annotated[
-    bool,
-    typer.Option(
-        "--contested-only",
-        help="Score only where the members' likeliest words differ.",
-        rich_help_panel=_DECODING,
-    ),
-]
-Temperature = Annotated[
-    float, typer.Option(help="0 takes the best candidate.", rich_help_panel=_DECODING)
-]
-Seed = Annotated[
-    int | None, typer.Option(help="For a temperature above 0.", rich_help_panel=_DECODING)
-]
-RepetitionPenalty = Annotated[float, typer.Option(help="1 is off.", rich_help_panel=_DECODING)]
-Speculation = Annotated[
-    bool,
-    typer.Option(help="Read ahead; the answer is the same.", rich_help_panel=_DECODING),
-]
-JsonSchema = Annotated[
-    str | None,
-    typer.Option(
-        help="The answer is JSON of this schema: a file, or the schema itself.",
-        rich_help_panel=_DECODING,
-    ),
-]
-Regex = Annotated[
-    str | None, typer.Option(help="The answer matches it.", rich_help_panel=_DECODING)
-]
-Choice = Annotated[
-    list[str] | None,
-    typer.Option(help="The answer is one of these; repeat it.", rich_help_panel=_DECODING),
-]
-Grammar = Annotated[
-    str | None,
-    typer.Option(
-        help="The answer is a sentence of this Lark grammar: a file, or the grammar itself.",
-        rich_help_panel=_DECODING,
-    ),
-]
-Timeout = Annotated[
-    float | None,
-    typer.Option(help="Seconds that the answer may take.", rich_help_panel=_LIMITS),
-]
-RoundTimeout = Annotated[
-    float | None,
-    typer.Option(
-        help="Seconds that a member may take for its part of a round.", rich_help_panel=_LIMITS
-    ),
-]
-OnMemberErrorOption = Annotated[
-    OnMemberError,
-    typer.Option(
-        help="When a member fails: raise an error, or drop the member and go on.",
-        rich_help_panel=_LIMITS,
-    ),
-]
-MinMembers = Annotated[
-    int, typer.Option(help="With drop, how many must remain.", rich_help_panel=_LIMITS)
-]
+_REPEATED = {"weights": "weight", "choices": "choice"}  # each use of the option gives one
+_READ: Mapping[str, Callable[[str], Any]] = {  # given as text
+    "leader": lambda text: int(text) if text.isdecimal() else text,
+    "json_schema": partial(read_json, "--json-schema"),
+    "grammar": file_or_text,
+}
+_NOTES = {
+    "weights": " Once per --model.",
+    **dict.fromkeys(("stop", "choices"), " May be repeated."),
+    **dict.fromkeys(("json_schema", "grammar"), " A file, or the text itself."),
+}
+_TYPES = get_type_hints(DecodingConfig)
+
+
+def _row(setting: Field[Any]) -> tuple[Any, Any, str, str]:
+    """Type, default, description and heading of a setting's option."""
+    kind = str | None if setting.name in _READ else _TYPES[setting.name]
+    for part in (kind, *get_args(kind)):
+        if get_origin(part) in (tuple, Sequence):
+            kind = list[get_args(part)[0]] | None  # type: ignore[misc]
+    default = None if setting.default == () else setting.default
+    return kind, default, setting.metadata["description"], setting.metadata["about"]
+
+
+_PRESET = StrEnum("_PRESET", list(PRESETS)) | None  # type: ignore[operator]
+_OPTIONS = {setting.name: _row(setting) for setting in fields(DecodingConfig)}
+_OPTIONS["preset"] = (_PRESET, None, ABOUT_PRESETS, DECODING)
+
+
+def decoding_options(*names: str, **defaults: Any) -> Callable[[Command], Command]:
+    """Give a command options for decoding settings: these, or all and `preset` if none is named.
+
+    The command's argument `settings` has those that are given, as `DecodingConfig.override` takes
+    them.
+
+    Args:
+        defaults: settings that the command is always given, with defaults of its own.
+    """
+    chosen = [*names, *defaults] or list(_OPTIONS)
+
+    def decorate(command: Command) -> Command:
+        def run(context: typer.Context, **arguments: Any) -> None:
+            settings = {}
+            for name in chosen:
+                value = arguments.pop(option := _REPEATED.get(name, name))
+                source = context.get_parameter_source(option)
+                if name in defaults or getattr(source, "name", "") != "DEFAULT":
+                    settings[name] = _READ[name](value) if name in _READ else value
+            command(**arguments, settings=settings)
+
+        own = signature(command, eval_str=True).parameters.values()
+        run.__signature__ = Signature(  # type: ignore[attr-defined]
+            [
+                Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context),
+                *(p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name != "settings"),
+                *(_parameter(name, defaults) for name in chosen),
+            ]
+        )
+        return run
+
+    return decorate
+
+
+def _parameter(name: str, defaults: Mapping[str, Any]) -> Parameter:
+    """The option of a setting, as Typer reads it from a signature."""
+    kind, default, description, heading = _OPTIONS[name]
+    option, default = _REPEATED.get(name, name), defaults.get(name, default)
+    flag = [f"--{option.replace('_', '-')}"] if default is False else []  # has no opposite
+    info = typer.Option(*flag, help=description + _NOTES.get(name, ""), rich_help_panel=heading)
+    return Parameter(
+        option, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+    )

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from adafuse.cli import options
 from adafuse.cli.common import OneLineErrors, read_model
+from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
-from adafuse.config import MAX_MEMBERS, DecodingConfig, as_spec
+from adafuse.config import LIMITS, DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError, MissingExtraError
+from adafuse.spec import MAX_MEMBERS, as_spec
 
 __all__ = ["app"]
 
@@ -25,12 +26,12 @@ _HELP = (
     "It listens at once, says on standard output where once the members are loaded, and ends on "
     "SIGTERM or Ctrl-C when the answers being written are whole; on a second one at once."
 )
-_LIMITS = "Limits and faults"  # a heading in --help
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(cls=OneLineErrors, help=_HELP)
+@decoding_options("preset", "on_member_error", "min_members", "round_timeout")
 def _serve(
     model: Annotated[
         list[str],
@@ -59,40 +60,34 @@ def _serve(
     ] = None,
     max_concurrency: Annotated[
         int,
-        typer.Option(min=1, help="Answers decoded at the same time.", rich_help_panel=_LIMITS),
+        typer.Option(min=1, help="Answers decoded at the same time.", rich_help_panel=LIMITS),
     ] = 8,
     max_queue: Annotated[
         int,
         typer.Option(
-            min=0, help="Answers that may wait; more are refused.", rich_help_panel=_LIMITS
+            min=0, help="Answers that may wait; more are refused.", rich_help_panel=LIMITS
         ),
     ] = 64,
     timeout: Annotated[
         float | None,
         typer.Option(
             help="Seconds that an answer may take, waiting included. Default: no limit.",
-            rich_help_panel=_LIMITS,
+            rich_help_panel=LIMITS,
         ),
     ] = None,
     max_body_mb: Annotated[
-        int, typer.Option(min=1, help="MiB of a request's body.", rich_help_panel=_LIMITS)
+        int, typer.Option(min=1, help="MiB of a request's body.", rich_help_panel=LIMITS)
     ] = 4,
     drain_seconds: Annotated[
         float,
         typer.Option(
-            min=0, help="How long answers may go on once it is to end.", rich_help_panel=_LIMITS
+            min=0, help="How long answers may go on once it is to end.", rich_help_panel=LIMITS
         ),
     ] = 30.0,
-    device: Annotated[
-        str | None, typer.Option(help="Such as cpu or cuda:1. Default: CUDA if there is one.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Such as float32 or bfloat16. Default: by device.")
-    ] = None,
-    preset: options.Preset = None,
-    on_member_error: options.OnMemberErrorOption = options.DEFAULTS.on_member_error,
-    min_members: options.MinMembers = options.DEFAULTS.min_members,
-    round_timeout: options.RoundTimeout = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    *,
+    settings: dict[str, Any],
 ) -> None:
     """Serve; its help is `_HELP`."""
     try:
@@ -106,14 +101,7 @@ def _serve(
     from adafuse.serve.server import Server, listen
     from adafuse.serve.service import RequestService
 
-    settings: dict[str, Any] = {
-        "timeout": timeout,
-        "on_member_error": on_member_error,
-        "min_members": min_members,
-        "round_timeout": round_timeout,
-    }
-    if preset is not None:
-        settings["preset"] = preset.value
+    settings |= {"timeout": timeout}
     DecodingConfig().override(**settings)  # what is refused should not wait for models
     keys = api_key or []
     if not all(key.strip() for key in keys):
@@ -122,7 +110,7 @@ def _serve(
         raise ConfigError("--name is empty")
     if len(model) > MAX_MEMBERS:
         raise ConfigError(f"an ensemble has 1 to {MAX_MEMBERS} members, not {len(model)}")
-    specs = [as_spec(read_model(one)) for one in model]
+    specs = [as_spec(read_model(member)) for member in model]
     listening = listen(host, port)
     service = RequestService(name, Admission(max_concurrency, max_queue))
     served = create_app(service, keys=keys, max_body_bytes=max_body_mb * 2**20)

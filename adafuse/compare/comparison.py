@@ -24,10 +24,11 @@ from adafuse.compare.systems import (
     of_members,
     together,
 )
-from adafuse.config import DecodingConfig, MemberSpec, as_spec
+from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError, DecodingError, MissingExtraError
 from adafuse.prompting.prompt import PromptFormat
+from adafuse.spec import MemberSpec, as_spec
 from adafuse.validation import whole
 
 __all__ = ["compare"]

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from adafuse.config import DecodingConfig
+from adafuse.decoding.subset import answering_config
+from adafuse.decoding.weighting import leader_of
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 
@@ -48,11 +50,11 @@ class System:
     def identity(self) -> dict[str, Any]:
         """Plain values that tell it from others, if members of one name are the same."""
         config = json.loads(json.dumps(asdict(self.ensemble.config)))
-        told = {"members": list(self.members), "settings": config}
+        identity = {"members": list(self.members), "settings": config}
         weights = [float(member.weight) for member in self.ensemble.members]
         if config["weights"] is None and len(set(weights)) > 1:  # the members' own
-            told["weights"] = weights
-        return told
+            identity["weights"] = weights
+        return identity
 
 
 ENSEMBLE = "ensemble"
@@ -67,12 +69,12 @@ def members_alone(ensemble: Ensemble, shared: Mapping[str, Any]) -> list[System]
     settings |= {"branches": 1, "weights": (1.0,)}  # also of a member whose weight is 0
     return [
         System(
-            one.name,
-            (one.name,),
+            member.name,
+            (member.name,),
             {"branches": 1},
-            Ensemble([one], DecodingConfig().override(**settings)),
+            Ensemble([member], DecodingConfig().override(**settings)),
         )
-        for one in ensemble.members
+        for member in ensemble.members
     ]
 
 
@@ -81,18 +83,18 @@ def of_members(
 ) -> dict[str, Any] | None:
     """Settings that were made for all members, for those of them that were chosen.
 
-    Weights of the others are left out, a leader's place becomes its name. None if the leader is not
-    among them: the settings are of no use to these.
+    None if the leader is not among them: the settings are of no use to these. What is wrong with
+    them is left for `together` to say.
     """
-    found = dict(settings)
-    weights, leader = found.get("weights"), found.get("leader")
-    if isinstance(weights, list | tuple) and len(weights) == len(everyone):
-        found["weights"] = [w for w, name in zip(weights, everyone, strict=True) if name in chosen]
-    if isinstance(leader, int) and not isinstance(leader, bool) and leader < len(everyone):
-        found["leader"] = leader = everyone[leader]
-    if isinstance(leader, str) and leader in everyone and leader not in chosen:
-        return None
-    return found
+    config = DecodingConfig().override(**settings)
+    try:
+        if leader_of(everyone, config) not in (None, *chosen):
+            return None
+        config = answering_config(everyone, [everyone.index(name) for name in chosen], config)
+    except ConfigError:
+        return dict(settings)
+    own = {"weights": config.weights, "leader": config.leader}
+    return {**settings, **{name: own[name] for name in own if name in settings}}
 
 
 def together(

@@ -13,24 +13,24 @@ from adafuse.validation import refuse_unknown
 __all__ = ["answering", "answering_config"]
 
 
-def answering(names: Sequence[str], wanted: str | None) -> tuple[int, ...]:
-    """Which members answer, by index: all, or those that `wanted` names, in its order.
+def answering(names: Sequence[str], model: str | None) -> tuple[int, ...]:
+    """Which members answer, by index: all, or those that `model` names, in its order.
 
     Args:
         names: of all members.
-        wanted: a member's name, or several joined by "+".
+        model: a member's name, or several joined by "+".
 
     Raises:
         ConfigError: there is no such member, or one is named twice.
     """
-    if wanted is None:
+    if model is None:
         return tuple(range(len(names)))
-    if not isinstance(wanted, str) or not wanted:
+    if not isinstance(model, str) or not model:
         raise ConfigError(f"model must name members, such as {'+'.join(names)!r}")
-    named = [wanted] if wanted in names else wanted.split("+")
+    named = [model] if model in names else model.split("+")
     refuse_unknown("member", dict.fromkeys(named), names)
     if len(set(named)) < len(named):
-        raise ConfigError(f"model names a member twice: {wanted!r}")
+        raise ConfigError(f"model names a member twice: {model!r}")
     return tuple(names.index(name) for name in named)
 
 

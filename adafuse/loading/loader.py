@@ -25,7 +25,6 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from adafuse.config import MemberSpec, names_of
 from adafuse.errors import (
     AdaFuseError,
     ConfigError,
@@ -42,6 +41,7 @@ from adafuse.local.member import LocalMember
 from adafuse.local.model_runner import Layout, ModelRunner
 from adafuse.local.tree_check import prepare
 from adafuse.memory import free_bytes, weight_bytes
+from adafuse.spec import MemberSpec, names_of
 
 __all__ = ["load_members"]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adafuse.config import MemberSpec
 from adafuse.errors import ModelNotFoundError
 from adafuse.loading.checkpoints import CONFIG
+from adafuse.spec import MemberSpec
 from adafuse.validation import show
 
 __all__ = ["Source", "model_source", "tokenizer_source"]

@@ -14,9 +14,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from adafuse.arguments import refuse_reserved
 from adafuse.errors import ConfigError, PromptError
 from adafuse.tools import ToolCall, read_calls
+from adafuse.validation import refuse_reserved
 
 __all__ = ["ChatTemplate", "Template", "chat_template"]
 

@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
-from adafuse.config import MemberSpec, as_spec, names_of
 from adafuse.errors import ConfigError, LoadError, MissingExtraError
 from adafuse.remote import wire
 from adafuse.remote.member import RemoteMember
-from adafuse.spec import RayOptions
+from adafuse.spec import MemberSpec, RayOptions, as_spec, names_of
 
 try:
     import ray

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adafuse.config import MemberSpec
 from adafuse.decoding.member import Member
+from adafuse.spec import MemberSpec
 
 __all__ = ["configured_window", "smallest_window"]
 

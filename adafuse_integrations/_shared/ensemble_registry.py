@@ -11,8 +11,8 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from adafuse.backends import Backend
-from adafuse.config import MemberSpec
 from adafuse.ensemble import Ensemble
+from adafuse.spec import MemberSpec
 
 __all__ = ["SharedEnsemble", "ensemble_token", "share"]
 

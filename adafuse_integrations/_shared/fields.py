@@ -12,15 +12,15 @@ from typing import Any, ClassVar, Self, TypeVar, cast, get_args
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from adafuse.backends import Backend, check_backend
-from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
+from adafuse.config import DecodingConfig, with_preset
 from adafuse.decoding.failures import check_floor
 from adafuse.decoding.member import Member
 from adafuse.decoding.subset import answering, answering_config
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.events import Round
-from adafuse.presets import with_preset
 from adafuse.prompting.prompt import Message, PromptFormat
+from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec
 from adafuse.validation import refuse_unknown
 from adafuse_integrations._shared.context_window import configured_window, smallest_window
 from adafuse_integrations._shared.ensemble_registry import SharedEnsemble, share
@@ -36,7 +36,7 @@ T = TypeVar("T")
 class EnsembleFields(DecodingFields):
     """Members and decoding settings, checked when built; members are loaded on first use.
 
-    A `preset` (see `adafuse.presets`) stands for its settings; those that are given go before it.
+    A `preset` (see `adafuse.config`) stands for its settings; those that are given go before it.
     """
 
     # Errors do not repeat their input: a specification may hold what should not be printed.

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from adafuse.config import MemberSpec, names_of
 from adafuse.ensemble import Ensemble
+from adafuse.spec import MemberSpec, names_of
 from adafuse_integrations._shared.ensemble_registry import ensemble_token
 
 __all__ = ["loadable", "member_names", "members_identity"]

@@ -20,9 +20,9 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import default_completion_to_prompt
 from pydantic import field_serializer, model_validator
 
-from adafuse.config import MemberSpec
 from adafuse.errors import ConfigError
 from adafuse.prompting.response_format import instruction
+from adafuse.spec import MemberSpec
 from adafuse_integrations._shared.answer_parts import read_parts
 from adafuse_integrations._shared.chat import ChatFields
 from adafuse_integrations._shared.context_window import smallest_window

@@ -56,7 +56,7 @@ def read_generation(given: Mapping[str, Any], config: DecodingConfig) -> dict[st
     settings = {name: value for name, value in given.items() if name in (*_DECODING, "preset")}
     until = given.get("until") or ()
     listed = [until] if isinstance(until, str) else list(until)
-    stops = [*config.stop, *read_stops(given.get("stop")), *(one for one in listed if one)]
+    stops = [*config.stop, *read_stops("stop", given.get("stop")), *(one for one in listed if one)]
     settings["stop"] = tuple(dict.fromkeys(stops))
     lengths = [given[name] for name in _LENGTHS if given.get(name) is not None]
     settings.pop("max_new_tokens", None)

@@ -15,10 +15,10 @@ from lm_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
 from adafuse._version import __version__
-from adafuse.config import MemberSpec
 from adafuse.decoding.weighting import member_weights
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError, PromptError
+from adafuse.spec import MemberSpec
 from adafuse_integrations.lm_eval.chat_template import read_chat, write_chat
 from adafuse_integrations.lm_eval.model_args import build_ensemble, read_batch_size, usable_device
 from adafuse_integrations.lm_eval.warnings import warn

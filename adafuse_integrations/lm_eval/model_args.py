@@ -11,9 +11,10 @@ from dataclasses import fields, replace
 from typing import Any
 
 from adafuse.cli.common import model_folder
-from adafuse.config import DecodingConfig, as_spec
+from adafuse.config import DecodingConfig
 from adafuse.ensemble import MAX_CONCURRENCY, Ensemble
 from adafuse.errors import ConfigError
+from adafuse.spec import as_spec
 from adafuse.validation import refuse_unknown, show, whole
 
 __all__ = ["build_ensemble", "read_batch_size", "usable_device"]

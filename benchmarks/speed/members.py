@@ -11,10 +11,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from adafuse import Ensemble
-from adafuse.config import MemberSpec
 from adafuse.demo.models import prepare_all
 from adafuse.loading.loader import load_members
 from adafuse.local.member import LocalMember
+from adafuse.spec import MemberSpec
 
 __all__ = ["PAIRS", "count_tokens", "load_pairs", "real_pair", "round_weights"]
 

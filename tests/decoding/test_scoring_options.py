@@ -10,11 +10,11 @@ import torch
 
 import oracle
 from adafuse import Answer, ConfigError, DecodingConfig, Ensemble
+from adafuse.config import PRESETS
 from adafuse.decoding.candidates import agreed
 from adafuse.decoding.member import Draft, PromptNLL
 from adafuse.decoding.weighting import consistent_scores, perplexity_weights
 from adafuse.local.prompt_nll import prompt_nll, said
-from adafuse.presets import PRESETS
 from adafuse.testing import ScriptedMember
 from families import FAMILIES, family
 from parity import CHATS, PROMPTS, compare, ensemble_of

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adafuse import DecodingConfig, Ensemble, LoadError, MemberSpec
-from adafuse.config import as_spec
 from adafuse.constraints.constraint import read_constraint
 from adafuse.errors import ConfigError
 from adafuse.loading.sources import model_source, tokenizer_source
+from adafuse.spec import as_spec
 from fuzz_asking import GRAMMARS, NAMES, REGEXES, SCHEMAS, SETTINGS, SPECS
 from fuzz_running import ends_well, fuzzed
 from fuzz_values import ANY, maybe

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adafuse import ConfigError, DecodingConfig, Ensemble, MemberSpec
-from adafuse.config import MAX_MEMBERS, as_spec
+from adafuse.spec import MAX_MEMBERS, as_spec
 from adafuse.testing import ScriptedMember
 
 NAN, INF, HUGE = math.nan, math.inf, 10**400

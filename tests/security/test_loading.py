@@ -10,10 +10,10 @@ import pytest
 import transformers.dynamic_module_utils
 
 from adafuse import Ensemble, ModelNotFoundError, PromptError, UnsafeCheckpointError
-from adafuse.config import MemberSpec
 from adafuse.demo.models import DEMO_MODELS
 from adafuse.loading.sources import model_source, tokenizer_source
 from adafuse.local.member import LocalMember
+from adafuse.spec import MemberSpec
 from families import family
 
 ASK = [{"role": "user", "content": "Where is it?"}]

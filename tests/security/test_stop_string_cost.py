@@ -55,5 +55,5 @@ def test_a_place_is_looked_at_while_a_stop_may_go_on_there(alike: list[str]) -> 
 
 def test_what_is_wrong_with_one_of_many_is_found() -> None:
     with pytest.raises(ValueError, match="lone surrogate"):
-        read_stops([*MANY, LONG + "\ud800"])
+        read_stops("stop", [*MANY, LONG + "\ud800"])
     assert len(DecodingConfig(stop=[*MANY, *MANY]).stop) == len(MANY)  # type: ignore[arg-type]
