@@ -14,14 +14,14 @@ from typing import Any
 from adafuse.answer import Answer
 from adafuse.backends import Backend, load_on
 from adafuse.concurrency.admission import Admission
-from adafuse.config import CONSTRAINTS, MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
+from adafuse.config import MAX_MEMBERS, DecodingConfig, MemberSpec, as_spec
 from adafuse.decoding.failures import check_floor
 from adafuse.decoding.loop import fuse
 from adafuse.decoding.member import Member
 from adafuse.decoding.weighting import leader_of, member_weights
 from adafuse.errors import ConfigError, PromptError
 from adafuse.events import Round
-from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
+from adafuse.prompting.prompt import Message, Prompt, PromptFormat, read_prompt, with_constraint
 from adafuse.telemetry.observer import observed
 from adafuse.validation import whole
 
@@ -186,22 +186,28 @@ class Ensemble:
             IncompleteAnswerError: after the last round: a constrained answer is not whole.
         """
         config = self.config.override(**overrides)
-        member_weights(self.members, config)
-        names = [member.name for member in self.members]
+        checked = read_prompt(prompt, prompt_format, tools)
+        return self._decode(
+            with_constraint(checked, config, tool_choice, parallel_tool_calls), config
+        )
+
+    def _decode(
+        self, prompt: Prompt, config: DecodingConfig, chosen: Sequence[int] | None = None
+    ) -> Generator[Round]:
+        """As `stream`, of a prompt and settings that are checked already.
+
+        Args:
+            prompt: see `with_constraint`.
+            config: for the members that answer, as `answering_config` gives it.
+            chosen: which answer, by index; None: all.
+        """
+        members = self.members if chosen is None else [self.members[at] for at in chosen]
+        names = [member.name for member in members]
+        member_weights(members, config)
         leader_of(names, config)
         check_floor(names, config)
-        asked = read_prompt(prompt, prompt_format, tools)
-        constrained = any(getattr(config, name) is not None for name in CONSTRAINTS)
-        if constrained or tools or tool_choice:
-            from adafuse.constraints.constraint import read_constraint  # needs an extra
-
-            constraint = read_constraint(
-                config, asked.tools, tool_choice, parallel_tool_calls=parallel_tool_calls
-            )
-            shown = () if tool_choice == "none" else asked.tools
-            asked = replace(asked, tools=shown, constraint=constraint)
-        rounds = self._admitted(fuse(self.members, asked, config), config.timeout)
-        return observed(rounds, members=names, prompt=asked, config=config)
+        rounds = self._admitted(fuse(members, prompt, config), config.timeout)
+        return observed(rounds, members=names, prompt=prompt, config=config)
 
     def _admitted(self, rounds: Generator[Round], patience: float | None) -> Generator[Round]:
         """Wait for a place, and pass rounds on while holding it."""

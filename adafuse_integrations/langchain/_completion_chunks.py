@@ -17,10 +17,10 @@ from operator import add
 from typing import Any
 
 from langchain_core.outputs import Generation, GenerationChunk
-from langchain_core.utils._merge import merge_dicts
 
 from adafuse.events import Round
 from adafuse_integrations._shared.trace import round_info, usage_info, word_info
+from adafuse_integrations.langchain._compat import merge_dicts
 
 __all__ = ["AnswerChunk", "answer_chunks", "whole_answer"]
 

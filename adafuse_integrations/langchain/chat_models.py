@@ -114,7 +114,7 @@ class ChatAdaFuse(ChatModel):
             bound["tool_choice"] = choice
         if parallel_tool_calls is not None:
             bound["parallel_tool_calls"] = parallel_tool_calls
-        self._for_call(None, {**bound, **kwargs})._refuse_unenforceable()
+        self._for_call(None, {**bound, **kwargs})._current_call.refuse_unenforceable()
         return self.bind(**bound, **kwargs)
 
     def with_structured_output(
@@ -146,12 +146,12 @@ class ChatAdaFuse(ChatModel):
         """
         if taken := _DECIDED & kwargs.keys():
             raise ConfigError(f"with_structured_output decides {', '.join(sorted(taken))} itself")
-        told = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+        traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
         if method == "function_calling" and schema is not None and not tools:
             (tool,) = core_tools([schema])
             name = tool["function"]["name"]
             caller = self.bind_tools(
-                [tool], tool_choice=name, ls_structured_output_format=told, **kwargs
+                [tool], tool_choice=name, ls_structured_output_format=traced, **kwargs
             )
             parser = call_parser(schema, name)
             return with_raw(caller, parser) if include_raw else caller | parser
@@ -166,7 +166,7 @@ class ChatAdaFuse(ChatModel):
             )
         bound = {"json_schema": decoding_schema(schema), "keep_incomplete": include_raw, **kwargs}
         if schema is not None:
-            bound["ls_structured_output_format"] = told
+            bound["ls_structured_output_format"] = traced
         writer = self.bind_tools(tools or (), **bound)
         parser = json_parser(schema)
         return with_raw(writer, parser) if include_raw else writer | parser
@@ -185,8 +185,8 @@ class ChatAdaFuse(ChatModel):
             ConfigError: that member cannot count them.
             PromptError: a message or tool cannot be read.
         """
-        call = self._for_call(None, {"tools": tools} if tools else {})
-        return call._count_prompt_tokens(core_messages(messages))
+        model = self._for_call(None, {"tools": tools} if tools else {})
+        return model._count_prompt_tokens(core_messages(messages))
 
     # --- Several inputs ---
 
@@ -200,10 +200,10 @@ class ChatAdaFuse(ChatModel):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """Answer each input with its own configuration; unknown arguments fail before any row."""
-        self._for_call(stop, kwargs)
+        model = self._for_call(stop, kwargs)
 
-        def row(one: LanguageModelInput, own: RunnableConfig) -> AIMessage:
-            return self.invoke(one, own, stop=stop, **kwargs)
+        def row(prompt: LanguageModelInput, row_config: RunnableConfig) -> AIMessage:
+            return model.invoke(prompt, row_config, stop=stop, **kwargs)
 
         return invoke_rows(row, inputs, config, return_exceptions=return_exceptions)
 
@@ -217,9 +217,9 @@ class ChatAdaFuse(ChatModel):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """As `batch`, without blocking the event loop."""
-        self._for_call(stop, kwargs)
+        model = self._for_call(stop, kwargs)
 
-        async def row(one: LanguageModelInput, own: RunnableConfig) -> AIMessage:
-            return await self.ainvoke(one, own, stop=stop, **kwargs)
+        async def row(prompt: LanguageModelInput, row_config: RunnableConfig) -> AIMessage:
+            return await model.ainvoke(prompt, row_config, stop=stop, **kwargs)
 
         return await ainvoke_rows(row, inputs, config, return_exceptions=return_exceptions)

@@ -13,7 +13,7 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
     Callbacks,
 )
-from langchain_core.language_models import LangSmithParams, LanguageModelInput
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.outputs import Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict
@@ -23,12 +23,16 @@ from adafuse_integrations._shared.fields import CompletionFields
 from adafuse_integrations._shared.trace import totals
 from adafuse_integrations.langchain._base import EnsembleModel
 from adafuse_integrations.langchain._batching import ainvoke_rows, invoke_rows
+from adafuse_integrations.langchain._compat import (
+    PromptwiseLLM,
+    describe_as,
+    forget_description,
+)
 from adafuse_integrations.langchain._completion_chunks import (
     AnswerChunk,
     answer_chunks,
     whole_answer,
 )
-from adafuse_integrations.langchain._per_prompt import PromptwiseLLM
 
 __all__ = ["AdaFuseLLM"]
 
@@ -60,35 +64,25 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
 
     model_config = ConfigDict(extra="forbid")
 
+    _ls_model_type = "llm"
+
     @property
     def _llm_type(self) -> str:
         return "adafuse"
 
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        call = self._for_call(stop, kwargs)
-        params = LangSmithParams(
-            ls_provider="adafuse",
-            ls_model_name=call._model_name,
-            ls_model_type="llm",
-            ls_temperature=call.temperature,
-            ls_max_tokens=call.max_tokens,
-        )
-        if stops := call._stops:
-            params["ls_stop"] = stops
-        return params
-
     # --- One call: its settings become the fields of a copy, and so part of the cache key ---
 
     def _for_call(self, stop: Sequence[str] | None, settings: builtins.dict[str, Any]) -> Self:
-        call = self._with(settings if stop is None else {**settings, "stop": stop})
-        if call is not self:
-            call.__dict__.pop("_serialized", None)  # the base class computes it once per object
+        if self._call is not None:
+            return self
+        if stop is not None:
+            settings = {**settings, "stop": stop}
+        call = self._with(settings)
+        if settings:
+            forget_description(call)
+        else:
+            describe_as(call, self)
         return call
-
-    @property
-    def _stops(self) -> list[str] | None:
-        """The stops in effect: the base class puts those it is given into the cache key."""
-        return list(self._decoding().stop) or None
 
     def generate(
         self,
@@ -195,7 +189,7 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
     # --- One prompt ---
 
     def _chunks(self, prompt: str) -> Generator[AnswerChunk]:
-        with closing(self._rounds(prompt)) as rounds:
+        with closing(self._text_rounds(prompt, self.prompt_format)) as rounds:
             yield from answer_chunks(rounds)
 
     def _stream(
