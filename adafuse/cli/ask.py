@@ -27,11 +27,11 @@ from adafuse.cli import options
 from adafuse.cli.common import OneLineErrors, file_or_text, model_folder, read_json, standard_input
 from adafuse.cli.display import AnswerPrinter, stats_table
 from adafuse.cli.quiet import quiet_libraries
-from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.presets import with_preset
-from adafuse.prompting.prompt import PromptFormat, read_prompt
+from adafuse.prompting.prompt import PromptFormat, read_prompt, with_constraint
 from adafuse.telemetry.summary import summarise
 
 if TYPE_CHECKING:
@@ -171,11 +171,7 @@ def _ask(
     if system is not None:
         turns = (("system", system), ("user", text))
         asked = [{"role": role, "content": content} for role, content in turns]
-    read_prompt(asked, wanted)  # what is refused should not wait for models
-    if any(getattr(config, name) is not None for name in CONSTRAINTS):
-        from adafuse.constraints.constraint import read_constraint  # needs an extra
-
-        read_constraint(config)
+    with_constraint(read_prompt(asked, wanted), config)  # what is refused waits for no models
     if trace is not None and not trace.parent.is_dir():
         raise ConfigError(f"--trace: there is no folder {str(trace.parent)!r}")
     folders = [model_folder(name) for name in model]

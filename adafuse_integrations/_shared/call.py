@@ -22,7 +22,6 @@ class Call:
     Attributes:
         config: settings of those members that answer.
         chosen: which answer, by index.
-        names: their names.
         tools: what the answer may call, as `read_tools` gives them.
         tool_choice: as `read_tool_choice` gives it.
         parallel: whether the answer may hold several calls.
@@ -30,7 +29,6 @@ class Call:
 
     config: DecodingConfig
     chosen: tuple[int, ...]
-    names: tuple[str, ...]
     tools: tuple[dict[str, Any], ...] = ()
     tool_choice: str = "auto"
     parallel: bool = False

@@ -14,7 +14,7 @@ from pydantic import Field
 from adafuse.config import CONSTRAINTS
 from adafuse.errors import ConfigError
 from adafuse.events import Round
-from adafuse.prompting.prompt import Message, read_prompt
+from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
 from adafuse.prompting.response_format import response_schema, with_instruction
 from adafuse.tools import read_tools
 from adafuse.tools.choice import read_tool_choice
@@ -110,8 +110,8 @@ class ChatFields(EnsembleFields):
     def _prompt_schema(self) -> Mapping[str, Any] | None:
         """The schema that members are told, if there is one and it is not left out."""
         call = self._current_call
-        told = self.schema_in_prompt and (not call.shown or call.tool_choice == "auto")
-        return call.config.json_schema if told else None
+        answers = not call.shown or call.tool_choice == "auto"
+        return call.config.json_schema if self.schema_in_prompt and answers else None
 
     def _instructed(self, messages: Sequence[Message]) -> list[Message]:
         """The conversation as members are given it."""
@@ -119,9 +119,11 @@ class ChatFields(EnsembleFields):
             return list(messages)
         return with_instruction(messages, schema, tools=bool(self._current_call.shown))
 
-    def _chat_rounds(self, messages: Sequence[Message]) -> Generator[Round]:
-        """Answer a conversation; closing it early lets go of every session."""
-        return self._rounds(self._current_call.prompt(self._instructed(messages)))
+    def _rounds(
+        self, prompt: str | Sequence[Message], prompt_format: PromptFormat | None = None
+    ) -> Generator[Round]:
+        shown = prompt if isinstance(prompt, str) else self._instructed(prompt)
+        return super()._rounds(shown, prompt_format)
 
     def _answer_parts(self) -> AnswerParts:
         """What takes the answer of this call apart."""

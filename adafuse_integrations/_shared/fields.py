@@ -19,7 +19,7 @@ from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.events import Round
 from adafuse.presets import with_preset
-from adafuse.prompting.prompt import Prompt, PromptFormat
+from adafuse.prompting.prompt import Message, PromptFormat
 from adafuse.validation import refuse_unknown
 from adafuse_integrations._shared.call import Call
 from adafuse_integrations._shared.context_window import configured_window, smallest_window
@@ -96,14 +96,14 @@ class EnsembleFields(DecodingFields):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_ensemble_fields(cls, given: Any) -> Any:
+    def _read_ensemble_fields(cls, values: Any) -> Any:
         """Refuse unknown fields by name; fill in from the environment and the ensemble."""
-        if not isinstance(given, Mapping):
-            return given
-        given = with_preset(given)
-        refuse_unknown("field", given, list(cls.model_fields))
-        filled = from_environment(given)
-        ensemble = given.get("ensemble")
+        if not isinstance(values, Mapping):
+            return values
+        values = with_preset(values)
+        refuse_unknown("field", values, list(cls.model_fields))
+        filled = from_environment(values)
+        ensemble = values.get("ensemble")
         if not isinstance(ensemble, Ensemble):
             return filled
         own = {name: getattr(ensemble.config, core) for name, core in SETTINGS.items()}
@@ -111,13 +111,13 @@ class EnsembleFields(DecodingFields):
 
     @field_validator("models", mode="plain")
     @classmethod
-    def _read_models(cls, given: object) -> tuple[MemberSpec, ...] | None:
-        if given is None:
+    def _read_models(cls, models: object) -> tuple[MemberSpec, ...] | None:
+        if models is None:
             return None
-        listed = isinstance(given, Sequence) and not isinstance(given, str | Mapping | MemberSpec)
-        if not listed or not 1 <= len(cast("Sequence[object]", given)) <= MAX_MEMBERS:
+        listed = isinstance(models, Sequence) and not isinstance(models, str | Mapping | MemberSpec)
+        if not listed or not 1 <= len(cast("Sequence[object]", models)) <= MAX_MEMBERS:
             raise ConfigError(f"models must be a list of 1 to {MAX_MEMBERS} members")
-        return tuple(as_spec(model) for model in cast("Sequence[str]", given))
+        return tuple(as_spec(model) for model in cast("Sequence[str]", models))
 
     @model_validator(mode="after")
     def _check_ensemble_fields(self) -> Self:
@@ -152,9 +152,8 @@ class EnsembleFields(DecodingFields):
         names = member_names(self._members())
         chosen = answering(names, self.model)
         config = answering_config(names, chosen, self._decoding())
-        call = Call(config, chosen, tuple(names[at] for at in chosen))
-        check_floor(call.names, config)
-        return call
+        check_floor([names[at] for at in chosen], config)
+        return Call(config, chosen)
 
     def _with(self, overrides: Mapping[str, Any]) -> Self:
         """Return this model for one call, with its settings.
@@ -205,10 +204,13 @@ class EnsembleFields(DecodingFields):
             return smallest_window(self._chosen(loaded.members))
         return configured_window(self._chosen(self._specs()))
 
-    def _rounds(self, prompt: Prompt) -> Generator[Round]:
-        """Decode one answer; closing it early lets go of every session."""
+    def _rounds(
+        self, prompt: str | Sequence[Message], prompt_format: PromptFormat | None = None
+    ) -> Generator[Round]:
+        """Decode one answer to text or messages; closing it early lets go of every session."""
         call = self._current_call
-        return self._loaded()._decode(prompt, call.config, call.chosen)
+        checked = call.prompt(prompt, prompt_format)
+        return self._loaded()._decode(checked, call.config, call.chosen)
 
     def _identity(self) -> dict[str, Any]:
         """Everything that changes an answer, as plain values: members, loading, settings."""
@@ -261,10 +263,6 @@ class CompletionFields(EnsembleFields):
             formats = "'raw', 'auto' or 'chat'"
             raise ConfigError(f"prompt_format must be {formats}, not {self.prompt_format!r}")
         return super()._read_call()
-
-    def _text_rounds(self, text: str, prompt_format: PromptFormat) -> Generator[Round]:
-        """Answer a string; closing it early lets go of every session."""
-        return self._rounds(self._current_call.prompt(text, prompt_format))
 
     def _identity(self) -> dict[str, Any]:
         return {**super()._identity(), "prompt_format": self.prompt_format}

@@ -106,8 +106,8 @@ class EnsembleModel(EnsembleFields, BaseLanguageModel[Any]):
         **kwargs: Any,
     ) -> Iterator[Any]:
         """As `batch`, giving rows as they are done."""
-        configs, given = queued(config, len(inputs)), cast("Any", return_exceptions)
-        return super().batch_as_completed(inputs, configs, return_exceptions=given, **kwargs)
+        configs, either = queued(config, len(inputs)), cast("Any", return_exceptions)
+        return super().batch_as_completed(inputs, configs, return_exceptions=either, **kwargs)
 
     def abatch_as_completed(
         self,
@@ -118,5 +118,5 @@ class EnsembleModel(EnsembleFields, BaseLanguageModel[Any]):
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """As `abatch`, giving rows as they are done."""
-        configs, given = queued(config, len(inputs)), cast("Any", return_exceptions)
-        return super().abatch_as_completed(inputs, configs, return_exceptions=given, **kwargs)
+        configs, either = queued(config, len(inputs)), cast("Any", return_exceptions)
+        return super().abatch_as_completed(inputs, configs, return_exceptions=either, **kwargs)

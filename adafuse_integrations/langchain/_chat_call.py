@@ -9,8 +9,17 @@ from __future__ import annotations
 import asyncio
 import builtins
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, closing
+from functools import partial
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -104,22 +113,26 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
             model._own_profile = False  # that of other members
         return model
 
-    def _turn(
+    def _begin(
         self,
         messages: Sequence[BaseMessage],
         stop: Sequence[str] | None,
         arguments: Mapping[str, Any],
-    ) -> tuple[Self, list[dict[str, Any]]]:
-        """This model for one call, and the conversation that it answers."""
+        *,
+        blocks: bool = False,
+    ) -> tuple[Callable[[], Generator[ChatAnswerChunk]], AnswerParts]:
+        """Check a call; returns what decodes its answer, and what takes that apart."""
         model = self._for_call(stop, arguments)
         conversation = core_messages(messages)
-        return model._answering_to(conversation), conversation
+        model = model._answering_to(conversation)
+        parts = model._answer_parts()
+        return partial(model._chunks, conversation, parts, blocks), parts
 
     def _chunks(
-        self, messages: Sequence[Message], parts: AnswerParts, *, blocks: bool = False
+        self, messages: Sequence[Message], parts: AnswerParts, blocks: bool
     ) -> Generator[ChatAnswerChunk]:
         first = {"model_name": self._model_name, "model_provider": "adafuse"}
-        with closing(self._chat_rounds(messages)) as rounds:
+        with closing(self._rounds(messages)) as rounds:
             yield from chat_chunks(
                 rounds,
                 parts,
@@ -137,11 +150,8 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[ChatAnswerChunk]:
-        model, conversation = self._turn(messages, stop, kwargs)
-        blocks = self.output_version == "v1"
-        return _notify(
-            model._chunks(conversation, model._answer_parts(), blocks=blocks), run_manager
-        )
+        decode, _ = self._begin(messages, stop, kwargs, blocks=self.output_version == "v1")
+        return _notify(decode(), run_manager)
 
     def _astream(
         self,
@@ -150,10 +160,8 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[ChatAnswerChunk]:
-        model, conversation = self._turn(messages, stop, kwargs)
-        parts, blocks = model._answer_parts(), self.output_version == "v1"
-        chunks = self._decoders.decode(lambda: model._chunks(conversation, parts, blocks=blocks))
-        return _notify_async(chunks, run_manager)
+        decode, _ = self._begin(messages, stop, kwargs, blocks=self.output_version == "v1")
+        return _notify_async(self._decoders.decode(decode), run_manager)
 
     def _generate(
         self,
@@ -162,9 +170,8 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        model, conversation = self._turn(messages, stop, kwargs)
-        parts = model._answer_parts()
-        with closing(_notify(model._chunks(conversation, parts), run_manager)) as chunks:
+        decode, parts = self._begin(messages, stop, kwargs)
+        with closing(_notify(decode(), run_manager)) as chunks:
             return _result(list(chunks), parts)
 
     async def _agenerate(
@@ -174,10 +181,8 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        model, conversation = self._turn(messages, stop, kwargs)
-        parts = model._answer_parts()
-        written = self._decoders.decode(lambda: model._chunks(conversation, parts))
-        async with aclosing(_notify_async(written, run_manager)) as chunks:
+        decode, parts = self._begin(messages, stop, kwargs)
+        async with aclosing(_notify_async(self._decoders.decode(decode), run_manager)) as chunks:
             return _result([chunk async for chunk in chunks], parts)
 
     async def _agenerate_with_cache(

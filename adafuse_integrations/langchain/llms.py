@@ -189,7 +189,7 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
     # --- One prompt ---
 
     def _chunks(self, prompt: str) -> Generator[AnswerChunk]:
-        with closing(self._text_rounds(prompt, self.prompt_format)) as rounds:
+        with closing(self._rounds(prompt, self.prompt_format)) as rounds:
             yield from answer_chunks(rounds)
 
     def _stream(
@@ -247,6 +247,6 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         return self._result([result.generations[0][0] for result in results])
 
     def _result(self, generations: Sequence[Generation]) -> LLMResult:
-        usages = [(one.generation_info or {}).get("usage", {}) for one in generations]
+        usages = [(own.generation_info or {}).get("usage", {}) for own in generations]
         output = {"model_name": self._model_name, "token_usage": totals(usages)}
-        return LLMResult(generations=[[one] for one in generations], llm_output=output)
+        return LLMResult(generations=[[own] for own in generations], llm_output=output)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -44,15 +43,7 @@ Making = Callable[[], Generator[Snapshot]]
 """Decodes one answer; checked already, and begun with the first snapshot that is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """Text for members to read: "raw" as it is, "auto" as one user message where they can."""
-
-    text: str
-    prompt_format: PromptFormat
-
-
-_Prompt = _Text | list[dict[str, Any]]
+_Prompt = tuple[str | list[dict[str, Any]], PromptFormat | None]  # which only text has
 
 
 class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
@@ -165,7 +156,7 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         conversation = self._with_system(messages)
         core = core_messages(conversation)
         if not self._renders_messages:
-            return core
+            return core, None
         if self._current_call.tools:
             raise ConfigError("messages_to_prompt has no place for tools; leave it to the members")
         instructed = self._instructed(core)
@@ -174,15 +165,15 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
             rest = conversation[1:] if core[0]["role"] == "system" else conversation
             conversation = [system, *rest]
         assert self.messages_to_prompt is not None  # has a default
-        return _Text(self.messages_to_prompt(conversation), "raw")
+        return self.messages_to_prompt(conversation), "raw"
 
     def _read_text(self, prompt: str, *, formatted: bool) -> _Prompt:
         if formatted:
-            return _Text(prompt, "raw")
+            return prompt, "raw"
         if self._completes_text:
             assert self.completion_to_prompt is not None  # has a default
             schema = None if self.prompt_format == "raw" else self._prompt_schema()
-            return _Text(self._extended(self.completion_to_prompt(prompt), schema), "raw")
+            return self._extended(self.completion_to_prompt(prompt), schema), "raw"
         if (
             self.system_prompt
             or self._renders_messages
@@ -190,7 +181,7 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
             or self.prompt_format == "chat"
         ):
             return self._read_messages([ChatMessage(role=MessageRole.USER, content=prompt)])
-        return _Text(prompt, self.prompt_format)
+        return prompt, self.prompt_format
 
     def _extended(self, prompt: str, schema: Mapping[str, Any] | None) -> str:
         """Text behind the system prompt, and behind a schema that members are told of."""
@@ -211,7 +202,7 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
             raise ConfigError("prompt_format is for strings that are not rendered already")
         if settings.get("schema_in_prompt") and (formatted or model.prompt_format == "raw"):
             raise ConfigError("schema_in_prompt: text that is completed as it is says it itself")
-        return partial(model._snapshots, model._read_text(prompt, formatted=formatted))
+        return partial(model._snapshots, *model._read_text(prompt, formatted=formatted))
 
     def _chatting(self, messages: Sequence[ChatMessage], settings: Mapping[str, Any]) -> Making:
         """Check a chat answer; errors as for `_with`, or a message cannot be read."""
@@ -226,18 +217,16 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         if settings.get("strict") is False:
             raise ConfigError("strict=False: calls are always held to the schemas of their tools")
         model = self._with(settings)
-        prompt = model._read_messages(messages)
-        if isinstance(prompt, list):
+        prompt, prompt_format = model._read_messages(messages)
+        if not isinstance(prompt, str):
             model = model._answering_to(prompt)
-        return partial(model._snapshots, prompt)
+        return partial(model._snapshots, prompt, prompt_format)
 
-    def _snapshots(self, prompt: _Prompt) -> Generator[Snapshot]:
+    def _snapshots(
+        self, prompt: str | list[dict[str, Any]], prompt_format: PromptFormat | None
+    ) -> Generator[Snapshot]:
         parts = self._answer_parts()
-        if isinstance(prompt, _Text):
-            rounds = self._text_rounds(prompt.text, prompt.prompt_format)
-        else:
-            rounds = self._chat_rounds(prompt)
-        with closing(rounds):
+        with closing(self._rounds(prompt, prompt_format)) as rounds:
             answer = read_parts(
                 rounds,
                 parts,
