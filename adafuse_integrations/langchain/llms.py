@@ -77,12 +77,12 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
             return self
         if stop is not None:
             settings = {**settings, "stop": stop}
-        call = self._with(settings)
+        model = self._with(settings)
         if settings:
-            forget_description(call)
+            forget_description(model)
         else:
-            describe_as(call, self)
-        return call
+            describe_as(model, self)
+        return model
 
     def generate(
         self,
@@ -97,10 +97,10 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         """As the base class, but each prompt's own callbacks get its words."""
-        call = self._for_call(stop, kwargs)
-        return super(AdaFuseLLM, call).generate(
+        model = self._for_call(stop, kwargs)
+        return super(AdaFuseLLM, model).generate(
             prompts,
-            stop=call._stops,
+            stop=model._stops,
             callbacks=callbacks,
             tags=tags,
             metadata=metadata,
@@ -121,10 +121,10 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         """As `generate`, without blocking the event loop; cancelling it stops the decoder."""
-        call = self._for_call(stop, kwargs)
-        return await super(AdaFuseLLM, call).agenerate(
+        model = self._for_call(stop, kwargs)
+        return await super(AdaFuseLLM, model).agenerate(
             prompts,
-            stop=call._stops,
+            stop=model._stops,
             callbacks=callbacks or None,  # the base class looks into an empty list
             tags=tags,
             metadata=metadata,
@@ -141,8 +141,8 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> Iterator[str]:
         """Yield words as they are fused, then an empty string; closing it early is safe."""
-        call = self._for_call(stop, kwargs)
-        return super(AdaFuseLLM, call).stream(input, config, stop=call._stops)
+        model = self._for_call(stop, kwargs)
+        return super(AdaFuseLLM, model).stream(input, config, stop=model._stops)
 
     def astream(
         self,
@@ -153,10 +153,10 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> AsyncIterator[str]:
         """As `stream`; closing or cancelling it stops the decoder and waits for its round."""
-        call = self._for_call(stop, kwargs).model_copy()
-        call._decoders = Decoders()
-        return call._decoders.closing(
-            super(AdaFuseLLM, call).astream(input, config, stop=call._stops)
+        model = self._for_call(stop, kwargs).model_copy()
+        model._decoders = Decoders()
+        return model._decoders.closing(
+            super(AdaFuseLLM, model).astream(input, config, stop=model._stops)
         )
 
     def batch(
@@ -169,8 +169,8 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> list[str]:
         """Answer each input with its own configuration; unknown arguments fail before any row."""
-        call = self._for_call(stop, kwargs)
-        return invoke_rows(call.invoke, inputs, config, return_exceptions=return_exceptions)
+        model = self._for_call(stop, kwargs)
+        return invoke_rows(model.invoke, inputs, config, return_exceptions=return_exceptions)
 
     async def abatch(
         self,
@@ -182,8 +182,8 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> list[str]:
         """As `batch`, without blocking the event loop."""
-        call = self._for_call(stop, kwargs)
-        rows = ainvoke_rows(call.ainvoke, inputs, config, return_exceptions=return_exceptions)
+        model = self._for_call(stop, kwargs)
+        rows = ainvoke_rows(model.ainvoke, inputs, config, return_exceptions=return_exceptions)
         return await rows
 
     # --- One prompt ---
@@ -199,8 +199,8 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[AnswerChunk]:
-        call = self._for_call(stop, kwargs)
-        with closing(call._chunks(prompt)) as chunks:
+        model = self._for_call(stop, kwargs)
+        with closing(model._chunks(prompt)) as chunks:
             for chunk in chunks:
                 if run_manager and chunk.text:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -213,8 +213,8 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[AnswerChunk]:
-        call = self._for_call(stop, kwargs)
-        async with aclosing(self._decoders.decode(lambda: call._chunks(prompt))) as chunks:
+        model = self._for_call(stop, kwargs)
+        async with aclosing(self._decoders.decode(lambda: model._chunks(prompt))) as chunks:
             async for chunk in chunks:
                 if run_manager and chunk.text:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
