@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
-from itertools import takewhile
 from numbers import Real
 from typing import Any
 
 from adafuse.answer import Answer
 from adafuse.backends import Backend, load_on
 from adafuse.concurrency.admission import Admission
-from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.concurrency.batch import drain
+from adafuse.config import DecodingConfig
 from adafuse.decoding.failures import check_floor
 from adafuse.decoding.loop import fuse
 from adafuse.decoding.member import Member
 from adafuse.decoding.weighting import leader_of, member_weights
 from adafuse.errors import ConfigError, PromptError
 from adafuse.events import Round
-from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
+from adafuse.prompting.prompt import Message, Prompt, PromptFormat, read_prompt, with_constraint
 from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec
 from adafuse.telemetry.observer import observed
 from adafuse.validation import whole
@@ -143,8 +141,8 @@ class Ensemble:
         by_name = {member.name: member for member in self.members}
         unknown = [name for name in names if name not in by_name]
         if unknown:
-            known = ", ".join(by_name)
-            raise ConfigError(f"there is no member {unknown[0]!r}; there are: {known}")
+            listed = ", ".join(by_name)
+            raise ConfigError(f"there is no member {unknown[0]!r}; there are: {listed}")
         config = replace(self.config, weights=None, leader=None)
         some = Ensemble([by_name[name] for name in names], config)
         some._admission = self._admission
@@ -187,22 +185,28 @@ class Ensemble:
             IncompleteAnswerError: after the last round: a constrained answer is not whole.
         """
         config = self.config.override(**overrides)
-        member_weights(self.members, config)
-        names = [member.name for member in self.members]
+        checked = read_prompt(prompt, prompt_format, tools)
+        return self._decode(
+            with_constraint(checked, config, tool_choice, parallel_tool_calls), config
+        )
+
+    def _decode(
+        self, prompt: Prompt, config: DecodingConfig, chosen: Sequence[int] | None = None
+    ) -> Generator[Round]:
+        """As `stream`, of a prompt and settings that are checked already.
+
+        Args:
+            prompt: see `with_constraint`.
+            config: for the members that answer, as `answering_config` gives it.
+            chosen: which answer, by index; None: all.
+        """
+        members = self.members if chosen is None else [self.members[at] for at in chosen]
+        names = [member.name for member in members]
+        member_weights(members, config)
         leader_of(names, config)
         check_floor(names, config)
-        asked = read_prompt(prompt, prompt_format, tools)
-        constrained = any(getattr(config, name) is not None for name in CONSTRAINTS)
-        if constrained or tools or tool_choice:
-            from adafuse.constraints.constraint import read_constraint  # needs an extra
-
-            constraint = read_constraint(
-                config, asked.tools, tool_choice, parallel_tool_calls=parallel_tool_calls
-            )
-            shown = () if tool_choice == "none" else asked.tools
-            asked = replace(asked, tools=shown, constraint=constraint)
-        rounds = self._admitted(fuse(self.members, asked, config), config.timeout)
-        return observed(rounds, members=names, prompt=asked, config=config)
+        rounds = self._admitted(fuse(members, prompt, config), config.timeout)
+        return observed(rounds, members=names, prompt=prompt, config=config)
 
     def _admitted(self, rounds: Generator[Round], patience: float | None) -> Generator[Round]:
         """Wait for a place, and pass rounds on while holding it."""
@@ -259,46 +263,26 @@ class Ensemble:
         together = whole("max_concurrency", max_concurrency, 1)
         if isinstance(prompts, str):
             raise PromptError("generate_batch takes a list of prompts; a string is one: generate")
+        config = self.config.override(**overrides)
+        checked = [read_prompt(prompt, prompt_format, tools) for prompt in prompts]
         streams = [
-            self.stream(
-                prompt,
-                prompt_format=prompt_format,
-                tools=tools,
-                tool_choice=tool_choice,
-                parallel_tool_calls=parallel_tool_calls,
-                **overrides,
-            )
-            for prompt in prompts
+            self._decode(with_constraint(prompt, config, tool_choice, parallel_tool_calls), config)
+            for prompt in checked
         ]
-        stop = threading.Event()
-
-        def rounds_of(stream: Generator[Round]) -> list[Round]:
-            with closing(stream):
-                return list(takewhile(lambda _: not stop.is_set(), stream))
-
         width = min(together, self._admission.limit or together, max(len(streams), 1))
-        with ThreadPoolExecutor(width) as pool:
-            rows = [pool.submit(rounds_of, stream) for stream in streams]
-            try:
-                done, _ = wait(rows, return_when=FIRST_EXCEPTION)
-                failed = [row for row in rows if row in done and row.exception() is not None]
-                return [Answer.fold(row.result()) for row in failed or rows]
-            finally:
-                stop.set()
-                for row in rows:
-                    row.cancel()
+        return [Answer.fold(rounds) for rounds in drain(streams, width)]
 
 
-def _members(given: object) -> tuple[Member, ...]:
+def _members(members: object) -> tuple[Member, ...]:
     """The members of a list, each with what `adafuse.decoding.member.Member` asks for."""
     wanted = (
         "a list of members such as adafuse.local.member.LocalMember; Ensemble.load reads models"
     )
-    if not isinstance(given, list | tuple):
-        raise ConfigError(f"an ensemble takes {wanted}, not {type(given).__name__}")
-    for member in given:
+    if not isinstance(members, list | tuple):
+        raise ConfigError(f"an ensemble takes {wanted}, not {type(members).__name__}")
+    for member in members:
         weight = getattr(member, "weight", None)
         named = isinstance(getattr(member, "name", None), str)
         if not (named and isinstance(weight, Real) and callable(getattr(member, "open", None))):
             raise ConfigError(f"an ensemble takes {wanted}, and {member!r:.80} is no member")
-    return tuple(given)
+    return tuple(members)

@@ -27,10 +27,10 @@ from adafuse.cli.common import OneLineErrors, model_folder, standard_input
 from adafuse.cli.display import AnswerPrinter, stats_table
 from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
-from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
-from adafuse.prompting.prompt import PromptFormat, read_prompt
+from adafuse.prompting.prompt import PromptFormat, read_prompt, with_constraint
 from adafuse.telemetry.summary import summarise
 
 if TYPE_CHECKING:
@@ -114,11 +114,7 @@ def _ask(
     if system is not None:
         messages = (("system", system), ("user", text))
         prompt = [{"role": role, "content": content} for role, content in messages]
-    read_prompt(prompt, form)  # what is refused should not wait for models
-    if any(getattr(config, name) is not None for name in CONSTRAINTS):
-        from adafuse.constraints.constraint import read_constraint  # needs an extra
-
-        read_constraint(config)
+    with_constraint(read_prompt(prompt, form), config)  # what is refused waits for no models
     if trace is not None and not trace.parent.is_dir():
         raise ConfigError(f"--trace: there is no folder {str(trace.parent)!r}")
     folders = [model_folder(name) for name in model]

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.errors import ConfigError, PromptError
 from adafuse.tools import read_tools
 from adafuse.tools.partial_json import load_json
@@ -19,7 +20,7 @@ from adafuse.validation import show
 if TYPE_CHECKING:
     from adafuse.constraints.constraint import Constraint
 
-__all__ = ["Message", "Prompt", "PromptFormat", "read_prompt"]
+__all__ = ["Message", "Prompt", "PromptFormat", "read_prompt", "with_constraint"]
 
 Message = Mapping[str, Any]
 """A chat message: "role" and "content" (a string, or a list of {"type": "text", "text": …}).
@@ -101,6 +102,36 @@ def read_prompt(
     if not any(message["content"] or message.get("tool_calls") for message in messages):
         raise PromptError("the conversation is empty; give at least one message with content")
     return Prompt(messages, None, "chat", given)
+
+
+def with_constraint(
+    prompt: Prompt,
+    config: DecodingConfig,
+    tool_choice: str | None = None,
+    parallel_tool_calls: bool = False,
+) -> Prompt:
+    """A prompt with what its answer must be, and without tools that it must not call.
+
+    Args:
+        prompt: of `read_prompt`.
+        config: at most one of its constraining settings is set.
+        tool_choice: "auto" (or None), "none", "any" (or "required"), or a tool's name.
+        parallel_tool_calls: whether an answer may hold several calls.
+
+    Raises:
+        ConfigError: an unknown tool, or something that cannot be enforced.
+        MissingExtraError: llguidance is not installed, and is needed.
+    """
+    constrained = any(getattr(config, name) is not None for name in CONSTRAINTS)
+    if not (constrained or prompt.tools) and (not tool_choice or tool_choice == "auto"):
+        return prompt
+    from adafuse.constraints.constraint import read_constraint  # needs an extra
+
+    constraint = read_constraint(
+        config, prompt.tools, tool_choice, parallel_tool_calls=parallel_tool_calls
+    )
+    shown = () if tool_choice == "none" else prompt.tools
+    return replace(prompt, tools=shown, constraint=constraint)
 
 
 def _message(index: int, message: object) -> dict[str, Any]:

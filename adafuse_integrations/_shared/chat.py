@@ -6,20 +6,22 @@ Pydantic only; knows no framework's messages. Framework classes turn theirs into
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from adafuse.config import CONSTRAINTS
 from adafuse.errors import ConfigError
 from adafuse.events import Round
-from adafuse.prompting.prompt import Message, read_prompt
-from adafuse.prompting.response_format import with_instruction
+from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
+from adafuse.prompting.response_format import response_schema, with_instruction
 from adafuse.tools import read_tools
 from adafuse.tools.choice import read_tool_choice
 from adafuse_integrations._shared.answer_parts import AnswerParts
+from adafuse_integrations._shared.call import Call
 from adafuse_integrations._shared.fields import EnsembleFields
-from adafuse_integrations._shared.structured import read_response_format
+from adafuse_integrations._shared.settings import read_schema
 
 __all__ = ["ChatFields"]
 
@@ -67,92 +69,65 @@ class ChatFields(EnsembleFields):
         "'incomplete' in its response metadata, instead of raising IncompleteAnswerError.",
     )
 
-    _tools: tuple[dict[str, Any], ...] = PrivateAttr(default=())
-    _tool_choice: str = PrivateAttr(default="auto")
-    _parallel: bool = PrivateAttr(default=False)
-
-    def _check(self) -> None:
-        super()._check()
+    def _read_call(self) -> Call:
         top = self.top_logprobs
         if isinstance(top, bool) or not isinstance(top, int) or top < 0:
             raise ConfigError(f"top_logprobs must be a whole number of at least 0, not {top!r}")
         if top and not self.logprobs:
             raise ConfigError("top_logprobs needs logprobs=True")
+        return super()._read_call()
 
     def _with(self, overrides: Mapping[str, Any]) -> Self:
-        """Return this model with the settings and tools of one call.
+        """Return this model for one call, with its settings and tools.
 
         Raises:
             ConfigError: an argument is unknown (the nearest is named) or out of range.
             PromptError: a tool is wrong.
         """
-        settings = {key: one for key, one in overrides.items() if key not in _TOOLS}
-        if (form := settings.pop("response_format", None)) is not None:
-            schema = read_response_format(form)
-            if schema is not None and settings.get("json_schema") is not None:
-                raise ConfigError("give json_schema or response_format, not both")
-            free = dict.fromkeys(CONSTRAINTS)
-            settings = (
-                {**free, **settings} if schema is None else {**settings, "json_schema": schema}
-            )
-        call = super()._with(settings)
+        model = super()._with(_settings(overrides))
         tools = read_tools(overrides.get("tools") or ())
         names = [tool["function"]["name"] for tool in tools]
         choice = read_tool_choice(overrides.get("tool_choice"), names)
-        if not tools:
-            return call
-        call = call.model_copy()
-        call._tools, call._tool_choice = tools, choice
-        call._parallel = bool(overrides.get("parallel_tool_calls"))
-        return call
+        if tools:
+            parallel = bool(overrides.get("parallel_tool_calls"))
+            model._call = replace(
+                model._current_call, tools=tools, tool_choice=choice, parallel=parallel
+            )
+        return model
 
     def _answering_to(self, messages: Sequence[Message]) -> Self:
         """Return this model as it answers a conversation: see `answer_after_tools`."""
-        told = bool(messages) and messages[-1].get("role") == "tool"
-        if not (told and self.answer_after_tools and self._tools and self._tool_choice == "auto"):
+        call = self._current_call
+        after_tool = bool(messages) and messages[-1].get("role") == "tool"
+        if not (after_tool and self.answer_after_tools and call.tools):
             return self
-        call = self.model_copy()
-        call._tool_choice = "none"
-        return call
+        if call.tool_choice != "auto":
+            return self
+        model = self.model_copy()
+        model._call = replace(call, tool_choice="none")
+        return model
 
-    def _refuse_unenforceable(self) -> None:
-        """Raise ConfigError if no grammar can hold answers to what this asks; loads nothing."""
-        config = self._decoding()
-        if self._tools or any(getattr(config, name) is not None for name in CONSTRAINTS):
-            from adafuse.constraints.constraint import read_constraint  # needs an extra
-
-            choice = self._tool_choice
-            read_constraint(config, self._tools, choice, parallel_tool_calls=self._parallel)
-
-    def _shown(self) -> tuple[dict[str, Any], ...]:
-        """The tools that members see, and may call."""
-        return () if self._tool_choice == "none" else self._tools
-
-    def _told_schema(self) -> Mapping[str, Any] | None:
+    def _prompt_schema(self) -> Mapping[str, Any] | None:
         """The schema that members are told, if there is one and it is not left out."""
-        told = self.schema_in_prompt and (not self._shown() or self._tool_choice == "auto")
-        return self._decoding().json_schema if told else None
+        call = self._current_call
+        answers = not call.shown or call.tool_choice == "auto"
+        return call.config.json_schema if self.schema_in_prompt and answers else None
 
-    def _asked(self, messages: Sequence[Message]) -> list[Message]:
+    def _instructed(self, messages: Sequence[Message]) -> list[Message]:
         """The conversation as members are given it."""
-        if (schema := self._told_schema()) is None:
+        if (schema := self._prompt_schema()) is None:
             return list(messages)
-        return with_instruction(messages, schema, tools=bool(self._shown()))
+        return with_instruction(messages, schema, tools=bool(self._current_call.shown))
 
-    def _chat_rounds(self, messages: Sequence[Message]) -> Generator[Round]:
-        """Answer a conversation; closing it early lets go of every session."""
-        options: dict[str, Any] = {}
-        if self._tools:
-            options = {
-                "tools": self._tools,
-                "tool_choice": self._tool_choice,
-                "parallel_tool_calls": self._parallel,
-            }
-        return self._rounds(self._asked(messages), **options)
+    def _rounds(
+        self, prompt: str | Sequence[Message], prompt_format: PromptFormat | None = None
+    ) -> Generator[Round]:
+        shown = prompt if isinstance(prompt, str) else self._instructed(prompt)
+        return super()._rounds(shown, prompt_format)
 
     def _answer_parts(self) -> AnswerParts:
         """What takes the answer of this call apart."""
-        return AnswerParts([tool["function"]["name"] for tool in self._shown()])
+        return AnswerParts([tool["function"]["name"] for tool in self._current_call.shown])
 
     def _count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens that the first member reads before it answers: its template included.
@@ -165,14 +140,30 @@ class ChatFields(EnsembleFields):
         count = getattr(first, "count_prompt_tokens", None)
         if count is None:
             raise ConfigError(f"member {first.name!r} cannot count the tokens of messages")
-        return int(count(read_prompt(self._asked(messages), None, self._shown())))
+        prompt = read_prompt(self._instructed(messages))
+        return int(count(replace(prompt, tools=self._current_call.shown)))
 
     def _identity(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in (*_REPORTS, *_FORM)}
+        call = self._current_call
         return {
             **super()._identity(),
-            **own,
-            "tools": list(self._tools),
-            "tool_choice": self._tool_choice,
-            "parallel_tool_calls": self._parallel,
+            **{name: getattr(self, name) for name in (*_REPORTS, *_FORM)},
+            "tools": list(call.tools),
+            "tool_choice": call.tool_choice,
+            "parallel_tool_calls": call.parallel,
         }
+
+
+def _settings(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a call that are fields; a `response_format` is another way to say json_schema."""
+    settings = {name: value for name, value in overrides.items() if name not in _TOOLS}
+    response_format = settings.pop("response_format", None)
+    if response_format is None:
+        return settings
+    of_class = isinstance(response_format, type)
+    schema = read_schema(response_format) if of_class else response_schema(response_format)
+    if schema is None:
+        return {**dict.fromkeys(CONSTRAINTS), **settings}
+    if settings.get("json_schema") is not None:
+        raise ConfigError("give json_schema or response_format, not both")
+    return {**settings, "json_schema": schema}

@@ -21,15 +21,15 @@ _NAMES = ("max_position_embeddings", "n_positions")
 
 def smallest_window(members: Sequence[Member]) -> int | None:
     """The smallest window, in tokens, or None if no member has a limit that it tells."""
-    asked = (getattr(one, "runner", one) for one in members)
-    windows = [window for one in asked if (window := getattr(one, "window", None)) is not None]
-    return min(windows, default=None)
+    holders = [getattr(member, "runner", member) for member in members]
+    windows = [getattr(holder, "window", None) for holder in holders]
+    return min((window for window in windows if window is not None), default=None)
 
 
 def configured_window(specs: Iterable[MemberSpec]) -> int | None:
     """Likewise, as config.json files have it; None unless every member has one that says so."""
     windows = [_configured(Path(spec.model).expanduser() / "config.json") for spec in specs]
-    return None if None in windows else min((one for one in windows if one), default=None)
+    return None if None in windows else min(filter(None, windows), default=None)
 
 
 def _configured(path: Path) -> int | None:
@@ -40,8 +40,8 @@ def _configured(path: Path) -> int | None:
     text = config.get("text_config", config) if isinstance(config, Mapping) else {}
     if not isinstance(text, Mapping) or _scaled(text):
         return None
-    found = (text.get(name) for name in _NAMES)
-    return next((window for window in found if isinstance(window, int)), None)
+    windows = (text.get(name) for name in _NAMES)
+    return next((window for window in windows if isinstance(window, int)), None)
 
 
 def _scaled(text: Mapping[str, Any]) -> bool:

@@ -82,9 +82,9 @@ def share(
     """Return the shared ensemble of these members; nothing is loaded here."""
     new = SharedEnsemble(specs, device, dtype, backend, address)
     with _lock:
-        for one in _shared:  # compared, not hashed: a specification may hold dicts
-            if one.key == new.key:
-                return one
+        for shared in _shared:  # compared, not hashed: a specification may hold dicts
+            if shared.key == new.key:
+                return shared
         _shared.add(new)
         return new
 

@@ -20,26 +20,26 @@ from adafuse.errors import ConfigError
 __all__ = ["from_environment"]
 
 
-def from_environment(given: Mapping[str, Any]) -> dict[str, Any]:
+def from_environment(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields with those that are not given taken from the environment.
 
     Raises:
         ConfigError: ADAFUSE_MODELS begins like a JSON list and is none.
     """
-    filled = dict(given)
+    filled = dict(values)
     models = os.environ.get("ADAFUSE_MODELS", "").strip()
-    if given.get("models") is not None or given.get("ensemble") is not None or not models:
+    if values.get("models") is not None or values.get("ensemble") is not None or not models:
         return filled
     filled["models"] = _members(models)
     for name in ("device", "dtype"):
-        if name not in given and (value := os.environ.get(f"ADAFUSE_{name.upper()}", "").strip()):
+        if name not in values and (value := os.environ.get(f"ADAFUSE_{name.upper()}", "").strip()):
             filled[name] = value
     return filled
 
 
 def _members(text: str) -> list[Any]:
     if not text.startswith("["):
-        return [name for one in text.split(",") if (name := one.strip())]
+        return [name for part in text.split(",") if (name := part.strip())]
     try:
         listed: list[Any] = json.loads(text)
     except ValueError as error:

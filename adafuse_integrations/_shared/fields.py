@@ -6,13 +6,12 @@ Pydantic only; framework classes inherit these next to their framework's base cl
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, ClassVar, Self, TypeVar, cast, get_args
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from adafuse.backends import Backend, check_backend
-from adafuse.config import DecodingConfig, with_preset
+from adafuse.config import with_preset
 from adafuse.decoding.failures import check_floor
 from adafuse.decoding.member import Member
 from adafuse.decoding.subset import answering, answering_config
@@ -22,6 +21,7 @@ from adafuse.events import Round
 from adafuse.prompting.prompt import Message, PromptFormat
 from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec
 from adafuse.validation import refuse_unknown
+from adafuse_integrations._shared.call import Call
 from adafuse_integrations._shared.context_window import configured_window, smallest_window
 from adafuse_integrations._shared.ensemble_registry import SharedEnsemble, share
 from adafuse_integrations._shared.environment import from_environment
@@ -92,17 +92,18 @@ class EnsembleFields(DecodingFields):
     )
 
     _shared: SharedEnsemble | None = PrivateAttr(default=None)
+    _call: Call | None = PrivateAttr(default=None)  # of a copy made for it
 
     @model_validator(mode="before")
     @classmethod
-    def _read_ensemble_fields(cls, given: Any) -> Any:
+    def _read_ensemble_fields(cls, values: Any) -> Any:
         """Refuse unknown fields by name; fill in from the environment and the ensemble."""
-        if not isinstance(given, Mapping):
-            return given
-        given = with_preset(given)
-        refuse_unknown("field", given, list(cls.model_fields))
-        filled = from_environment(given)
-        ensemble = given.get("ensemble")
+        if not isinstance(values, Mapping):
+            return values
+        values = with_preset(values)
+        refuse_unknown("field", values, list(cls.model_fields))
+        filled = from_environment(values)
+        ensemble = values.get("ensemble")
         if not isinstance(ensemble, Ensemble):
             return filled
         own = {name: getattr(ensemble.config, core) for name, core in SETTINGS.items()}
@@ -110,13 +111,13 @@ class EnsembleFields(DecodingFields):
 
     @field_validator("models", mode="plain")
     @classmethod
-    def _read_models(cls, given: object) -> tuple[MemberSpec, ...] | None:
-        if given is None:
+    def _read_models(cls, models: object) -> tuple[MemberSpec, ...] | None:
+        if models is None:
             return None
-        one = isinstance(given, str | Mapping | MemberSpec) or not isinstance(given, Sequence)
-        if one or not 1 <= len(cast("Sequence[object]", given)) <= MAX_MEMBERS:
+        listed = isinstance(models, Sequence) and not isinstance(models, str | Mapping | MemberSpec)
+        if not listed or not 1 <= len(cast("Sequence[object]", models)) <= MAX_MEMBERS:
             raise ConfigError(f"models must be a list of 1 to {MAX_MEMBERS} members")
-        return tuple(as_spec(model) for model in cast("Sequence[str]", given))
+        return tuple(as_spec(model) for model in cast("Sequence[str]", models))
 
     @model_validator(mode="after")
     def _check_ensemble_fields(self) -> Self:
@@ -129,7 +130,7 @@ class EnsembleFields(DecodingFields):
                 "device, dtype and backend are for models; this ensemble is already loaded"
             )
         check_backend(self._specs(), self.backend, self.address)
-        self._check()
+        self._read_call()
         if self.models is not None:
             self._shared = self._share()
         return self
@@ -140,37 +141,43 @@ class EnsembleFields(DecodingFields):
     def _share(self) -> SharedEnsemble:
         return share(self._specs(), self.device, self.dtype, self.backend, self.address)
 
-    def _check(self) -> None:
-        """Raise ConfigError if a setting is out of range."""
-        self._answering_config()
-        self._member_names()
+    # --- One call: a copy that has its settings as fields, and what they come to ---
 
-    def _answering_config(self) -> DecodingConfig:
-        """The settings, with the weights of those members that answer, and the leader's name."""
+    def _read_call(self) -> Call:
+        """What these settings come to for the members that answer.
+
+        Raises:
+            ConfigError: one of them is out of range.
+        """
         names = member_names(self._members())
-        config = answering_config(names, answering(names, self.model), self._decoding())
-        check_floor(self._member_names(), config)
-        return config
+        chosen = answering(names, self.model)
+        config = answering_config(names, chosen, self._decoding())
+        check_floor([names[at] for at in chosen], config)
+        return Call(config, chosen)
 
     def _with(self, overrides: Mapping[str, Any]) -> Self:
-        """Return this model with settings for one call.
+        """Return this model for one call, with its settings.
 
         Raises:
             ConfigError: an argument is unknown (the nearest is named) or out of range.
         """
-        if not overrides:
-            return self
         overrides = with_preset(overrides)
         refuse_unknown("argument", overrides, self._per_call)
-        changed = self.model_copy(update=replacing(overrides))
-        changed._check()
-        return changed
+        model = self.model_copy(update=replacing(overrides))
+        model._call = model._read_call()
+        return model
+
+    @property
+    def _current_call(self) -> Call:
+        return self._call or self._read_call()
 
     def _members(self) -> Ensemble | tuple[MemberSpec, ...]:
         return self.ensemble if self.ensemble is not None else self._specs()
 
     def _chosen(self, of_members: Sequence[T]) -> tuple[T, ...]:
         """Of one thing per member, those of the members that answer."""
+        if self._call is not None:
+            return tuple(of_members[at] for at in self._call.chosen)
         return tuple(of_members[at] for at in answering(member_names(self._members()), self.model))
 
     def _member_names(self) -> tuple[str, ...]:
@@ -197,23 +204,17 @@ class EnsembleFields(DecodingFields):
             return smallest_window(self._chosen(loaded.members))
         return configured_window(self._chosen(self._specs()))
 
-    def _rounds(self, prompt: str | Sequence[Message], **options: Any) -> Generator[Round]:
-        """Decode one answer; closing it early lets go of every session.
-
-        Args:
-            prompt: text or messages.
-            options: other arguments of `Ensemble.stream`.
-        """
-        config = self._answering_config()
-        ensemble = self._loaded()
-        if self.model is not None:
-            ensemble = ensemble.only(self._member_names())
-        settings = {f.name: getattr(config, f.name) for f in fields(config)}
-        return ensemble.stream(prompt, **options, **settings)
+    def _rounds(
+        self, prompt: str | Sequence[Message], prompt_format: PromptFormat | None = None
+    ) -> Generator[Round]:
+        """Decode one answer to text or messages; closing it early lets go of every session."""
+        call = self._current_call
+        checked = call.prompt(prompt, prompt_format)
+        return self._loaded()._decode(checked, call.config, call.chosen)
 
     def _identity(self) -> dict[str, Any]:
         """Everything that changes an answer, as plain values: members, loading, settings."""
-        config = self._answering_config()
+        config = self._current_call.config
         identity: dict[str, Any] = {
             "members": list(self._chosen(members_identity(self._members()))),
             "device": self.device,
@@ -257,16 +258,11 @@ class CompletionFields(EnsembleFields):
         "chat template, 'chat' for all, 'raw' completes it as it is.",
     )
 
-    def _check(self) -> None:
-        super()._check()
+    def _read_call(self) -> Call:
         if self.prompt_format not in get_args(PromptFormat):
-            known = "'raw', 'auto' or 'chat'"
-            raise ConfigError(f"prompt_format must be {known}, not {self.prompt_format!r}")
-
-    def _rounds(self, prompt: str | Sequence[Message], **options: Any) -> Generator[Round]:
-        if isinstance(prompt, str):
-            options = {"prompt_format": self.prompt_format, **options}
-        return super()._rounds(prompt, **options)
+            formats = "'raw', 'auto' or 'chat'"
+            raise ConfigError(f"prompt_format must be {formats}, not {self.prompt_format!r}")
+        return super()._read_call()
 
     def _identity(self) -> dict[str, Any]:
         return {**super()._identity(), "prompt_format": self.prompt_format}

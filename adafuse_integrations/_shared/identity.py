@@ -59,10 +59,10 @@ def loadable(specs: Sequence[MemberSpec]) -> list[Any]:
     described = []
     for spec in specs:
         plain = MemberSpec(spec.model)
-        given = {f.name: getattr(spec, f.name) for f in fields(spec)}
-        set_ = {key: one for key, one in given.items() if one != getattr(plain, key)}
-        writable = {key: _writable(one) for key, one in set_.items()}
-        options = {key: one for key, one in writable.items() if one != {}}
+        values = {f.name: getattr(spec, f.name) for f in fields(spec)}
+        changed = {name: value for name, value in values.items() if value != getattr(plain, name)}
+        writable = {name: _writable(value) for name, value in changed.items()}
+        options = {name: value for name, value in writable.items() if value != {}}
         described.append({"model": spec.model, **options} if options else spec.model)
     return described
 

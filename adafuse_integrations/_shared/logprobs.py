@@ -10,7 +10,7 @@ from adafuse.events import Candidate, Round
 __all__ = ["word_scores"]
 
 
-def word_scores(one: Round, top: int) -> Iterator[dict[str, Any]]:
+def word_scores(round_: Round, top: int) -> Iterator[dict[str, Any]]:
     """Describe the words of a round by the score of the candidate they come from.
 
     Each has
@@ -24,19 +24,19 @@ def word_scores(one: Round, top: int) -> Iterator[dict[str, Any]]:
         top_logprobs  the best `top` candidates of the round: token, logprob and by_member of each;
                       the token is the whole candidate: several words, or "" for the end
     """
-    best = sorted((c for c in one.candidates if c.score is not None), key=_score)
+    best = sorted((c for c in round_.candidates if c.score is not None), key=_score)
     others = [{"token": candidate.text, **_scores(candidate)} for candidate in best[:top]]
-    won = one.candidates[one.winner] if one.scored and one.winner >= 0 else None
+    won = round_.candidates[round_.winner] if round_.scored and round_.winner >= 0 else None
     scores = _scores(won) if won is not None else {"logprob": None, "by_member": {}}
-    for word in one.words:
-        yield {"token": word, **scores, "round": one.index, "top_logprobs": others}
+    for word in round_.words:
+        yield {"token": word, **scores, "round": round_.index, "top_logprobs": others}
 
 
-def _score(one: Candidate) -> float:
-    assert one.score is not None
-    return one.score
+def _score(candidate: Candidate) -> float:
+    assert candidate.score is not None
+    return candidate.score
 
 
-def _scores(one: Candidate) -> dict[str, Any]:
-    mean = None if one.score is None else -one.score
-    return {"logprob": mean, "by_member": {name: -nll for name, nll in one.scores.items()}}
+def _scores(candidate: Candidate) -> dict[str, Any]:
+    mean = None if candidate.score is None else -candidate.score
+    return {"logprob": mean, "by_member": {name: -nll for name, nll in candidate.scores.items()}}

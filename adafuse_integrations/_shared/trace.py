@@ -30,45 +30,45 @@ def answer_info(rounds: Sequence[Mapping[str, Any]], last: Round) -> dict[str, A
     Members that failed on the way are named once more, as "dropped", if there are any. Every
     chat model carries this; `read_answer` reads it.
     """
-    words = [word_info(word, one) for one in rounds for word in one["words"]]
+    words = [word_info(word, round_) for round_ in rounds for word in round_["words"]]
     usage = usage_info(last.usage or {})
     reason = last.finish_reason
     info = {"words": words, "rounds": list(rounds), "finish_reason": reason, "usage": usage}
-    if dropped := [failed for one in rounds for failed in one["dropped"]]:
+    if dropped := [member for round_ in rounds for member in round_["dropped"]]:
         info["dropped"] = dropped
     return info
 
 
-def round_info(one: Round) -> dict[str, Any]:
+def round_info(round_: Round) -> dict[str, Any]:
     """Describe a round: every field of `Round` but its finish reason and usage."""
     return {
-        "index": one.index,
-        "text": one.text,
-        "words": list(one.words),
-        "ends": one.ends,
-        "member": one.member,
-        "drafters": list(one.drafters),
-        "confident": one.confident,
-        "unanimous": one.unanimous,
-        "scored": one.scored,
-        "forced": one.forced,
-        "led": one.led,
-        "margins": {name: list(margins) for name, margins in one.margins.items()},
-        "candidates": [_candidate_info(candidate) for candidate in one.candidates],
-        "winner": one.winner,
-        "left_out": list(one.left_out),
-        "dropped": [asdict(dropped) for dropped in one.dropped],
+        "index": round_.index,
+        "text": round_.text,
+        "words": list(round_.words),
+        "ends": round_.ends,
+        "member": round_.member,
+        "drafters": list(round_.drafters),
+        "confident": round_.confident,
+        "unanimous": round_.unanimous,
+        "scored": round_.scored,
+        "forced": round_.forced,
+        "led": round_.led,
+        "margins": {name: list(margins) for name, margins in round_.margins.items()},
+        "candidates": [_candidate_info(candidate) for candidate in round_.candidates],
+        "winner": round_.winner,
+        "left_out": list(round_.left_out),
+        "dropped": [asdict(dropped) for dropped in round_.dropped],
     }
 
 
-def _candidate_info(one: Candidate) -> dict[str, Any]:
+def _candidate_info(candidate: Candidate) -> dict[str, Any]:
     return {
-        "text": one.text,
-        "ends": one.ends,
-        "words": list(one.words),
-        "drafters": list(one.drafters),
-        "scores": {name: _written(score) for name, score in one.scores.items()},
-        "score": None if one.score is None else _written(one.score),
+        "text": candidate.text,
+        "ends": candidate.ends,
+        "words": list(candidate.words),
+        "drafters": list(candidate.drafters),
+        "scores": {name: _written(score) for name, score in candidate.scores.items()},
+        "score": None if candidate.score is None else _written(candidate.score),
     }
 
 
@@ -80,10 +80,10 @@ def _written(score: float) -> float | str:
 def usage_info(usage: Mapping[str, MemberUsage]) -> dict[str, dict[str, Any]]:
     """Describe each member's usage: every field of `MemberUsage` but the token ids."""
     described = {}
-    for name, one in usage.items():
-        info = {f.name: getattr(one, f.name) for f in fields(one) if f.name != "token_ids"}
-        info["seconds"] = dict(one.seconds)
-        info["losses"] = [{"text": loss.text, "reads": loss.reads} for loss in one.losses]
+    for name, own in usage.items():
+        info = {f.name: getattr(own, f.name) for f in fields(own) if f.name != "token_ids"}
+        info["seconds"] = dict(own.seconds)
+        info["losses"] = [{"text": loss.text, "reads": loss.reads} for loss in own.losses]
         described[name] = info
     return described
 
@@ -93,8 +93,8 @@ def totals(usages: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, int]:
 
     Every member reads the prompt and the answer in tokens of its own, and all of them count.
     """
-    every = [one for usage in usages for one in usage.values()]
-    prompt, completion, forwards, processed = (sum(one[name] for one in every) for name in _COUNTS)
+    members = [member for usage in usages for member in usage.values()]
+    prompt, completion, forwards, processed = (sum(m[name] for m in members) for name in _COUNTS)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -118,8 +118,8 @@ def read_answer(info: Mapping[str, Any]) -> Answer:
     missing = [key for key in ("rounds", "usage", "finish_reason") if key not in info]
     if missing:
         raise ValueError(f"not the trace of a whole answer: it lacks {', '.join(missing)}")
-    rounds = [_read_round(one) for one in info["rounds"]]
-    usage = {name: _read_usage(one) for name, one in info["usage"].items()}
+    rounds = [_read_round(round_) for round_ in info["rounds"]]
+    usage = {name: _read_usage(own) for name, own in info["usage"].items()}
     rounds[-1] = replace(rounds[-1], finish_reason=info["finish_reason"], usage=usage)
     return Answer.fold(rounds)
 
@@ -130,7 +130,7 @@ def _read_round(info: Mapping[str, Any]) -> Round:
             **info,
             "words": tuple(info["words"]),
             "drafters": tuple(info["drafters"]),
-            "candidates": tuple(_read_candidate(one) for one in info["candidates"]),
+            "candidates": tuple(_read_candidate(item) for item in info["candidates"]),
             "margins": {name: tuple(margins) for name, margins in info["margins"].items()},
             "left_out": tuple(info["left_out"]),
             "dropped": tuple(Dropped(**dropped) for dropped in info.get("dropped", ())),
@@ -145,7 +145,7 @@ def _read_candidate(info: Mapping[str, Any]) -> Candidate:
             **info,
             "words": tuple(info["words"]),
             "drafters": tuple(info["drafters"]),
-            "scores": {name: float(one) for name, one in info["scores"].items()},
+            "scores": {name: float(nll) for name, nll in info["scores"].items()},
             "score": None if score is None else float(score),
         }
     )

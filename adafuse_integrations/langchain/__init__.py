@@ -9,8 +9,8 @@ Members are loaded, and torch is imported, when the first prompt is answered.
 
 from adafuse_integrations._shared.trace import read_answer
 from adafuse_integrations.langchain._chat_chunks import ChatAnswerChunk
+from adafuse_integrations.langchain._compat import make_loadable
 from adafuse_integrations.langchain._completion_chunks import AnswerChunk
-from adafuse_integrations.langchain._serialization import make_loadable
 from adafuse_integrations.langchain.chat_models import ChatAdaFuse
 from adafuse_integrations.langchain.llms import AdaFuseLLM
 

@@ -6,9 +6,9 @@ Knows neither completions nor messages.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, Literal, cast
 
-from langchain_core.language_models import BaseLanguageModel
+from langchain_core.language_models import BaseLanguageModel, LangSmithParams
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.runnables import RunnableConfig
 from pydantic import PrivateAttr
@@ -29,6 +29,8 @@ class EnsembleModel(EnsembleFields, BaseLanguageModel[Any]):
     tokens or keys. One that holds an ensemble built elsewhere cannot be.
     """
 
+    _ls_model_type: ClassVar[Literal["chat", "llm"]]
+
     _decoders: Decoders = PrivateAttr(default_factory=Decoders)  # of this call
 
     @property
@@ -39,6 +41,23 @@ class EnsembleModel(EnsembleFields, BaseLanguageModel[Any]):
     @property
     def _model_name(self) -> str:
         return "+".join(self._member_names())
+
+    @property
+    def _stops(self) -> list[str] | None:
+        """The stops in effect."""
+        return list(self._current_call.config.stop) or None
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(
+            ls_provider="adafuse",
+            ls_model_name=kwargs.get("model") or self._model_name,
+            ls_model_type=self._ls_model_type,
+            ls_temperature=kwargs.get("temperature", self.temperature),
+            ls_max_tokens=kwargs.get("max_tokens", self.max_tokens),
+        )
+        if stops := self._stops if stop is None else stop:
+            params["ls_stop"] = list(stops)
+        return params
 
     def __repr_args__(self) -> Any:
         return [("models", list(self._member_names())), *super().__repr_args__()]
@@ -87,8 +106,8 @@ class EnsembleModel(EnsembleFields, BaseLanguageModel[Any]):
         **kwargs: Any,
     ) -> Iterator[Any]:
         """As `batch`, giving rows as they are done."""
-        configs, given = queued(config, len(inputs)), cast("Any", return_exceptions)
-        return super().batch_as_completed(inputs, configs, return_exceptions=given, **kwargs)
+        configs, either = queued(config, len(inputs)), cast("Any", return_exceptions)
+        return super().batch_as_completed(inputs, configs, return_exceptions=either, **kwargs)
 
     def abatch_as_completed(
         self,
@@ -99,5 +118,5 @@ class EnsembleModel(EnsembleFields, BaseLanguageModel[Any]):
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """As `abatch`, giving rows as they are done."""
-        configs, given = queued(config, len(inputs)), cast("Any", return_exceptions)
-        return super().abatch_as_completed(inputs, configs, return_exceptions=given, **kwargs)
+        configs, either = queued(config, len(inputs)), cast("Any", return_exceptions)
+        return super().abatch_as_completed(inputs, configs, return_exceptions=either, **kwargs)

@@ -49,9 +49,9 @@ def invoke_rows(
     """
     configs = queued(config, len(inputs))
 
-    def row(one: In, own: RunnableConfig) -> Out:
+    def row(prompt: In, row_config: RunnableConfig) -> Out:
         try:
-            return invoke(one, own)
+            return invoke(prompt, row_config)
         except Exception as error:
             if not return_exceptions:
                 raise
@@ -59,7 +59,7 @@ def invoke_rows(
 
     workers = min(_concurrency(configs), max(len(inputs), 1))
     if workers == 1:
-        return [row(one, own) for one, own in zip(inputs, configs, strict=True)]
+        return [row(*pair) for pair in zip(inputs, configs, strict=True)]
     with ContextThreadPoolExecutor(max_workers=workers) as executor:
         return list(executor.map(row, inputs, configs))
 
@@ -75,11 +75,11 @@ async def ainvoke_rows(
     configs = queued(config, len(inputs))
     gate = asyncio.Semaphore(_concurrency(configs))
 
-    async def row(one: In, own: RunnableConfig) -> Out:
+    async def row(prompt: In, row_config: RunnableConfig) -> Out:
         async with gate:
-            return await ainvoke(one, own)
+            return await ainvoke(prompt, row_config)
 
-    rows = [row(one, own) for one, own in zip(inputs, configs, strict=True)]
+    rows = [row(*pair) for pair in zip(inputs, configs, strict=True)]
     return await _gather(rows, return_exceptions)
 
 

@@ -9,18 +9,26 @@ from __future__ import annotations
 import asyncio
 import builtins
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, closing
+from functools import partial
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import (
     BaseChatModel,
-    LangSmithParams,
     LanguageModelInput,
     ModelProfile,
 )
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict, PrivateAttr
@@ -33,6 +41,7 @@ from adafuse_integrations._shared.chat import ChatFields
 from adafuse_integrations._shared.context_window import smallest_window
 from adafuse_integrations.langchain._base import EnsembleModel
 from adafuse_integrations.langchain._chat_chunks import ChatAnswerChunk, chat_chunks, whole_message
+from adafuse_integrations.langchain._compat import describe_as
 from adafuse_integrations.langchain._messages import core_messages
 from adafuse_integrations.langchain._profile import chat_profile
 from adafuse_integrations.langchain._structured_output import decoding_schema
@@ -49,6 +58,7 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    _ls_model_type = "chat"
     _own_profile: bool = PrivateAttr(default=False)  # computed here, not given
 
     @property
@@ -57,24 +67,11 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
 
     # --- What it says of itself ---
 
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = LangSmithParams(
-            ls_provider="adafuse",
-            ls_model_name=kwargs.get("model") or self._model_name,
-            ls_model_type="chat",
-            ls_temperature=kwargs.get("temperature", self.temperature),
-            ls_max_tokens=kwargs.get("max_tokens", self.max_tokens),
-        )
-        stops = self._decoding().stop if stop is None else stop
-        if stops:
-            params["ls_stop"] = list(stops)
-        return params
-
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> builtins.dict[str, Any]:
-        call = self._for_call(stop, kwargs)  # refuses unknown arguments before a run begins
-        return {**call.asdict(), **kwargs, "stop": list(call._decoding().stop) or None}
+        model = self._for_call(stop, kwargs)  # refuses unknown arguments before a run begins
+        return {**model.asdict(), **kwargs, "stop": model._stops}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """The cache key: everything that changes the message."""
@@ -93,9 +90,14 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
 
     # --- One call ---
 
-    def _for_call(self, stop: Sequence[str] | None, given: Mapping[str, Any]) -> Self:
-        """Return this model with the settings and tools of one call; errors as for `_with`."""
-        settings = {key: one for key, one in given.items() if key not in _LANGCHAINS}
+    def _for_call(self, stop: Sequence[str] | None, arguments: Mapping[str, Any]) -> Self:
+        """Return this model with the settings and tools of one call; errors as for `_with`.
+
+        A model that is for a call already is asked with the arguments that it was made from.
+        """
+        if self._call is not None:
+            return self
+        settings = {name: value for name, value in arguments.items() if name not in _LANGCHAINS}
         if stop is not None:
             settings["stop"] = stop
         if settings.get("tools"):
@@ -105,24 +107,32 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         if isinstance(form := settings.get("response_format"), type):
             described = {"schema": decoding_schema(form)}
             settings["response_format"] = {"type": "json_schema", "json_schema": described}
-        call = self._with(settings)
+        model = self._with(settings)
+        describe_as(model, self)
         if "model" in settings:
-            call._own_profile = False  # that of other members
-        return call
+            model._own_profile = False  # that of other members
+        return model
 
-    def _turn(
-        self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, given: Mapping[str, Any]
-    ) -> tuple[Self, list[dict[str, Any]]]:
-        """This model for one call, and what it is asked."""
-        call = self._for_call(stop, given)
-        asked = core_messages(messages)
-        return call._answering_to(asked), asked
+    def _begin(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: Sequence[str] | None,
+        arguments: Mapping[str, Any],
+        *,
+        blocks: bool = False,
+    ) -> tuple[Callable[[], Generator[ChatAnswerChunk]], AnswerParts]:
+        """Check a call; returns what decodes its answer, and what takes that apart."""
+        model = self._for_call(stop, arguments)
+        conversation = core_messages(messages)
+        model = model._answering_to(conversation)
+        parts = model._answer_parts()
+        return partial(model._chunks, conversation, parts, blocks), parts
 
     def _chunks(
-        self, messages: Sequence[Message], parts: AnswerParts, *, blocks: bool = False
+        self, messages: Sequence[Message], parts: AnswerParts, blocks: bool
     ) -> Generator[ChatAnswerChunk]:
         first = {"model_name": self._model_name, "model_provider": "adafuse"}
-        with closing(self._chat_rounds(messages)) as rounds:
+        with closing(self._rounds(messages)) as rounds:
             yield from chat_chunks(
                 rounds,
                 parts,
@@ -140,9 +150,8 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[ChatAnswerChunk]:
-        call, asked = self._turn(messages, stop, kwargs)
-        blocks = self.output_version == "v1"
-        return _told(call._chunks(asked, call._answer_parts(), blocks=blocks), run_manager)
+        decode, _ = self._begin(messages, stop, kwargs, blocks=self.output_version == "v1")
+        return _notify(decode(), run_manager)
 
     def _astream(
         self,
@@ -151,10 +160,8 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[ChatAnswerChunk]:
-        call, asked = self._turn(messages, stop, kwargs)
-        parts, blocks = call._answer_parts(), self.output_version == "v1"
-        chunks = self._decoders.decode(lambda: call._chunks(asked, parts, blocks=blocks))
-        return _atold(chunks, run_manager)
+        decode, _ = self._begin(messages, stop, kwargs, blocks=self.output_version == "v1")
+        return _notify_async(self._decoders.decode(decode), run_manager)
 
     def _generate(
         self,
@@ -163,9 +170,8 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call, asked = self._turn(messages, stop, kwargs)
-        parts = call._answer_parts()
-        with closing(_told(call._chunks(asked, parts), run_manager)) as chunks:
+        decode, parts = self._begin(messages, stop, kwargs)
+        with closing(_notify(decode(), run_manager)) as chunks:
             return _result(list(chunks), parts)
 
     async def _agenerate(
@@ -175,10 +181,8 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call, asked = self._turn(messages, stop, kwargs)
-        parts = call._answer_parts()
-        written = self._decoders.decode(lambda: call._chunks(asked, parts))
-        async with aclosing(_atold(written, run_manager)) as chunks:
+        decode, parts = self._begin(messages, stop, kwargs)
+        async with aclosing(_notify_async(self._decoders.decode(decode), run_manager)) as chunks:
             return _result([chunk async for chunk in chunks], parts)
 
     async def _agenerate_with_cache(
@@ -196,6 +200,42 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
                 await run_manager.on_llm_error(error, response=LLMResult(generations=[]))
             raise
 
+    def invoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Answer a conversation."""
+        model = self._for_call(stop, kwargs)
+        return super(ChatModel, model).invoke(input, config, stop=stop, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """As `invoke`, without blocking the event loop; cancelling it stops the decoder."""
+        model = self._for_call(stop, kwargs)
+        return await super(ChatModel, model).ainvoke(input, config, stop=stop, **kwargs)
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Yield words as they are fused; closing it early is safe."""
+        model = self._for_call(stop, kwargs)
+        return super(ChatModel, model).stream(input, config, stop=stop, **kwargs)
+
     def astream(
         self,
         input: LanguageModelInput,
@@ -205,10 +245,10 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Yield words as they are fused; closing or cancelling it stops the decoder and waits."""
-        call = self.model_copy()
-        call._decoders = Decoders()
-        return call._decoders.closing(
-            super(ChatModel, call).astream(input, config, stop=stop, **kwargs)
+        model = self._for_call(stop, kwargs).model_copy()
+        model._decoders = Decoders()
+        return model._decoders.closing(
+            super(ChatModel, model).astream(input, config, stop=stop, **kwargs)
         )
 
     def _combine_llm_outputs(
@@ -222,7 +262,7 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         return {"model_name": self._model_name, "token_usage": counts}
 
 
-def _told(
+def _notify(
     chunks: Generator[ChatAnswerChunk], run_manager: CallbackManagerForLLMRun | None
 ) -> Generator[ChatAnswerChunk]:
     """Pass chunks on, telling callbacks of those that add to the answer."""
@@ -233,7 +273,7 @@ def _told(
             yield chunk
 
 
-async def _atold(
+async def _notify_async(
     chunks: AsyncGenerator[ChatAnswerChunk], run_manager: AsyncCallbackManagerForLLMRun | None
 ) -> AsyncGenerator[ChatAnswerChunk]:
     async with aclosing(chunks):
@@ -245,6 +285,6 @@ async def _atold(
 
 def _result(chunks: Sequence[ChatAnswerChunk], parts: AnswerParts) -> ChatResult:
     message = whole_message(chunks, parts)
-    told = message.response_metadata
-    output = {"model_name": told["model_name"], "token_usage": told["token_usage"]}
+    metadata = message.response_metadata
+    output = {"model_name": metadata["model_name"], "token_usage": metadata["token_usage"]}
     return ChatResult(generations=[ChatGeneration(message=message)], llm_output=output)

@@ -175,8 +175,8 @@ def whole_message(chunks: Sequence[ChatAnswerChunk], parts: AnswerParts) -> AIMe
 
 def _usage(usage: Mapping[str, MemberUsage]) -> UsageMetadata:
     """Tokens of all members together, each in its own; the details are by member."""
-    read = {name: one.prompt_tokens for name, one in usage.items()}
-    wrote = {name: one.committed_tokens for name, one in usage.items()}
+    read = {name: own.prompt_tokens for name, own in usage.items()}
+    wrote = {name: own.committed_tokens for name, own in usage.items()}
     return UsageMetadata(
         input_tokens=sum(read.values()),
         output_tokens=sum(wrote.values()),

@@ -17,10 +17,10 @@ from operator import add
 from typing import Any
 
 from langchain_core.outputs import Generation, GenerationChunk
-from langchain_core.utils._merge import merge_dicts
 
 from adafuse.events import Round
 from adafuse_integrations._shared.trace import round_info, usage_info, word_info
+from adafuse_integrations.langchain._compat import merge_dicts
 
 __all__ = ["AnswerChunk", "answer_chunks", "whole_answer"]
 
@@ -55,7 +55,7 @@ def _join(left: GenerationChunk, right: GenerationChunk) -> AnswerChunk:
     )
     rounds = list(a.get("rounds", ()))
     # The words of one round come in chunks that each carry the round.
-    rounds += [one for one in b.get("rounds", ()) if one not in rounds[-1:]]
+    rounds += [round_ for round_ in b.get("rounds", ()) if round_ not in rounds[-1:]]
     joined = {**foreign, **a, **b, "rounds": rounds}
     joined["words"] = [*a.get("words", ()), *b.get("words", ())]
     return AnswerChunk(text=left.text + right.text, generation_info=joined)
@@ -75,22 +75,22 @@ def answer_chunks(rounds: Iterable[Round]) -> Iterator[AnswerChunk]:
     """Yield a chunk per word as rounds come, and a last one without text."""
     wordless = []
     dropped = []
-    for one in rounds:
-        described = round_info(one)
+    for round_ in rounds:
+        described = round_info(round_)
         dropped += described["dropped"]
-        if not one.words:
+        if not round_.words:
             wordless.append(described)
-        for word in one.words:
+        for word in round_.words:
             info = {
-                "member": one.member,
-                "drafters": list(one.drafters),
+                "member": round_.member,
+                "drafters": list(round_.drafters),
                 "round": described,
             }
             yield AnswerChunk(text=word, generation_info=info)
-        if one.finish_reason is not None:
+        if round_.finish_reason is not None:
             last = {
-                "finish_reason": one.finish_reason,
-                "usage": usage_info(one.usage or {}),
+                "finish_reason": round_.finish_reason,
+                "usage": usage_info(round_.usage or {}),
                 "rounds": wordless,
             }
             if dropped:

@@ -68,8 +68,8 @@ def _read_message(index: int, message: BaseMessage) -> dict[str, Any]:
         case ToolMessage():
             if message.status == "error" and not text.startswith("Error"):
                 text = f"Error: {text}"
-            told = {"tool_call_id": message.tool_call_id, **named}
-            return {"role": "tool", "content": text, **told}
+            answered = {"tool_call_id": message.tool_call_id, **named}
+            return {"role": "tool", "content": text, **answered}
         case FunctionMessage():
             return {"role": "tool", "content": text, **named}
         case HumanMessage():
@@ -87,10 +87,10 @@ def _ai_message(
 ) -> dict[str, Any]:
     calls = [(call["id"], call["name"], call["args"]) for call in message.tool_calls]
     invalid = [(call["name"], call["args"]) for call in message.invalid_tool_calls]
-    told = {call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)}
+    listed = {call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)}
     for block in blocks:
         id_ = block.get("call_id") or block.get("id")
-        if id_ in told or block["type"] == "tool_call_chunk":
+        if id_ in listed or block["type"] == "tool_call_chunk":
             continue  # the message's own lists say it
         name, arguments = block.get("name"), _arguments(block)
         if name and isinstance(arguments, dict):

@@ -60,8 +60,8 @@ def _converted(schema: Any) -> dict[str, Any]:
 
 def _message(result: Sequence[Generation]) -> AIMessage | None:
     """The message that is parsed, once it is whole."""
-    one = result[0]
-    message = one.message if isinstance(one, ChatGeneration) else None
+    first = result[0]
+    message = first.message if isinstance(first, ChatGeneration) else None
     whole = message is not None and "finish_reason" in message.response_metadata
     return cast("AIMessage", message) if whole else None
 

@@ -15,7 +15,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from adafuse.errors import PromptError
 from adafuse.tools import read_tools
 
-__all__ = ["Tools", "core_tools", "tool_names"]
+__all__ = ["Tools", "core_tools"]
 
 Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 
@@ -27,20 +27,19 @@ def core_tools(tools: Tools) -> tuple[dict[str, Any], ...]:
         PromptError: one of them has no form that is known, or is wrong; see `read_tools`.
     """
     read = [read_tools([_openai_tool(index, tool)])[0] for index, tool in enumerate(tools)]
-    different = [tool for at, tool in enumerate(read) if not _is_among(tool, read[:at])]
-    return read_tools(different)
-
-
-def _is_among(tool: dict[str, Any], others: Sequence[dict[str, Any]]) -> bool:
-    return any(_untitled(tool) == _untitled(one) for one in others)
+    untitled = [_untitled(tool) for tool in read]
+    return read_tools([tool for at, tool in enumerate(read) if untitled[at] not in untitled[:at]])
 
 
 def _untitled(value: Any) -> Any:
     """A schema without its titles, which Pydantic adds and LangChain drops."""
     if isinstance(value, dict):
-        told = {key: one for key, one in value.items() if key != "title" or isinstance(one, dict)}
-        return {key: _untitled(one) for key, one in told.items()}
-    return [_untitled(one) for one in value] if isinstance(value, list) else value
+        return {
+            key: _untitled(item)
+            for key, item in value.items()
+            if key != "title" or isinstance(item, dict)
+        }
+    return [_untitled(item) for item in value] if isinstance(value, list) else value
 
 
 def _openai_tool(index: int, tool: Any) -> dict[str, Any]:
@@ -49,8 +48,3 @@ def _openai_tool(index: int, tool: Any) -> dict[str, Any]:
     except (ValueError, TypeError) as error:  # LangChain's messages are several lines
         reason = " ".join(str(error).split())
         raise PromptError(f"tool {index} cannot be read: {reason}") from error
-
-
-def tool_names(tools: Sequence[dict[str, Any]]) -> list[str]:
-    """Names of tools in OpenAI's format."""
-    return [tool["function"]["name"] for tool in tools]

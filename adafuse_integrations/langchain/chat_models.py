@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
@@ -12,7 +13,6 @@ from pydantic import ConfigDict, Field, SecretStr
 
 from adafuse.config import CONSTRAINTS
 from adafuse.errors import ConfigError
-from adafuse.tools.choice import read_tool_choice
 from adafuse_integrations.langchain._batching import ainvoke_rows, invoke_rows
 from adafuse_integrations.langchain._chat_call import ChatModel
 from adafuse_integrations.langchain._messages import core_messages
@@ -23,7 +23,7 @@ from adafuse_integrations.langchain._structured_output import (
     json_parser,
     with_raw,
 )
-from adafuse_integrations.langchain._tools import Tools, core_tools, tool_names
+from adafuse_integrations.langchain._tools import Tools, core_tools
 
 __all__ = ["ChatAdaFuse"]
 
@@ -107,15 +107,16 @@ class ChatAdaFuse(ChatModel):
             PromptError: a tool that cannot be read.
             MissingExtraError: calls need a grammar, and llguidance is not installed.
         """
-        shown = core_tools(tools)
-        choice = read_tool_choice(tool_choice, tool_names(shown))
-        bound: dict[str, Any] = {"tools": list(shown)} if shown else {}
-        if shown and tool_choice is not None:
-            bound["tool_choice"] = choice
+        bound = dict(kwargs)
         if parallel_tool_calls is not None:
             bound["parallel_tool_calls"] = parallel_tool_calls
-        self._for_call(None, {**bound, **kwargs})._refuse_unenforceable()
-        return self.bind(**bound, **kwargs)
+        if shown := core_tools(tools):
+            bound["tools"] = list(shown)
+        call = self._for_call(None, {**bound, "tool_choice": tool_choice})._current_call
+        call.refuse_unenforceable()
+        if shown and tool_choice is not None:
+            bound["tool_choice"] = call.tool_choice
+        return self.bind(**bound)
 
     def with_structured_output(
         self,
@@ -146,12 +147,12 @@ class ChatAdaFuse(ChatModel):
         """
         if taken := _DECIDED & kwargs.keys():
             raise ConfigError(f"with_structured_output decides {', '.join(sorted(taken))} itself")
-        told = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+        traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
         if method == "function_calling" and schema is not None and not tools:
             (tool,) = core_tools([schema])
             name = tool["function"]["name"]
             caller = self.bind_tools(
-                [tool], tool_choice=name, ls_structured_output_format=told, **kwargs
+                [tool], tool_choice=name, ls_structured_output_format=traced, **kwargs
             )
             parser = call_parser(schema, name)
             return with_raw(caller, parser) if include_raw else caller | parser
@@ -166,7 +167,7 @@ class ChatAdaFuse(ChatModel):
             )
         bound = {"json_schema": decoding_schema(schema), "keep_incomplete": include_raw, **kwargs}
         if schema is not None:
-            bound["ls_structured_output_format"] = told
+            bound["ls_structured_output_format"] = traced
         writer = self.bind_tools(tools or (), **bound)
         parser = json_parser(schema)
         return with_raw(writer, parser) if include_raw else writer | parser
@@ -185,8 +186,8 @@ class ChatAdaFuse(ChatModel):
             ConfigError: that member cannot count them.
             PromptError: a message or tool cannot be read.
         """
-        call = self._for_call(None, {"tools": tools} if tools else {})
-        return call._count_prompt_tokens(core_messages(messages))
+        model = self._for_call(None, {"tools": tools} if tools else {})
+        return model._count_prompt_tokens(core_messages(messages))
 
     # --- Several inputs ---
 
@@ -200,12 +201,8 @@ class ChatAdaFuse(ChatModel):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """Answer each input with its own configuration; unknown arguments fail before any row."""
-        self._for_call(stop, kwargs)
-
-        def row(one: LanguageModelInput, own: RunnableConfig) -> AIMessage:
-            return self.invoke(one, own, stop=stop, **kwargs)
-
-        return invoke_rows(row, inputs, config, return_exceptions=return_exceptions)
+        invoke = partial(self._for_call(stop, kwargs).invoke, stop=stop, **kwargs)
+        return invoke_rows(invoke, inputs, config, return_exceptions=return_exceptions)
 
     async def abatch(
         self,
@@ -217,9 +214,5 @@ class ChatAdaFuse(ChatModel):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """As `batch`, without blocking the event loop."""
-        self._for_call(stop, kwargs)
-
-        async def row(one: LanguageModelInput, own: RunnableConfig) -> AIMessage:
-            return await self.ainvoke(one, own, stop=stop, **kwargs)
-
-        return await ainvoke_rows(row, inputs, config, return_exceptions=return_exceptions)
+        ainvoke = partial(self._for_call(stop, kwargs).ainvoke, stop=stop, **kwargs)
+        return await ainvoke_rows(ainvoke, inputs, config, return_exceptions=return_exceptions)

@@ -13,7 +13,7 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
     Callbacks,
 )
-from langchain_core.language_models import LangSmithParams, LanguageModelInput
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.outputs import Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict
@@ -23,12 +23,16 @@ from adafuse_integrations._shared.fields import CompletionFields
 from adafuse_integrations._shared.trace import totals
 from adafuse_integrations.langchain._base import EnsembleModel
 from adafuse_integrations.langchain._batching import ainvoke_rows, invoke_rows
+from adafuse_integrations.langchain._compat import (
+    PromptwiseLLM,
+    describe_as,
+    forget_description,
+)
 from adafuse_integrations.langchain._completion_chunks import (
     AnswerChunk,
     answer_chunks,
     whole_answer,
 )
-from adafuse_integrations.langchain._per_prompt import PromptwiseLLM
 
 __all__ = ["AdaFuseLLM"]
 
@@ -60,35 +64,25 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
 
     model_config = ConfigDict(extra="forbid")
 
+    _ls_model_type = "llm"
+
     @property
     def _llm_type(self) -> str:
         return "adafuse"
 
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        call = self._for_call(stop, kwargs)
-        params = LangSmithParams(
-            ls_provider="adafuse",
-            ls_model_name=call._model_name,
-            ls_model_type="llm",
-            ls_temperature=call.temperature,
-            ls_max_tokens=call.max_tokens,
-        )
-        if stops := call._stops:
-            params["ls_stop"] = stops
-        return params
-
     # --- One call: its settings become the fields of a copy, and so part of the cache key ---
 
     def _for_call(self, stop: Sequence[str] | None, settings: builtins.dict[str, Any]) -> Self:
-        call = self._with(settings if stop is None else {**settings, "stop": stop})
-        if call is not self:
-            call.__dict__.pop("_serialized", None)  # the base class computes it once per object
-        return call
-
-    @property
-    def _stops(self) -> list[str] | None:
-        """The stops in effect: the base class puts those it is given into the cache key."""
-        return list(self._decoding().stop) or None
+        if self._call is not None:
+            return self
+        if stop is not None:
+            settings = {**settings, "stop": stop}
+        model = self._with(settings)
+        if settings:
+            forget_description(model)
+        else:
+            describe_as(model, self)
+        return model
 
     def generate(
         self,
@@ -103,10 +97,10 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         """As the base class, but each prompt's own callbacks get its words."""
-        call = self._for_call(stop, kwargs)
-        return super(AdaFuseLLM, call).generate(
+        model = self._for_call(stop, kwargs)
+        return super(AdaFuseLLM, model).generate(
             prompts,
-            stop=call._stops,
+            stop=model._stops,
             callbacks=callbacks,
             tags=tags,
             metadata=metadata,
@@ -127,10 +121,10 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         """As `generate`, without blocking the event loop; cancelling it stops the decoder."""
-        call = self._for_call(stop, kwargs)
-        return await super(AdaFuseLLM, call).agenerate(
+        model = self._for_call(stop, kwargs)
+        return await super(AdaFuseLLM, model).agenerate(
             prompts,
-            stop=call._stops,
+            stop=model._stops,
             callbacks=callbacks or None,  # the base class looks into an empty list
             tags=tags,
             metadata=metadata,
@@ -147,8 +141,8 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> Iterator[str]:
         """Yield words as they are fused, then an empty string; closing it early is safe."""
-        call = self._for_call(stop, kwargs)
-        return super(AdaFuseLLM, call).stream(input, config, stop=call._stops)
+        model = self._for_call(stop, kwargs)
+        return super(AdaFuseLLM, model).stream(input, config, stop=model._stops)
 
     def astream(
         self,
@@ -159,10 +153,10 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> AsyncIterator[str]:
         """As `stream`; closing or cancelling it stops the decoder and waits for its round."""
-        call = self._for_call(stop, kwargs).model_copy()
-        call._decoders = Decoders()
-        return call._decoders.closing(
-            super(AdaFuseLLM, call).astream(input, config, stop=call._stops)
+        model = self._for_call(stop, kwargs).model_copy()
+        model._decoders = Decoders()
+        return model._decoders.closing(
+            super(AdaFuseLLM, model).astream(input, config, stop=model._stops)
         )
 
     def batch(
@@ -175,8 +169,8 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> list[str]:
         """Answer each input with its own configuration; unknown arguments fail before any row."""
-        call = self._for_call(stop, kwargs)
-        return invoke_rows(call.invoke, inputs, config, return_exceptions=return_exceptions)
+        model = self._for_call(stop, kwargs)
+        return invoke_rows(model.invoke, inputs, config, return_exceptions=return_exceptions)
 
     async def abatch(
         self,
@@ -188,14 +182,14 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         **kwargs: Any,
     ) -> list[str]:
         """As `batch`, without blocking the event loop."""
-        call = self._for_call(stop, kwargs)
-        rows = ainvoke_rows(call.ainvoke, inputs, config, return_exceptions=return_exceptions)
+        model = self._for_call(stop, kwargs)
+        rows = ainvoke_rows(model.ainvoke, inputs, config, return_exceptions=return_exceptions)
         return await rows
 
     # --- One prompt ---
 
     def _chunks(self, prompt: str) -> Generator[AnswerChunk]:
-        with closing(self._rounds(prompt)) as rounds:
+        with closing(self._rounds(prompt, self.prompt_format)) as rounds:
             yield from answer_chunks(rounds)
 
     def _stream(
@@ -205,8 +199,8 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[AnswerChunk]:
-        call = self._for_call(stop, kwargs)
-        with closing(call._chunks(prompt)) as chunks:
+        model = self._for_call(stop, kwargs)
+        with closing(model._chunks(prompt)) as chunks:
             for chunk in chunks:
                 if run_manager and chunk.text:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -219,8 +213,8 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[AnswerChunk]:
-        call = self._for_call(stop, kwargs)
-        async with aclosing(self._decoders.decode(lambda: call._chunks(prompt))) as chunks:
+        model = self._for_call(stop, kwargs)
+        async with aclosing(self._decoders.decode(lambda: model._chunks(prompt))) as chunks:
             async for chunk in chunks:
                 if run_manager and chunk.text:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -253,6 +247,6 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         return self._result([result.generations[0][0] for result in results])
 
     def _result(self, generations: Sequence[Generation]) -> LLMResult:
-        usages = [(one.generation_info or {}).get("usage", {}) for one in generations]
+        usages = [(own.generation_info or {}).get("usage", {}) for own in generations]
         output = {"model_name": self._model_name, "token_usage": totals(usages)}
-        return LLMResult(generations=[[one] for one in generations], llm_output=output)
+        return LLMResult(generations=[[own] for own in generations], llm_output=output)

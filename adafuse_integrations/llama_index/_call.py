@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ from llama_index.core.llms.llm import default_completion_to_prompt
 from pydantic import field_serializer, model_validator
 
 from adafuse.errors import ConfigError
+from adafuse.prompting.prompt import PromptFormat
 from adafuse.prompting.response_format import instruction
 from adafuse.spec import MemberSpec
 from adafuse_integrations._shared.answer_parts import read_parts
@@ -43,15 +43,7 @@ Making = Callable[[], Generator[Snapshot]]
 """Decodes one answer; checked already, and begun with the first snapshot that is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """Text for members to read: "raw" as it is, "auto" as one user message where they can."""
-
-    text: str
-    prompt_format: str
-
-
-_Asked = _Text | list[dict[str, Any]]
+_Prompt = tuple[str | list[dict[str, Any]], PromptFormat | None]  # which only text has
 
 
 class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
@@ -111,11 +103,11 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_dumped(cls, given: Any) -> Any:
+    def _read_dumped(cls, values: Any) -> Any:
         """Take what `to_dict` and `model_dump` write."""
-        if isinstance(given, Mapping) and given.get("class_name") == cls.class_name():
-            return {key: one for key, one in given.items() if key != "class_name"}
-        return given
+        if isinstance(values, Mapping) and values.get("class_name") == cls.class_name():
+            return {name: value for name, value in values.items() if name != "class_name"}
+        return values
 
     @field_serializer("models", when_used="unless-none")
     def _write_models(self, models: Sequence[MemberSpec]) -> list[Any]:
@@ -155,41 +147,41 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
 
     def _with_system(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
         """Messages behind the system prompt; LlamaIndex may have put it there already."""
-        given = list(messages)
         prompt = self.system_prompt
-        if prompt and not any(_is_system(one, prompt) for one in given):
-            return [ChatMessage(role=MessageRole.SYSTEM, content=prompt), *given]
-        return given
+        if prompt and not any(_is_system(message, prompt) for message in messages):
+            return [ChatMessage(role=MessageRole.SYSTEM, content=prompt), *messages]
+        return list(messages)
 
-    def _ask_messages(self, messages: Sequence[ChatMessage]) -> _Asked:
-        told = self._with_system(messages)
+    def _read_messages(self, messages: Sequence[ChatMessage]) -> _Prompt:
+        conversation = self._with_system(messages)
+        core = core_messages(conversation)
         if not self._renders_messages:
-            return core_messages(told)
-        if self._tools:
+            return core, None
+        if self._current_call.tools:
             raise ConfigError("messages_to_prompt has no place for tools; leave it to the members")
-        core = core_messages(told)
-        asked = self._asked(core)
-        if asked != core:  # a system message that tells of the schema comes first
-            rest = told[1:] if core[0]["role"] == "system" else told
-            told = [ChatMessage(role=MessageRole.SYSTEM, content=asked[0]["content"]), *rest]
+        instructed = self._instructed(core)
+        if instructed != core:  # a system message that tells of the schema comes first
+            system = ChatMessage(role=MessageRole.SYSTEM, content=instructed[0]["content"])
+            rest = conversation[1:] if core[0]["role"] == "system" else conversation
+            conversation = [system, *rest]
         assert self.messages_to_prompt is not None  # has a default
-        return _Text(self.messages_to_prompt(told), "raw")
+        return self.messages_to_prompt(conversation), "raw"
 
-    def _ask_text(self, prompt: str, *, formatted: bool) -> _Asked:
+    def _read_text(self, prompt: str, *, formatted: bool) -> _Prompt:
         if formatted:
-            return _Text(prompt, "raw")
+            return prompt, "raw"
         if self._completes_text:
             assert self.completion_to_prompt is not None  # has a default
-            schema = None if self.prompt_format == "raw" else self._told_schema()
-            return _Text(self._extended(self.completion_to_prompt(prompt), schema), "raw")
+            schema = None if self.prompt_format == "raw" else self._prompt_schema()
+            return self._extended(self.completion_to_prompt(prompt), schema), "raw"
         if (
             self.system_prompt
             or self._renders_messages
-            or self._told_schema() is not None
+            or self._prompt_schema() is not None
             or self.prompt_format == "chat"
         ):
-            return self._ask_messages([ChatMessage(role=MessageRole.USER, content=prompt)])
-        return _Text(prompt, self.prompt_format)
+            return self._read_messages([ChatMessage(role=MessageRole.USER, content=prompt)])
+        return prompt, self.prompt_format
 
     def _extended(self, prompt: str, schema: Mapping[str, Any] | None) -> str:
         """Text behind the system prompt, and behind a schema that members are told of."""
@@ -200,43 +192,41 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
 
     # --- One answer ---
 
-    def _completing(self, prompt: str, formatted: bool, given: Mapping[str, Any]) -> Making:
+    def _completing(self, prompt: str, formatted: bool, settings: Mapping[str, Any]) -> Making:
         """Check a completion; errors as for `_with`."""
-        if refused := given.keys() & _OF_CHATS:
+        if refused := settings.keys() & _OF_CHATS:
             raise ConfigError(f"{', '.join(sorted(refused))}: a completion has no place for calls")
-        call = self._with(given)
-        rendered = formatted or call.completion_to_prompt is not default_completion_to_prompt
-        if rendered and given.get("prompt_format", "raw") != "raw":
+        model = self._with(settings)
+        rendered = formatted or model.completion_to_prompt is not default_completion_to_prompt
+        if rendered and settings.get("prompt_format", "raw") != "raw":
             raise ConfigError("prompt_format is for strings that are not rendered already")
-        if given.get("schema_in_prompt") and (formatted or call.prompt_format == "raw"):
+        if settings.get("schema_in_prompt") and (formatted or model.prompt_format == "raw"):
             raise ConfigError("schema_in_prompt: text that is completed as it is says it itself")
-        return partial(call._snapshots, call._ask_text(prompt, formatted=formatted))
+        return partial(model._snapshots, *model._read_text(prompt, formatted=formatted))
 
-    def _chatting(self, messages: Sequence[ChatMessage], given: Mapping[str, Any]) -> Making:
+    def _chatting(self, messages: Sequence[ChatMessage], settings: Mapping[str, Any]) -> Making:
         """Check a chat answer; errors as for `_with`, or a message cannot be read."""
-        if "prompt_format" in given:
+        if "prompt_format" in settings:
             raise ConfigError("prompt_format is for strings; messages are always a chat")
-        if given.get("tools"):
-            given = {**given, "tools": core_tools(given["tools"])}
+        if settings.get("tools"):
+            settings = {**settings, "tools": core_tools(settings["tools"])}
         else:
             for name in ("parallel_tool_calls", "strict", "answer_after_tools"):
-                if given.get(name):
+                if settings.get(name):
                     raise ConfigError(f"{name} needs tools")
-        if given.get("strict") is False:
+        if settings.get("strict") is False:
             raise ConfigError("strict=False: calls are always held to the schemas of their tools")
-        call = self._with(given)
-        asked = call._ask_messages(messages)
-        if isinstance(asked, list):
-            call = call._answering_to(asked)
-        return partial(call._snapshots, asked)
+        model = self._with(settings)
+        prompt, prompt_format = model._read_messages(messages)
+        if not isinstance(prompt, str):
+            model = model._answering_to(prompt)
+        return partial(model._snapshots, prompt, prompt_format)
 
-    def _snapshots(self, asked: _Asked) -> Generator[Snapshot]:
+    def _snapshots(
+        self, prompt: str | list[dict[str, Any]], prompt_format: PromptFormat | None
+    ) -> Generator[Snapshot]:
         parts = self._answer_parts()
-        if isinstance(asked, _Text):
-            rounds = self._rounds(asked.text, prompt_format=asked.prompt_format)
-        else:
-            rounds = self._chat_rounds(asked)
-        with closing(rounds):
+        with closing(self._rounds(prompt, prompt_format)) as rounds:
             answer = read_parts(
                 rounds,
                 parts,

@@ -62,41 +62,41 @@ def _telling(
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         check_first(args, kwargs)
-        made: list[Any] = []
+        responses: list[Any] = []
 
         def noted(*args: Any, **kwargs: Any) -> Any:
-            made.append(method(*args, **kwargs))
-            return made[0]
+            responses.append(method(*args, **kwargs))
+            return responses[0]
 
-        told = decorate(noted)(self, *args, **kwargs)
-        return _closing(told, made[0]) if isinstance(told, Generator) else told
+        wrapped = decorate(noted)(self, *args, **kwargs)
+        return _closing(wrapped, responses[0]) if isinstance(wrapped, Generator) else wrapped
 
     @functools.wraps(method)
     async def acall(self: Any, *args: Any, **kwargs: Any) -> Any:
         check_first(args, kwargs)
-        made: list[Any] = []
+        responses: list[Any] = []
 
         async def noted(*args: Any, **kwargs: Any) -> Any:
-            made.append(await method(*args, **kwargs))
-            return made[0]
+            responses.append(await method(*args, **kwargs))
+            return responses[0]
 
-        told = await decorate(noted)(self, *args, **kwargs)
-        return _aclosing(told, made[0]) if isinstance(told, AsyncGenerator) else told
+        wrapped = await decorate(noted)(self, *args, **kwargs)
+        return _aclosing(wrapped, responses[0]) if isinstance(wrapped, AsyncGenerator) else wrapped
 
-    made: Any = acall if inspect.iscoroutinefunction(method) else call
+    instrumented: Any = acall if inspect.iscoroutinefunction(method) else call
     # What LlamaIndex puts around it goes by the signature, and would fail where nothing is given.
-    del made.__wrapped__
-    return cast("F", made)
+    del instrumented.__wrapped__
+    return cast("F", instrumented)
 
 
-def _closing(told: Generator[Any], made: Generator[Any]) -> Generator[Any]:
-    with closing(made), closing(told):
-        yield from told
+def _closing(wrapped: Generator[Any], responses: Generator[Any]) -> Generator[Any]:
+    with closing(responses), closing(wrapped):
+        yield from wrapped
 
 
 async def _aclosing(
-    told: AsyncGenerator[Any, None], made: AsyncGenerator[Any, None]
+    wrapped: AsyncGenerator[Any, None], responses: AsyncGenerator[Any, None]
 ) -> AsyncGenerator[Any, None]:
-    async with aclosing(made), aclosing(told):
-        async for one in told:
-            yield one
+    async with aclosing(responses), aclosing(wrapped):
+        async for response in wrapped:
+            yield response

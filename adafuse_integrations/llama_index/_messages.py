@@ -77,22 +77,22 @@ def _core_message(index: int, message: ChatMessage) -> dict[str, Any]:
 def _read_message(index: int, message: ChatMessage) -> dict[str, Any]:
     role = _ROLES[message.role]
     texts, thoughts, calls = _read_blocks(f"message {index}", role, message)
-    told = message.additional_kwargs
-    one: dict[str, Any] = {"role": role}
+    extra = message.additional_kwargs
+    core: dict[str, Any] = {"role": role}
     if role == "assistant":
-        calls = calls or _legacy_calls(f"message {index}", told)
-        read = [(id_, name, _arguments(given)) for id_, name, given in calls]
+        calls = calls or _legacy_calls(f"message {index}", extra)
+        read = [(id_, name, _arguments(arguments)) for id_, name, arguments in calls]
         good = [call for call in read if isinstance(call[2], dict)]
         texts += [written_call(name, args) for _, name, args in read if not isinstance(args, dict)]
         if good:
-            one["tool_calls"] = [core_call(at, *call) for at, call in enumerate(good)]
+            core["tool_calls"] = [core_call(at, *call) for at, call in enumerate(good)]
         if thoughts:
-            one["reasoning_content"] = "".join(thoughts)
-    elif role == "tool" and told.get("tool_call_id"):
-        one["tool_call_id"] = told["tool_call_id"]
-    if told.get("name"):
-        one["name"] = told["name"]
-    return {**one, "content": "\n".join(texts)}
+            core["reasoning_content"] = "".join(thoughts)
+    elif role == "tool" and extra.get("tool_call_id"):
+        core["tool_call_id"] = extra["tool_call_id"]
+    if extra.get("name"):
+        core["name"] = extra["name"]
+    return {**core, "content": "\n".join(texts)}
 
 
 def _read_blocks(
@@ -117,12 +117,12 @@ def _read_blocks(
     return texts, thoughts, calls
 
 
-def _legacy_calls(where: str, told: Mapping[str, Any]) -> list[_Call]:
+def _legacy_calls(where: str, extra: Mapping[str, Any]) -> list[_Call]:
     """Calls as integrations kept them before there were blocks for them."""
-    calls = told.get("tool_calls") or ()
+    calls = extra.get("tool_calls") or ()
     if isinstance(calls, str | Mapping) or not isinstance(calls, Sequence):
         raise PromptError(f"{where} must have a list of tool_calls in its additional_kwargs")
-    if function := told.get("function_call"):
+    if function := extra.get("function_call"):
         calls = [*calls, {"function": function}]
     return [_legacy_call(where, call) for call in calls]
 
@@ -138,11 +138,11 @@ def _legacy_call(where: str, call: Any) -> _Call:
     return call.get("id"), function["name"], function.get("arguments")
 
 
-def _arguments(given: Any) -> Any:
+def _arguments(arguments: Any) -> Any:
     """Arguments as a mapping, or what was given if they are none."""
-    if given is None or given == "":
+    if arguments is None or arguments == "":
         return {}
-    if isinstance(given, str):
+    if isinstance(arguments, str):
         with suppress(ValueError, RecursionError):
-            given = load_json(given)
-    return dict(given) if isinstance(given, Mapping) else given
+            arguments = load_json(arguments)
+    return dict(arguments) if isinstance(arguments, Mapping) else arguments

@@ -24,12 +24,12 @@ class EnsembleMetadata(LLMMetadata):
     _look_up: Callable[[], int] = PrivateAttr()
 
     @classmethod
-    def of(cls, look_up: Callable[[], int], **told: Any) -> EnsembleMetadata:
+    def of(cls, look_up: Callable[[], int], **others: Any) -> EnsembleMetadata:
         """Metadata with all but the window, which `look_up` returns, in tokens."""
-        one = cls(**told)
-        one._look_up = look_up
-        del one.__dict__[_WINDOW]  # so that it is missed when it is read
-        return one
+        metadata = cls(**others)
+        metadata._look_up = look_up
+        del metadata.__dict__[_WINDOW]  # so that it is missed when it is read
+        return metadata
 
     def __getattr__(self, name: str) -> Any:
         """Look the window up; everything else as pydantic does it."""
@@ -45,8 +45,8 @@ class EnsembleMetadata(LLMMetadata):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled and copied as plain metadata, with the window."""
-        told = {name: getattr(self, name) for name in LLMMetadata.model_fields}
-        return LLMMetadata.model_validate, (told,)
+        values = {name: getattr(self, name) for name in LLMMetadata.model_fields}
+        return LLMMetadata.model_validate, (values,)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
         """Likewise."""

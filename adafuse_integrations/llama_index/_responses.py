@@ -74,12 +74,12 @@ def snapshots(
             text += delta
             yield Snapshot(text, delta, calls.blocks(), raw, {"round": dict(part.source)})
             continue
-        told = dict(part.info)
-        raw |= {"finish_reason": told.pop("finish_reason"), "usage": told.pop("token_usage")}
-        if "incomplete" in told:
-            raw["incomplete"] = told.pop("incomplete")
-        scores = told.get("logprobs")
-        yield Snapshot(text, "", calls.blocks(), raw, told, scores and _logprobs(scores))
+        info = dict(part.info)
+        raw |= {"finish_reason": info.pop("finish_reason"), "usage": info.pop("token_usage")}
+        if "incomplete" in info:
+            raw["incomplete"] = info.pop("incomplete")
+        scores = info.get("logprobs")
+        yield Snapshot(text, "", calls.blocks(), raw, info, scores and _logprobs(scores))
 
 
 @dataclass
@@ -115,40 +115,42 @@ class _Calls:
 def _logprobs(scores: Mapping[str, Any]) -> list[list[LogProb]]:
     words = []
     for word in scores["content"]:
-        known = [one for one in (word, *word["top_logprobs"]) if one["logprob"] is not None]
-        words.append([_logprob(one) for one in known] if word["logprob"] is not None else [])
+        entries = (word, *word["top_logprobs"])
+        scored = [entry for entry in entries if entry["logprob"] is not None]
+        words.append([_logprob(entry) for entry in scored] if word["logprob"] is not None else [])
     return words
 
 
-def _logprob(one: Mapping[str, Any]) -> LogProb:
-    token = one["token"]
-    return LogProb(token=token, logprob=one["logprob"], bytes=list(token.encode()))
+def _logprob(entry: Mapping[str, Any]) -> LogProb:
+    token = entry["token"]
+    return LogProb(token=token, logprob=entry["logprob"], bytes=list(token.encode()))
 
 
-def completion_response(one: Snapshot, *, streamed: bool) -> CompletionResponse:
+def completion_response(snapshot: Snapshot, *, streamed: bool) -> CompletionResponse:
     """A completion, with a delta if it is one of a stream."""
     return CompletionResponse(
-        text=one.text,
-        delta=one.delta if streamed else None,
-        raw=one.raw,
-        logprobs=one.logprobs,
-        additional_kwargs=one.info,
+        text=snapshot.text,
+        delta=snapshot.delta if streamed else None,
+        raw=snapshot.raw,
+        logprobs=snapshot.logprobs,
+        additional_kwargs=snapshot.info,
     )
 
 
-def chat_response(one: Snapshot, *, streamed: bool) -> ChatResponse:
+def chat_response(snapshot: Snapshot, *, streamed: bool) -> ChatResponse:
     """An assistant's message; calls are blocks of it, and in OpenAI's form beside them."""
-    texts = [TextBlock(text=one.text)] if one.text else []
-    beside = {"tool_calls": [_openai_call(call) for call in one.calls]} if one.calls else {}
+    texts = [TextBlock(text=snapshot.text)] if snapshot.text else []
+    calls = [_openai_call(call) for call in snapshot.calls]
+    beside = {"tool_calls": calls} if calls else {}
     message = ChatMessage(
-        role=MessageRole.ASSISTANT, blocks=[*texts, *one.calls], additional_kwargs=beside
+        role=MessageRole.ASSISTANT, blocks=[*texts, *snapshot.calls], additional_kwargs=beside
     )
     return ChatResponse(
         message=message,
-        delta=one.delta if streamed else None,
-        raw=one.raw,
-        logprobs=one.logprobs,
-        additional_kwargs=one.info,
+        delta=snapshot.delta if streamed else None,
+        raw=snapshot.raw,
+        logprobs=snapshot.logprobs,
+        additional_kwargs=snapshot.info,
     )
 
 

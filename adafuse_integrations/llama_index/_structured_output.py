@@ -7,7 +7,7 @@ from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictStartEvent
 from llama_index.core.program.utils import FlexibleModel, get_program_for_llm
 from llama_index.core.prompts import BasePromptTemplate
@@ -68,14 +68,14 @@ class StructuredAnswers(EnsembleLLM):
             output_cls=output_cls, template=prompt, template_args=dict(prompt_args)
         )
         dispatcher.event(event)
-        given = _plain(llm_kwargs)
+        settings = _plain(llm_kwargs)
         for name, allowed in _OF_CALLS.items():
-            if (value := given.pop(name, None)) not in allowed:
+            if (value := settings.pop(name, None)) not in allowed:
                 raise ConfigError(f"{name}={value!r}: a structured answer is one object")
-        if taken := given.keys() & _DECIDED:
+        if taken := settings.keys() & _DECIDED:
             raise ConfigError(f"structured answers decide {', '.join(sorted(taken))} themselves")
         schema = read_schema(output_cls)
-        settings = {**given, "json_schema": schema, "keep_incomplete": False}
+        settings |= {"json_schema": schema, "keep_incomplete": False}
         if not self._completes_text:
             return _Request(prompt.format_messages(llm=self, **prompt_args), settings)
         text = prompt.format(
@@ -84,45 +84,26 @@ class StructuredAnswers(EnsembleLLM):
             completion_to_prompt=self.completion_to_prompt,
             **prompt_args,
         )
-        told = settings.pop("schema_in_prompt", self.schema_in_prompt)
-        return _Request(self._extended(text, schema if told else None), settings)
+        in_prompt = settings.pop("schema_in_prompt", self.schema_in_prompt)
+        return _Request(self._extended(text, schema if in_prompt else None), settings)
 
-    def _answer(self, asked: _Request) -> str:
-        if isinstance(asked.prompt, str):
-            return str(self.complete(asked.prompt, formatted=True, **asked.settings).text)
-        return self.chat(asked.prompt, **asked.settings).message.content or ""
+    def _send(self, prefix: str, request: _Request) -> Any:
+        """Call the method of this name that takes such a prompt: "a" for `acomplete`, `achat`."""
+        if isinstance(request.prompt, str):
+            complete = getattr(self, f"{prefix}complete")
+            return complete(request.prompt, formatted=True, **request.settings)
+        return getattr(self, f"{prefix}chat")(request.prompt, **request.settings)
 
-    async def _aanswer(self, asked: _Request) -> str:
-        if isinstance(asked.prompt, str):
-            completed = await self.acomplete(asked.prompt, formatted=True, **asked.settings)
-            return str(completed.text)
-        return (await self.achat(asked.prompt, **asked.settings)).message.content or ""
-
-    def _texts(self, asked: _Request) -> Generator[str]:
+    def _texts(self, request: _Request) -> Generator[str]:
         """The answer as far as it goes, word by word."""
-        if isinstance(asked.prompt, str):
-            with closing(
-                self.stream_complete(asked.prompt, formatted=True, **asked.settings)
-            ) as completions:
-                yield from (one.text for one in completions)
-            return
-        with closing(self.stream_chat(asked.prompt, **asked.settings)) as chats:
-            yield from (one.message.content or "" for one in chats)
+        with closing(self._send("stream_", request)) as responses:
+            yield from map(_text, responses)
 
-    async def _atexts(self, asked: _Request) -> AsyncGenerator[str]:
+    async def _atexts(self, request: _Request) -> AsyncGenerator[str]:
         """Likewise."""
-        if isinstance(asked.prompt, str):
-            completions = await self.astream_complete(
-                asked.prompt, formatted=True, **asked.settings
-            )
-            async with aclosing(completions):
-                async for completion in completions:
-                    yield completion.text
-            return
-        chats = await self.astream_chat(asked.prompt, **asked.settings)
-        async with aclosing(chats):
-            async for chat in chats:
-                yield chat.message.content or ""
+        async with aclosing(await self._send("astream_", request)) as responses:
+            async for response in responses:
+                yield _text(response)
 
     def structured_predict(
         self,
@@ -146,12 +127,12 @@ class StructuredAnswers(EnsembleLLM):
             pydantic.ValidationError: the answer fits the schema, but a validator refuses it.
         """
         if not self._by_grammar:
-            one: M = super().structured_predict(
+            predicted: M = super().structured_predict(
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
-            return one
-        asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return whole(output_cls, self._answer(asked))
+            return predicted
+        request = self._request(output_cls, prompt, llm_kwargs, prompt_args)
+        return whole(output_cls, _text(self._send("", request)))
 
     async def astructured_predict(
         self,
@@ -162,12 +143,12 @@ class StructuredAnswers(EnsembleLLM):
     ) -> M:
         """As `structured_predict`, without blocking the event loop."""
         if not self._by_grammar:
-            one: M = await super().astructured_predict(
+            predicted: M = await super().astructured_predict(
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
-            return one
-        asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return whole(output_cls, await self._aanswer(asked))
+            return predicted
+        request = self._request(output_cls, prompt, llm_kwargs, prompt_args)
+        return whole(output_cls, _text(await self._send("a", request)))
 
     def stream_structured_predict(
         self,
@@ -184,8 +165,8 @@ class StructuredAnswers(EnsembleLLM):
             return super().stream_structured_predict(
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
-        asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return growing(self._texts(asked), output_cls)
+        request = self._request(output_cls, prompt, llm_kwargs, prompt_args)
+        return growing(self._texts(request), output_cls)
 
     async def astream_structured_predict(
         self,
@@ -199,8 +180,8 @@ class StructuredAnswers(EnsembleLLM):
             return await super().astream_structured_predict(
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
-        asked = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return agrowing(self._atexts(asked), output_cls)
+        request = self._request(output_cls, prompt, llm_kwargs, prompt_args)
+        return agrowing(self._atexts(request), output_cls)
 
     def _structured_stream_call(
         self,
@@ -227,6 +208,12 @@ class StructuredAnswers(EnsembleLLM):
         mode = self.pydantic_program_mode
         must = {"tool_choice": "any"} if mode == PydanticProgramMode.FUNCTION else {}
         return get_program_for_llm(output_cls, prompt, self, pydantic_program_mode=mode, **must)
+
+
+def _text(response: CompletionResponse | ChatResponse) -> str:
+    if isinstance(response, CompletionResponse):
+        return response.text
+    return response.message.content or ""
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

@@ -32,23 +32,23 @@ def growing(texts: Generator[str], output_cls: type[M]) -> Generator[M | Flexibl
     Raises:
         pydantic.ValidationError: the whole answer is no such object.
     """
-    one = _Growing(output_cls)
+    reader = _Growing(output_cls)
     with closing(texts):
         for text in texts:
-            yield from one.feed(text)
-    yield from one.finish()
+            yield from reader.feed(text)
+    yield from reader.finish()
 
 
 async def agrowing(
     texts: AsyncGenerator[str], output_cls: type[M]
 ) -> AsyncGenerator[M | FlexibleModel]:
     """Likewise."""
-    one = _Growing(output_cls)
+    reader = _Growing(output_cls)
     async with aclosing(texts):
         async for text in texts:
-            for object_ in one.feed(text):
+            for object_ in reader.feed(text):
                 yield object_
-    for object_ in one.finish():
+    for object_ in reader.finish():
         yield object_
 
 
@@ -76,22 +76,22 @@ class _Growing(Generic[M]):
             self._last = self._output_cls.model_validate(value)
         except ValidationError:
             self._last = self._partial_cls(**value)
-        yield self._told(self._last)
+        yield self._report(self._last)
 
     def finish(self) -> Iterator[M]:
         """Yield the object, now that its JSON is whole, unless it came last already."""
         whole = self._output_cls.model_validate_json(self._text)
         if whole != self._last:
-            yield self._told(whole)
+            yield self._report(whole)
         dispatcher.event(LLMStructuredPredictEndEvent(output=whole))
 
-    def _told(self, one: N) -> N:
-        dispatcher.event(LLMStructuredPredictInProgressEvent(output=one))
-        return one
+    def _report(self, object_: N) -> N:
+        dispatcher.event(LLMStructuredPredictInProgressEvent(output=object_))
+        return object_
 
 
 def whole(output_cls: type[M], text: str) -> M:
     """The object of a whole answer; errors likewise."""
-    one = output_cls.model_validate_json(text)
-    dispatcher.event(LLMStructuredPredictEndEvent(output=one))
-    return one
+    object_ = output_cls.model_validate_json(text)
+    dispatcher.event(LLMStructuredPredictEndEvent(output=object_))
+    return object_

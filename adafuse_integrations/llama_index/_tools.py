@@ -22,12 +22,12 @@ def core_tools(tools: Iterable[Any]) -> list[Mapping[str, Any]]:
     Raises:
         PromptError: they are no list, or one is of neither kind, or has no name.
     """
-    if isinstance(tools, str | Mapping) or not isinstance(tools, Iterable):
-        raise PromptError(f"tools must be a list of tools, not {type(tools).__name__}")
     try:
-        listed = list(tools)
-    except TypeError:  # an array of no dimension is an iterable too
-        raise PromptError(f"tools must be a list of tools, not {type(tools).__name__}") from None
+        listed = None if isinstance(tools, str | Mapping) else list(tools)
+    except TypeError:
+        listed = None
+    if listed is None:
+        raise PromptError(f"tools must be a list of tools, not {type(tools).__name__}")
     return [_core_tool(index, tool) for index, tool in enumerate(listed)]
 
 
@@ -37,12 +37,12 @@ def _core_tool(index: int, tool: Any) -> Mapping[str, Any]:
     if not isinstance(tool, BaseTool):
         kind = type(tool).__name__
         raise PromptError(f"tool {index} must be a LlamaIndex tool or a mapping, not {kind}")
-    told = tool.metadata
+    metadata = tool.metadata
     # The name as it is: LlamaIndex finds the tool by it, and its own `to_openai_tool` changes it.
-    function = {"name": told.name, "description": told.description}
+    function = {"name": metadata.name, "description": metadata.description}
     return {
         "type": "function",
-        "function": {**function, "parameters": told.get_parameters_dict()},
+        "function": {**function, "parameters": metadata.get_parameters_dict()},
     }
 
 
@@ -59,10 +59,10 @@ def selections(response: ChatResponse) -> list[ToolSelection]:
     ]
 
 
-def _arguments(given: Mapping[str, Any] | str) -> dict[str, Any]:
-    if isinstance(given, Mapping):
-        return dict(given)
+def _arguments(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+    if isinstance(arguments, Mapping):
+        return dict(arguments)
     with suppress(ValueError):
-        begun = from_json(given, allow_partial="trailing-strings")
+        begun = from_json(arguments, allow_partial="trailing-strings")
         return begun if isinstance(begun, dict) else {}
     return {}

@@ -200,23 +200,23 @@ def _last(make: Making) -> Snapshot:
 
 async def _alast(make: Making) -> Snapshot:
     async with aclosing(ThreadedIterator(make)) as decoded:
-        async for one in decoded:
-            last = one
+        async for snapshot in decoded:
+            last = snapshot
     return last  # every answer has an end
 
 
 def _responses(make: Making, respond: Callable[..., R]) -> Generator[R]:
     """A response for each snapshot; closing this lets go of the decoder."""
     with closing(make()) as decoded:
-        for one in decoded:
-            yield respond(one, streamed=True)
+        for snapshot in decoded:
+            yield respond(snapshot, streamed=True)
 
 
 async def _aresponses(make: Making, respond: Callable[..., R]) -> AsyncGenerator[R]:
     """Likewise; the decoder runs in a thread of its own."""
     async with aclosing(ThreadedIterator(make)) as decoded:
-        async for one in decoded:
-            yield respond(one, streamed=True)
+        async for snapshot in decoded:
+            yield respond(snapshot, streamed=True)
 
 
 RECOGNIZED_LLMS[AdaFuseLLM.class_name()] = AdaFuseLLM  # for LlamaIndex's `load_llm`

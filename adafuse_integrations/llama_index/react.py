@@ -65,10 +65,10 @@ def react_grammar(
         f"ANSWER: {_ANSWER}",
     ]
     for index, tool in enumerate(shown):
-        told = tool["function"]
-        begin = json.dumps(f"Action: {told['name']}\nAction Input: ")
+        function = tool["function"]
+        begin = json.dumps(f"Action: {function['name']}\nAction Input: ")
         rules.append(f"act_{index}: {begin} input_{index}")
-        rules.append(f"input_{index}: {arguments_rule(told, max_tokens)}")
+        rules.append(f"input_{index}: {arguments_rule(function, max_tokens)}")
     return "\n".join(rules) + "\n"
 
 

@@ -1,25 +1,60 @@
-"""Several prompts, each answered as if it were alone.
+"""Private parts of LangChain that these classes rest on, as langchain-core 1.7 has them.
 
-LangChain's base class hands all prompts to the first one's run manager. Here each prompt has its
-own callbacks, result and error. This module knows nothing of ensembles.
+Read from version 1.7.2; whoever allows another one reads them again. Knows nothing of ensembles.
+
+    BaseLLM._generate_helper       calls `_generate` for the prompts that no cache holds
+    BaseLLM._serialized, also of BaseChatModel: how callbacks are told what a model is, computed
+                                   once per object
+    utils._merge.merge_dicts       adds up generation infos
+    load.mapping and load.load     the list of classes that `load` builds, and copies of it
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLLM
+from langchain_core.load import mapping
+from langchain_core.load.serializable import Serializable
 from langchain_core.outputs import LLMResult, RunInfo
+from langchain_core.utils._merge import merge_dicts
 
-__all__ = ["PromptwiseLLM"]
+__all__ = ["PromptwiseLLM", "describe_as", "forget_description", "make_loadable", "merge_dicts"]
+
+
+def describe_as(copy: Any, model: Any) -> None:
+    """Let callbacks be told of a copy what they are told of the model; computed once for both."""
+    copy.__dict__["_serialized"] = model._serialized
+
+
+def forget_description(copy: Any) -> None:
+    """Let what callbacks are told of a copy be computed for it."""
+    copy.__dict__.pop("_serialized", None)
+
+
+def make_loadable(*classes: type[Serializable]) -> None:
+    """Let `load(…, allowed_objects="all")` build these classes.
+
+    Whoever loads must still name our package in `valid_namespaces`, or the classes themselves in
+    `allowed_objects`. What is loaded may name any model: load only what you trust.
+    """
+    paths = {tuple(class_.lc_id()): tuple(class_.lc_id()) for class_ in classes}
+    mapping.SERIALIZABLE_MAPPING.update(paths)
+    loader = sys.modules.get("langchain_core.load.load")  # has copied that list, if imported
+    getattr(loader, "ALL_SERIALIZABLE_MAPPINGS", {}).update(paths)
+    getattr(loader, "_default_class_paths_cache", {}).clear()
 
 
 class PromptwiseLLM(BaseLLM):
-    """A completion model that answers each prompt on its own."""
+    """A completion model that answers each prompt on its own: callbacks, result and error.
+
+    LangChain's class hands all prompts to the first one's run manager.
+    """
 
     @abstractmethod
     def _merged(self, results: Sequence[LLMResult]) -> LLMResult:
