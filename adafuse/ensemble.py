@@ -13,10 +13,8 @@ from adafuse.backends import Backend, load_on
 from adafuse.concurrency.admission import Admission
 from adafuse.concurrency.batch import drain
 from adafuse.config import DecodingConfig
-from adafuse.decoding.failures import check_floor
 from adafuse.decoding.loop import fuse
 from adafuse.decoding.member import Member
-from adafuse.decoding.weighting import leader_of, member_weights
 from adafuse.errors import ConfigError, PromptError
 from adafuse.events import Round
 from adafuse.prompting.prompt import Message, Prompt, PromptFormat, read_prompt, with_constraint
@@ -202,9 +200,6 @@ class Ensemble:
         """
         members = self.members if chosen is None else [self.members[at] for at in chosen]
         names = [member.name for member in members]
-        member_weights(members, config)
-        leader_of(names, config)
-        check_floor(names, config)
         rounds = self._admitted(fuse(members, prompt, config), config.timeout)
         return observed(rounds, members=names, prompt=prompt, config=config)
 
@@ -275,9 +270,7 @@ class Ensemble:
 
 def _members(members: object) -> tuple[Member, ...]:
     """The members of a list, each with what `adafuse.decoding.member.Member` asks for."""
-    wanted = (
-        "a list of members such as adafuse.local.member.LocalMember; Ensemble.load reads models"
-    )
+    wanted = "a list of members such as adafuse.local.LocalMember; Ensemble.load reads models"
     if not isinstance(members, list | tuple):
         raise ConfigError(f"an ensemble takes {wanted}, not {type(members).__name__}")
     for member in members:

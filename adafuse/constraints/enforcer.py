@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from adafuse.answer import Answer
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.text_matcher import TextMatcher
-from adafuse.errors import IncompleteAnswerError
 from adafuse.events import Candidate, Round, cut_words
 
-__all__ = ["ConstraintEnforcer", "is_whole", "refuse_parts"]
+__all__ = ["ConstraintEnforcer", "is_whole"]
 
 _WORD = re.compile(r"\s*\S+|\s+$")
 
@@ -137,13 +135,3 @@ class ConstraintEnforcer:
 
 def _candidate(text: str, *, ends: bool = False) -> Candidate:
     return Candidate(text, ends, tuple(_WORD.findall(text)), drafters=())
-
-
-def refuse_parts(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
-    """Pass rounds on, and raise IncompleteAnswerError unless they are a whole answer."""
-    done = []
-    for one in rounds:
-        done.append(one)
-        yield one
-    if not is_whole(constraint, done):
-        raise IncompleteAnswerError(constraint.what, Answer.fold(done))

@@ -13,11 +13,12 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
+from adafuse.answer import Answer
 from adafuse.config import DecodingConfig
 from adafuse.constraints.constraint import Constraint
-from adafuse.constraints.enforcer import ConstraintEnforcer, refuse_parts
+from adafuse.constraints.enforcer import ConstraintEnforcer, is_whole
 from adafuse.decoding.candidates import agreed, choose, pool
-from adafuse.decoding.failures import FailurePolicy
+from adafuse.decoding.failures import FailurePolicy, check_floor
 from adafuse.decoding.held_rounds import HeldRounds
 from adafuse.decoding.member import Drafts, Member
 from adafuse.decoding.opening import open_sessions
@@ -30,7 +31,7 @@ from adafuse.decoding.weighting import (
     perplexity_weights,
     with_weight,
 )
-from adafuse.errors import AnswerTimeoutError, DecodingError, NonFiniteError
+from adafuse.errors import AnswerTimeoutError, DecodingError, IncompleteAnswerError, NonFiniteError
 from adafuse.events import (
     Candidate,
     FinishReason,
@@ -52,7 +53,8 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
     closes every session.
 
     Raises:
-        PromptError, ContextWindowError, ConfigError: before any forward.
+        ConfigError: at once: settings that do not go with these members.
+        PromptError, ContextWindowError: by the first round, before any forward.
         MemberError: a member failed, and members that fail are not dropped.
         TooFewMembersError: too many were dropped.
         AnswerTimeoutError: decoding has taken longer than `timeout`.
@@ -62,14 +64,31 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
         DecodingError: no member can go on as the constraint asks.
     """
     weights = member_weights(members, config)
+    leader_of(list(weights), config)
+    check_floor(list(weights), config)
+    rounds = _rounds(members, prompt, config, weights)
+    constraint = prompt.constraint
+    return _whole(rounds, constraint) if constraint is not None and constraint.strict else rounds
+
+
+def _rounds(
+    members: Sequence[Member], prompt: Prompt, config: DecodingConfig, weights: dict[str, float]
+) -> Generator[Round]:
     failures = FailurePolicy(weights, config)
     sessions = open_sessions(members, prompt, config, failures)
     with closing(SessionGroup(sessions, config, failures)) as group:
-        fusion = _Fusion(group, weights, config, prompt.constraint, failures)
-        rounds = fusion.rounds()
-        if prompt.constraint is not None and prompt.constraint.strict:
-            rounds = refuse_parts(rounds, prompt.constraint)
-        yield from rounds
+        yield from _Fusion(group, weights, config, prompt.constraint, failures).rounds()
+
+
+def _whole(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
+    """Pass rounds on, and raise IncompleteAnswerError unless they are a whole answer."""
+    done = []
+    with closing(rounds):
+        for round_ in rounds:
+            done.append(round_)
+            yield round_
+    if not is_whole(constraint, done):
+        raise IncompleteAnswerError(constraint.what, Answer.fold(done))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +231,11 @@ class _Fusion:
             raise NonFiniteError(tuple(bad), index, self._failures.committed)
         drafted = {name: drafted[name] for name in drafted if name in self._group.sessions}
         pooled = pool({name: drafts.drafts for name, drafts in drafted.items()})
-        common = self._common(drafted)
+        common: list[Candidate] = []
+        if self._config.contested_only:  # what all members would write by themselves
+            voters = with_weight(drafted, self._weights)
+            shared = agreed({name: drafted[name].drafts for name in voters})
+            common = [shared] if shared is not None else []
         if self._enforcer is None:
             pooled = common or pooled
         elif pooled:
@@ -242,14 +265,6 @@ class _Fusion:
         )
         winner = choose(means, self._config.temperature, self._rng)
         return _Outcome(candidates, winner, tuple(bad))
-
-    def _common(self, drafted: dict[str, Drafts]) -> list[Candidate]:
-        """What all members would write by themselves, where only contested rounds are scored."""
-        if not self._config.contested_only:
-            return []
-        voters = with_weight(drafted, self._weights)
-        common = agreed({name: drafted[name].drafts for name in voters})
-        return [common] if common is not None else []
 
     def _closed(self, index: int, bad: tuple[str, ...]) -> _Outcome:
         """Commit what makes the answer whole, since nothing that was drafted can go on."""

@@ -72,7 +72,7 @@ def continuations_logprobs(
     is not read.
 
     Args:
-        member: one with a model in this process, such as `adafuse.local.member.LocalMember`.
+        member: one with a model in this process, such as `adafuse.local.LocalMember`.
         context: ids, special ones included; at least one.
         continuations: ids of each.
 
