@@ -7,7 +7,6 @@ so is what would leave too few tokens to make the answer whole. It knows texts a
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,10 +15,9 @@ from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.text_matcher import TextMatcher
 from adafuse.errors import IncompleteAnswerError
 from adafuse.events import Candidate, Round, cut_words
+from adafuse.text.words import split_words
 
 __all__ = ["ConstraintEnforcer", "is_whole", "refuse_parts"]
-
-_WORD = re.compile(r"\s*\S+|\s+$")
 
 
 def is_whole(constraint: Constraint, rounds: Iterable[Round]) -> bool:
@@ -136,7 +134,7 @@ class ConstraintEnforcer:
 
 
 def _candidate(text: str, *, ends: bool = False) -> Candidate:
-    return Candidate(text, ends, tuple(_WORD.findall(text)), drafters=())
+    return Candidate(text, ends, split_words(text), drafters=())
 
 
 def refuse_parts(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
