@@ -28,14 +28,14 @@ class PartialJson:
 
     Attributes:
         at: characters read; the one there is what is wrong, if something is.
-        whole: the object has ended.
+        complete: the object has ended.
         name: the value of its "name".
         arguments: where the value of its "arguments" begins and ends, each None if not read yet.
     """
 
     def __init__(self) -> None:
         self.at = 0
-        self.whole = False
+        self.complete = False
         self.name: str | None = None
         self.arguments: tuple[int | None, int | None] = (None, None)
         self._text = ""
@@ -49,7 +49,7 @@ class PartialJson:
     def read(self, text: str) -> str | None:
         """Read on in `text`, which begins with what it was; returns what is wrong."""
         self._text = text
-        while self.at < len(text) and not self.whole:
+        while self.at < len(text) and not self.complete:
             char = text[self.at]
             error = self._step(char) if self._string is None else self._in_string(char)
             if error is not None:
@@ -74,7 +74,7 @@ class PartialJson:
             return "the call's JSON is nested too deeply" if self._depth > _DEEPEST else None
         elif char in "}]":
             self._depth -= 1
-            self.whole = not self._depth
+            self.complete = not self._depth
             begin, end = self.arguments
             if self._depth == 1 and begin is not None and end is None:
                 self.arguments = (begin, self.at + 1)
