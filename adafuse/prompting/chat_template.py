@@ -63,7 +63,7 @@ _RESULT = {
 def chat_template(
     tokenizer: PreTrainedTokenizerBase,
     member: str,
-    given: Template | None,
+    template: Template | None,
     arguments: Mapping[str, Any] | None,
 ) -> ChatTemplate | None:
     """The chat template of a member, or None if it has none.
@@ -71,20 +71,20 @@ def chat_template(
     Args:
         tokenizer: its own template is taken unless one is given.
         member: its name, for messages.
-        given: in place of the tokenizer's own; "" leaves that out.
+        template: in place of the tokenizer's own; "" leaves that out.
         arguments: for the template.
 
     Raises:
         ConfigError: an argument is not the caller's to give, or no template is the default one.
     """
     refuse_reserved(member, arguments or ())
-    found = tokenizer.chat_template if given is None else given
-    if not found:
+    chosen = tokenizer.chat_template if template is None else template
+    if not chosen:
         return None
-    named = {"default": found} if isinstance(found, str) else dict(found)
+    named = {"default": chosen} if isinstance(chosen, str) else dict(chosen)
     if "default" not in named and len(named) == 1:
         named = {"default": next(iter(named.values()))}
-    if "default" not in named or not all(isinstance(one, str) for one in named.values()):
+    if "default" not in named or not all(isinstance(text, str) for text in named.values()):
         names = ", ".join(map(str, named))
         raise ConfigError(
             f"member {member!r} has chat templates named {names}, none of them 'default'; give it "
@@ -149,8 +149,8 @@ class ChatTemplate:
     @functools.cached_property
     def writes_calls(self) -> bool:
         """Whether it writes the calls of an assistant message in the canonical syntax."""
-        shown = self._try([_ASK, _CALL, _RESULT]) or self._try([_ASK, _CALL, _RESULT], [_TOOL])
-        return _CALLED in read_calls(shown)[1]
+        rendered = self._try([_ASK, _CALL, _RESULT]) or self._try([_ASK, _CALL, _RESULT], [_TOOL])
+        return _CALLED in read_calls(rendered)[1]
 
     @functools.cached_property
     def shows_results(self) -> bool:
@@ -167,7 +167,7 @@ class ChatTemplate:
     def _tools_shown(self) -> str:
         """What it makes of a conversation with a tool; nothing if the tool is not in it."""
         tries = (self._try([_ASK], [_TOOL]), self._try([{**_ASK, "role": "system"}, _ASK], [_TOOL]))
-        return next((shown for shown in tries if _CALLED.name in shown), "")
+        return next((rendered for rendered in tries if _CALLED.name in rendered), "")
 
     def _try(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()

@@ -1,6 +1,6 @@
 """What a caller asks: raw text or chat messages, checked before any work starts.
 
-This module knows neither tokenizers nor templates; `rendering` does.
+This module knows neither tokenizers nor templates; `renderer` does.
 """
 
 from __future__ import annotations
@@ -78,20 +78,21 @@ def read_prompt(
         ConfigError: the format is unknown, or is given for a conversation and is not "chat"; or
             there are tools for text that is not "chat".
     """
-    if prompt_format is not None:
-        known = isinstance(prompt_format, str) and prompt_format in get_args(PromptFormat)
-        if not known:
-            shown = show(prompt_format)
-            raise ConfigError(f"prompt_format must be 'raw', 'auto' or 'chat', not {shown}")
-    given = read_tools(() if tools is None else tools)
+    if prompt_format is not None and not (
+        isinstance(prompt_format, str) and prompt_format in get_args(PromptFormat)
+    ):
+        raise ConfigError(
+            f"prompt_format must be 'raw', 'auto' or 'chat', not {show(prompt_format)}"
+        )
+    checked_tools = read_tools(() if tools is None else tools)
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError("the prompt is empty; give at least one character")
         _refuse_surrogates(prompt, "the prompt")
-        if given and prompt_format != "chat":
+        if checked_tools and prompt_format != "chat":
             raise ConfigError('tools are for messages, or for text with prompt_format "chat"')
         message = {"role": "user", "content": prompt}
-        return Prompt((message,), prompt, prompt_format or "raw", given)
+        return Prompt((message,), prompt, prompt_format or "raw", checked_tools)
     if not isinstance(prompt, list | tuple):
         kind = type(prompt).__name__
         raise PromptError(f"the prompt must be a string or a list of messages, not {kind}")
@@ -100,7 +101,7 @@ def read_prompt(
     messages = tuple(_message(index, message) for index, message in enumerate(prompt))
     if not any(message["content"] or message.get("tool_calls") for message in messages):
         raise PromptError("the conversation is empty; give at least one message with content")
-    return Prompt(messages, None, "chat", given)
+    return Prompt(messages, None, "chat", checked_tools)
 
 
 def _message(index: int, message: object) -> dict[str, Any]:
@@ -194,17 +195,17 @@ def _part(where: str, part: object) -> str:
     raise PromptError(f"{where} has a content block of type {show(kind)}; members read text only")
 
 
-def _is(kind: object, wanted: str) -> bool:
+def _is(kind: object, expected: str) -> bool:
     """Whether they are equal; arrays of some libraries cannot be compared so."""
-    return isinstance(kind, str) and kind == wanted
+    return isinstance(kind, str) and kind == expected
 
 
 def _refuse_depth(message: Mapping[str, Any], where: str) -> None:
     """Refuse what holds itself, or so much within each other that JSON cannot be made of it."""
     level: list[Any] = [message]
     for _ in range(_DEEPEST):
-        inside = (_values(one) for one in level)
-        level = list({id(one): one for values in inside for one in values}.values())
+        inside = (_values(value) for value in level)
+        level = list({id(value): value for values in inside for value in values}.values())
         if not level:
             return
     raise PromptError(f"{where} has more than {_DEEPEST} lists or mappings within each other")
@@ -215,7 +216,7 @@ def _values(value: object) -> Iterable[Any]:
     if isinstance(value, Mapping):
         value = list(value.values())
     inside = value if isinstance(value, list | tuple) else ()
-    return (one for one in inside if isinstance(one, list | tuple | Mapping))
+    return (inner for inner in inside if isinstance(inner, list | tuple | Mapping))
 
 
 def _refuse_surrogates(value: object, where: str) -> None:
@@ -223,8 +224,8 @@ def _refuse_surrogates(value: object, where: str) -> None:
     if isinstance(value, Mapping):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple):
-        for one in value:
-            _refuse_surrogates(one, where)
+        for inner in value:
+            _refuse_surrogates(inner, where)
     elif isinstance(value, str):
         try:
             value.encode()
