@@ -78,9 +78,10 @@ def read_constraint(
     if choice == "none" or not tools:
         settings = _of_settings(config)
         return Constraint("answer", _NO_CALL, prose=True) if tools and not settings else settings
-    callable_ = [one for one in tools if choice in ("auto", "any", one["function"]["name"])]
+    functions = [tool["function"] for tool in tools]
+    functions = [each for each in functions if choice in ("auto", "any", each["name"])]
     most = _MOST_CALLS if parallel_tool_calls else 1
-    rules = _call_rules([one["function"] for one in callable_], config.max_new_tokens, most)
+    rules = _call_rules(functions, config.max_new_tokens, most)
     if choice != "auto":
         return _checked("tools", Constraint("tool call", f"start: calls\n{rules}", strict=False))
     if config.json_schema is not None:
@@ -121,7 +122,7 @@ def _of_settings(config: DecodingConfig) -> Constraint | None:
             raise ConfigError(
                 f"choices are {len(config.choices)}, and up to {_MOST_CHOICES} may be"
             )
-        quoted = " | ".join(_quoted(one) for one in config.choices)
+        quoted = " | ".join(_quoted(text) for text in config.choices)
         return _checked("choices", Constraint("one of choices", f"start: {quoted}"))
     if config.grammar is not None:
         _refuse_grammar(config.grammar)
@@ -167,10 +168,10 @@ def _problem(grammar: str) -> str:
 def _json(what: str, schema: Mapping[str, Any], tokens: int) -> str:
     """A schema as Lark takes it: bounded, and with nothing in it that cannot be enforced."""
     try:
-        made = bounded(schema, tokens)
-        layout = json.dumps(with_layout(made.schema))
+        enforceable = bounded(schema, tokens)
+        layout = json.dumps(with_layout(enforceable.schema))
         if problem := _problem(f"start: %json {layout}"):
-            for part, keyword, pointer in made.suspects:
+            for part, keyword, pointer in enforceable.suspects:
                 if its_problem := _problem(f"start: %json {json.dumps(part)}"):
                     empty = "Unsatisfiable" in its_problem
                     why = "leaves nothing" if empty else f"cannot be followed: {its_problem}"
@@ -207,10 +208,10 @@ def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
         ConfigError: its parameters cannot be enforced.
     """
     what = f"the parameters of tool {function['name']!r}"
-    return f"%json {_json(what, _closed(function['parameters']), tokens)}"
+    return f"%json {_json(what, _without_others(function['parameters']), tokens)}"
 
 
-def _closed(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+def _without_others(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     """A tool takes the parameters that it names, and no others unless it says so."""
     if {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():
         return parameters  # they may name more

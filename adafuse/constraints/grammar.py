@@ -24,7 +24,6 @@ __all__ = ["Matcher", "TokenTable", "byte_table", "regex_grammar", "with_layout"
 def _library(what: str = "a constrained answer") -> Any:
     try:
         import llguidance
-        import llguidance._tokenizer
     except ImportError as error:
         raise MissingExtraError(what, "constrained") from error
     return llguidance
@@ -66,11 +65,11 @@ class TokenTable:
         self.size = len(tokens)
         self._tokens = tokens
         self._encode = encode
-        every = [*tokens, *(bytes([byte]) for byte in range(256)), b"<end>"]
-        self.end = len(every) - 1
+        vocabulary = [*tokens, *(bytes([byte]) for byte in range(256)), b"<end>"]
+        self.end = len(vocabulary) - 1
         self._tokenizer = library.LLTokenizer(
-            library._tokenizer.TokenizerWrapper(_Vocabulary(every, self._split)),
-            n_vocab=len(every),
+            library.TokenizerWrapper(_Vocabulary(vocabulary, self._split)),
+            n_vocab=len(vocabulary),
             eos_token=self.end,
         )
 
@@ -191,8 +190,8 @@ class Matcher:
 
 def regex_grammar(regex: str) -> str:
     """The grammar of the texts that a regex matches as a whole."""
-    made: str = _library().LLMatcher.grammar_from_regex(regex)
-    return made
+    grammar: str = _library().LLMatcher.grammar_from_regex(regex)
+    return grammar
 
 
 def with_layout(schema: Mapping[str, Any]) -> dict[str, Any]:
