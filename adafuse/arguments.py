@@ -1,6 +1,6 @@
 """Arguments of chat templates: which are a caller's to give, and which are adafuse's own.
 
-This module knows nothing of templates themselves: `templates` does.
+This module knows nothing of templates themselves: `chat_template` does.
 """
 
 from __future__ import annotations

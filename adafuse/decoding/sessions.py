@@ -5,7 +5,7 @@ so that it reads those texts together with its own, and finds its own words amon
 agrees. While members agree, the first one looks further ahead each time. Members in different
 places work at the same time. None of it changes what anyone drafts or scores.
 
-A member that fails, or takes too long, leaves the team, or ends the answer; see `failures`.
+A member that fails, or takes too long, leaves the group, or ends the answer; see `failures`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SessionGroup:
     """The sessions of one answer.
 
     Args:
-        sessions: by member name, in member order; the team closes them.
+        sessions: by member name, in member order; the group closes them.
         config: whether members tell each other anything and work at the same time, and how long one
             may take.
         faults: what follows when one fails.
