@@ -24,8 +24,8 @@ _SAID = ("out of memory", "can't allocate memory")
 
 def ran_out(error: BaseException) -> bool:
     """Whether an error says that there was not enough memory."""
-    told = isinstance(error, RuntimeError) and any(one in str(error) for one in _SAID)
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or told
+    says_so = isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _SAID)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or says_so
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -89,8 +89,9 @@ def weight_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:
 
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
-    held = {id(one): one for one in (*model.parameters(), *model.buffers())}  # some are tied
-    return sum(one.nbytes for one in held.values())
+    tensors = (*model.parameters(), *model.buffers())
+    distinct = {id(tensor): tensor for tensor in tensors}  # some are tied
+    return sum(tensor.nbytes for tensor in distinct.values())
 
 
 def prompt_bytes(config: PreTrainedConfig, dtype: torch.dtype, tokens: int, eager: bool) -> int:
@@ -106,8 +107,8 @@ def prompt_bytes(config: PreTrainedConfig, dtype: torch.dtype, tokens: int, eage
     def number(name: str, default: int = 0) -> int:
         """What is not said, or differs by layer, counts as little: nothing that fits is refused."""
         try:
-            given = getattr(config, name, None)
-            return int(min(given) if isinstance(given, list | tuple) else given or default)
+            value = getattr(config, name, None)
+            return int(min(value) if isinstance(value, list | tuple) else value or default)
         except Exception:  # configurations raise errors of their own for what differs by layer
             return 0
 

@@ -91,7 +91,7 @@ class Workers:
         """
         waiting = {place: deque(names) for place, names in queues.items()}
         running: dict[Future[object], _Running] = {}
-        found: dict[str, T] = {}
+        results: dict[str, T] = {}
         failed: dict[str, BaseException] = {}
 
         def begin(place: str) -> None:
@@ -105,31 +105,31 @@ class Workers:
         for place in waiting:
             begin(place)
         while running:
-            ends = [one.until for one in running.values() if one.until is not None]
+            ends = [task.until for task in running.values() if task.until is not None]
             patience = max(min(ends) - time.monotonic(), 0) if ends else None
             try:
                 done, _ = wait(running, patience, FIRST_COMPLETED)
             except BaseException:  # interrupted: nobody waits for what is under way
-                for one in running.values():
-                    self.stuck[one.name] = self._at.pop(one.place)
+                for task in running.values():
+                    self.stuck[task.name] = self._at.pop(task.place)
                 raise
             now = time.monotonic()
             late = {
                 future
-                for future, one in running.items()
-                if future not in done and one.until is not None and one.until <= now
+                for future, task in running.items()
+                if future not in done and task.until is not None and task.until <= now
             }
             for future in (*done, *late):
-                one = running.pop(future)
+                task = running.pop(future)
                 if future in late:
-                    failed[one.name] = TimeoutError("it took longer than round_timeout")
-                    self.stuck[one.name] = self._at.pop(one.place)
+                    failed[task.name] = TimeoutError("it took longer than round_timeout")
+                    self.stuck[task.name] = self._at.pop(task.place)
                 elif (error := future.exception()) is not None:
-                    failed[one.name] = error
+                    failed[task.name] = error
                 else:
-                    found[one.name] = future.result()  # type: ignore[assignment]
-                begin(one.place)
-        return found, failed
+                    results[task.name] = future.result()  # type: ignore[assignment]
+                begin(task.place)
+        return results, failed
 
     def close(self) -> None:
         """End all threads, and wait for those that are not stuck."""

@@ -93,8 +93,8 @@ def refuse_pickles(where: str, names: Collection[str]) -> None:
 def _entry(read: Callable[[str], str], name: str, key: str) -> Any:
     """An entry of a JSON file, None if it has none."""
     try:
-        found = json.loads(read(name))
-        return found.get(key)
+        content = json.loads(read(name))
+        return content.get(key)
     except (OSError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{name} is not what it should be ({reason})") from None

@@ -84,7 +84,7 @@ def locate(source: Source, *, weights: bool, tokenizer: bool) -> Source:
 
 def _listed(source: Source, info: ModelInfo, cached: _Cached) -> Source:
     """The source, now that the hub has said what files there are."""
-    names = {one.rfilename for one in info.siblings or ()}
+    names = {file.rfilename for file in info.siblings or ()}
     if names:
         _refuse_listing(source, names, weights=cached.weights)
     if info.sha == cached.commit and cached.is_whole(names):
@@ -123,8 +123,8 @@ class _Cached:
         self.commit: str | None = None
         try:
             resolve = HfApi().resolve_revision
-            found = resolve(self._place, revision=source.revision, local_files_only=True)
-            self.commit = found.resolved
+            revision = resolve(self._place, revision=source.revision, local_files_only=True)
+            self.commit = revision.resolved
         except RevisionResolutionError:
             pass
         except HFValidationError as error:
@@ -133,8 +133,8 @@ class _Cached:
         self.source = replace(source, revision=self.commit, commit=self.commit, cached=True)
 
     def __bool__(self) -> bool:
-        known = (self._gguf, *_WITH_WEIGHTS, *_WITH_TOKENIZER, *_VOCABULARIES)
-        return any(name in self for name in known if name)
+        names = (self._gguf, *_WITH_WEIGHTS, *_WITH_TOKENIZER, *_VOCABULARIES)
+        return any(name in self for name in names if name)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(self._find(str(name)), str)
@@ -145,7 +145,7 @@ class _Cached:
             tree = get_cached_repo_tree(self._place, revision=self.commit)
         except CachedRepoTreeNotFoundError:
             return None
-        return {one.path for one in tree}
+        return {file.path for file in tree}
 
     def missing(self) -> list[str]:
         """Files that are not there and without which nothing can be loaded."""
@@ -175,16 +175,16 @@ class _Cached:
             return False
         if self._gguf:
             return True
-        wanted = (_WITH_WEIGHTS if self.weights else ()) + (
+        optional = (_WITH_WEIGHTS if self.weights else ()) + (
             _WITH_TOKENIZER if self._tokenizer else ()
         )
-        absent = [name for name in wanted if name not in self]
+        absent = [name for name in optional if name not in self]
         if listing is None:
-            known = all(self._find(name) is not None for name in absent)
+            decided = all(self._find(name) is not None for name in absent)
         else:
-            known = not any(name in listing for name in absent)
+            decided = not any(name in listing for name in absent)
         vocabulary = any(name in self for name in _VOCABULARIES)
-        return known and (vocabulary or not self._tokenizer)
+        return decided and (vocabulary or not self._tokenizer)
 
     def _find(self, name: str) -> object:
         """The path of a cached file; None if the cache knows nothing of the name."""

@@ -48,11 +48,11 @@ class MemberActor:
         from adafuse.remote.host import Host
 
         self._host: Host | None = None
-        asked = json.loads(request)
+        options = json.loads(request)
         try:
-            spec = as_spec(asked["spec"])
-            (member,) = load_members([spec], device=asked["device"], dtype=asked["dtype"])
-            self._host = Host(member, asked["lease"])
+            spec = as_spec(options["spec"])
+            (member,) = load_members([spec], device=options["device"], dtype=options["dtype"])
+            self._host = Host(member, options["lease"])
         except Exception as error:
             self._failed = {"error": wire.write_error(error)}
 
@@ -67,9 +67,10 @@ class MemberActor:
 
     @ray.method(concurrency_group="control")
     def where(self) -> str:
-        """The node that it is on."""
+        """The node that it is on, and which of the actors there it is."""
         context, util = ray.get_runtime_context(), cast("Any", ray.util)
-        return f"{util.get_node_ip_address()}/{context.get_node_id()[:8]}"
+        node, actor = context.get_node_id(), context.get_actor_id()
+        return f"{util.get_node_ip_address()}/{node[:8]}/{str(actor)[:8]}"
 
     def _reply(self, request: str) -> str:
         method, arguments = json.loads(request)
@@ -80,9 +81,9 @@ class MemberActor:
 class _Actor:
     """The way to one actor; see `adafuse.remote.transport.Transport`."""
 
-    def __init__(self, handle: Any, node: str) -> None:
+    def __init__(self, handle: Any, place: str) -> None:
         self._handle = handle
-        self.place = f"{node}/{handle._actor_id.hex()[:8]}"
+        self.place = place
 
     def call(self, method: str, arguments: dict[str, Any], timeout: float | None) -> Any:
         try:
@@ -90,9 +91,9 @@ class _Actor:
         except GetTimeoutError:
             raise TimeoutError(f"no reply from {self.place} in {timeout:g} seconds") from None
         except RayTaskError as error:
-            raise RuntimeError(_line(error)) from error
+            raise RuntimeError(_one_line(error)) from error
         except RayError as error:
-            raise ConnectionError(f"{self.place}: {_line(error)}") from error
+            raise ConnectionError(f"{self.place}: {_one_line(error)}") from error
 
     def post(self, method: str, arguments: dict[str, Any]) -> None:
         try:
@@ -127,17 +128,18 @@ def load_actors(
     named = [replace(spec, name=name) for spec, name in zip(specs, names_of(specs), strict=True)]
     options = [RayOptions(**(spec.ray or {})) for spec in named]
     requests = [
-        _request(spec, device, dtype, own.lease) for spec, own in zip(named, options, strict=True)
+        _request(spec, device, dtype, option.lease)
+        for spec, option in zip(named, options, strict=True)
     ]
     _connect(address)
     begun = time.monotonic()
     started: list[list[Any]] = []
     try:
-        for own, request in zip(options, requests, strict=True):
-            started.append(_start(own, request))
+        for option, request in zip(options, requests, strict=True):
+            started.append(_start(option, request))
         return [
-            _member(spec, own, handles, begun)
-            for spec, own, handles in zip(named, options, started, strict=True)
+            _member(spec, option, handles, begun)
+            for spec, option, handles in zip(named, options, started, strict=True)
         ]
     except BaseException:
         _end([handle for handles in started for handle in handles])
@@ -158,7 +160,7 @@ def _connect(address: str | None) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         raise ConnectionError(
-            f"no Ray cluster at {address or 'this machine'}: {_line(error)}"
+            f"no Ray cluster at {address or 'this machine'}: {_one_line(error)}"
         ) from error
 
 
@@ -179,7 +181,7 @@ def _request(spec: MemberSpec, device: str | None, dtype: str | None, lease: flo
 def _start(options: RayOptions, request: str) -> list[Any]:
     remote: Any = ray.remote  # its types know no concurrency groups
     kind = remote(concurrency_groups={"control": _CONTROL_THREADS})(MemberActor)
-    asking = kind.options(
+    actor_class = kind.options(
         num_cpus=options.num_cpus,
         num_gpus=options.num_gpus,
         resources=dict(options.resources),
@@ -187,29 +189,29 @@ def _start(options: RayOptions, request: str) -> list[Any]:
         max_restarts=options.max_restarts,
         scheduling_strategy="SPREAD" if options.replicas > 1 else "DEFAULT",
     )
-    return [asking.remote(request) for _ in range(options.replicas)]
+    return [actor_class.remote(request) for _ in range(options.replicas)]
 
 
 def _member(
     spec: MemberSpec, options: RayOptions, handles: Sequence[Any], begun: float
 ) -> RemoteMember:
     """A member, once all of its replicas are loaded."""
-    asked = [handle.where.remote() for handle in handles]
+    pending = [handle.where.remote() for handle in handles]
     patience = max(begun + options.start_timeout - time.monotonic(), 0)
-    ready, waiting = ray.wait(asked, num_returns=len(asked), timeout=patience)
+    ready, waiting = ray.wait(pending, num_returns=len(pending), timeout=patience)
     if waiting:
         raise LoadError(
-            f"member {spec.name!r}: {len(waiting)} of {len(asked)} replicas have not started in "
-            f"{options.start_timeout:g} seconds; each asks for {_wanted(options)}, and free are "
+            f"member {spec.name!r}: {len(waiting)} of {len(pending)} replicas have not started in "
+            f"{options.start_timeout:g} seconds; each asks for {_requested(options)}, and free are "
             f"{_free()}: ask for less, add nodes, or raise start_timeout"
         )
     try:
-        nodes = ray.get(ready)
+        places = ray.get(ready)
     except RayError as error:
-        raise LoadError(f"member {spec.name!r}: its actor died: {_line(error)}") from error
-    paired = dict(zip(ready, nodes, strict=True))
+        raise LoadError(f"member {spec.name!r}: its actor died: {_one_line(error)}") from error
+    place_of = dict(zip(ready, places, strict=True))
     return RemoteMember(
-        [_Actor(handle, paired[ref]) for handle, ref in zip(handles, asked, strict=True)]
+        [_Actor(handle, place_of[ref]) for handle, ref in zip(handles, pending, strict=True)]
     )
 
 
@@ -220,21 +222,23 @@ def _end(handles: Sequence[Any]) -> None:
             ray.kill(handle, no_restart=True)
 
 
-def _wanted(options: RayOptions) -> str:
-    asked = {"CPU": options.num_cpus, "GPU": options.num_gpus, **options.resources}
-    return ", ".join(f"{amount:g} {name}" for name, amount in asked.items() if amount) or "nothing"
+def _requested(options: RayOptions) -> str:
+    amounts = {"CPU": options.num_cpus, "GPU": options.num_gpus, **options.resources}
+    return (
+        ", ".join(f"{amount:g} {name}" for name, amount in amounts.items() if amount) or "nothing"
+    )
 
 
 def _free() -> str:
     available: Any = ray.available_resources
-    shown = {
+    free = {
         name: amount
         for name, amount in available().items()
         if not name.startswith(("node:", "memory", "object_store"))
     }
-    return ", ".join(f"{amount:g} {name}" for name, amount in sorted(shown.items())) or "none"
+    return ", ".join(f"{amount:g} {name}" for name, amount in sorted(free.items())) or "none"
 
 
-def _line(error: BaseException) -> str:
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said[:200]}"
+def _one_line(error: BaseException) -> str:
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message[:200]}"

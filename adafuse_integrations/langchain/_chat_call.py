@@ -207,7 +207,7 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         """Yield words as they are fused; closing or cancelling it stops the decoder and waits."""
         call = self.model_copy()
         call._decoders = Decoders()
-        return call._decoders.closing(
+        return call._decoders.relay(
             super(ChatModel, call).astream(input, config, stop=stop, **kwargs)
         )
 

@@ -161,7 +161,7 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         """As `stream`; closing or cancelling it stops the decoder and waits for its round."""
         call = self._for_call(stop, kwargs).model_copy()
         call._decoders = Decoders()
-        return call._decoders.closing(
+        return call._decoders.relay(
             super(AdaFuseLLM, call).astream(input, config, stop=call._stops)
         )
 
