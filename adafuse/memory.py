@@ -19,12 +19,12 @@ __all__ = ["free_bytes", "prompt_bytes", "ran_out", "release", "weight_bytes"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 # What torch's RuntimeErrors say on a CPU; an accelerator's have a type of their own.
-_SAID = ("out of memory", "can't allocate memory")
+_PHRASES = ("out of memory", "can't allocate memory")
 
 
 def ran_out(error: BaseException) -> bool:
     """Whether an error says that there was not enough memory."""
-    says_so = isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _SAID)
+    says_so = isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _PHRASES)
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or says_so
 
 
@@ -40,13 +40,13 @@ def free_bytes(device: torch.device) -> int | None:
             kind: Any = torch.get_device_module(device)
         except RuntimeError:  # there is none, as for "meta"
             return None
-        return _free_on(kind, device)
+        return _free_on_accelerator(kind, device)
     available: int = psutil.virtual_memory().available
     share = _container_share(_CGROUP)
     return available if share is None else min(available, share)
 
 
-def _free_on(kind: Any, device: torch.device) -> int | None:
+def _free_on_accelerator(kind: Any, device: torch.device) -> int | None:
     """What an accelerator has left, what torch holds of it in reserve counted as free."""
     if hasattr(kind, "mem_get_info"):
         free: int = kind.mem_get_info(device)[0]

@@ -71,20 +71,20 @@ class Workers:
 
     def __init__(self) -> None:
         self.stuck: dict[str, Worker] = {}
-        self._at: dict[str, Worker] = {}
+        self._workers: dict[str, Worker] = {}
 
     def run(
         self,
         queues: Mapping[str, Sequence[str]],
         work: Callable[[str], T],
-        left: Callable[[str], float | None],
+        seconds_left: Callable[[str], float | None],
     ) -> tuple[dict[str, T], dict[str, BaseException]]:
         """Do work for each name, one after another at each place, all places at once.
 
         Args:
             queues: names by place.
             work: what to do for a name.
-            left: how many seconds it may take; asked when it begins.
+            seconds_left: how many seconds it may take; asked when it begins.
 
         Returns:
             Results by name, and errors by name: TimeoutError for what took too long.
@@ -97,7 +97,7 @@ class Workers:
         def begin(place: str) -> None:
             if waiting[place]:
                 name = waiting[place].popleft()
-                seconds = left(name)
+                seconds = seconds_left(name)
                 until = None if seconds is None else time.monotonic() + seconds
                 future = self._worker(place).submit(lambda: work(name))
                 running[future] = _Running(place, name, until)
@@ -111,7 +111,7 @@ class Workers:
                 done, _ = wait(running, patience, FIRST_COMPLETED)
             except BaseException:  # interrupted: nobody waits for what is under way
                 for task in running.values():
-                    self.stuck[task.name] = self._at.pop(task.place)
+                    self.stuck[task.name] = self._workers.pop(task.place)
                 raise
             now = time.monotonic()
             late = {
@@ -123,7 +123,7 @@ class Workers:
                 task = running.pop(future)
                 if future in late:
                     failed[task.name] = TimeoutError("it took longer than round_timeout")
-                    self.stuck[task.name] = self._at.pop(task.place)
+                    self.stuck[task.name] = self._workers.pop(task.place)
                 elif (error := future.exception()) is not None:
                     failed[task.name] = error
                 else:
@@ -133,14 +133,14 @@ class Workers:
 
     def close(self) -> None:
         """End all threads, and wait for those that are not stuck."""
-        for worker in self._at.values():
+        for worker in self._workers.values():
             worker.stop()
         for worker in self.stuck.values():
             worker.stop(join=False)
-        self._at = {}
+        self._workers = {}
 
     def _worker(self, place: str) -> Worker:
         """The same one each time: forwards wait for threads that come back."""
-        if place not in self._at:
-            self._at[place] = Worker()
-        return self._at[place]
+        if place not in self._workers:
+            self._workers[place] = Worker()
+        return self._workers[place]

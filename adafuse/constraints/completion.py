@@ -41,7 +41,7 @@ class CompletionSearch:
     """
 
     def __init__(self, grammar: str) -> None:
-        self._words = _words_in(grammar)
+        self._words = _literal_words(grammar)
         self._earlier: list[bytes] = []  # completions found by searching, the last first
         self._failures = 0
 
@@ -67,7 +67,7 @@ class CompletionSearch:
         return completion
 
 
-def _words_in(grammar: str) -> list[bytes]:
+def _literal_words(grammar: str) -> list[bytes]:
     """Runs of literal characters, roughly: the inside of a word is hard to guess byte by byte."""
     if grammar.startswith("{"):  # of regexes
         rules = json.loads(grammar)["grammars"]
@@ -97,12 +97,12 @@ def _mask(matcher: Matcher) -> int:
 def _greedy(matcher: Matcher) -> bytes | None:
     """Take what ends something; else what leads to where something may end; else what is new."""
     path = b""
-    seen: Counter[int] = Counter()  # how often a step was taken that leads to a mask
+    visits: Counter[int] = Counter()  # how often a step was taken that leads to a mask
     try:
         while len(path) < _LONGEST:
             if matcher.accepting:
                 return path
-            step = matcher.forced or _step(matcher, seen)
+            step = matcher.forced or _best_step(matcher, visits)
             if not step:
                 return None
             fed = matcher.feed(step)
@@ -114,7 +114,7 @@ def _greedy(matcher: Matcher) -> bytes | None:
         matcher.back(len(path))
 
 
-def _step(matcher: Matcher, seen: Counter[int]) -> bytes:
+def _best_step(matcher: Matcher, visits: Counter[int]) -> bytes:
     """The most promising step, by what it leads to; empty if there is none."""
     mask = _mask(matcher)
     for byte in b'"' if mask.bit_count() > _CLASS else b"]}":
@@ -124,7 +124,7 @@ def _step(matcher: Matcher, seen: Counter[int]) -> bytes:
             if ends:
                 return bytes([byte])
     leads: dict[int, bytes] = {}  # the mask after a step (-1: a whole sentence), and that step
-    for step in _trials(mask):
+    for step in _single_steps(mask):
         with matcher.ahead(step) as allowed:
             if allowed == len(step):
                 leads.setdefault(_SENTENCE if matcher.accepting else _mask(matcher), step)
@@ -139,16 +139,16 @@ def _step(matcher: Matcher, seen: Counter[int]) -> bytes:
             not opens and any(after >> end & 1 and not mask >> end & 1 for end in b'"]}')
         )
         wide = after.bit_count() > _CLASS
-        return (not ends, opens, seen[after], after == mask, wide, *_rank(step))
+        return (not ends, opens, visits[after], after == mask, wide, *_rank(step))
 
     best = min(leads, key=worth, default=None)
     if best is None:
         return b""
-    seen[best] += 1
+    visits[best] += 1
     return leads[best]
 
 
-def _trials(mask: int) -> list[bytes]:
+def _single_steps(mask: int) -> list[bytes]:
     """What may be tried next: single bytes, and escapes of strings whole."""
     steps = [bytes([byte]) for byte in range(256) if mask >> byte & 1 and byte != _ESCAPE]
     if mask >> _ESCAPE & 1:
@@ -170,14 +170,14 @@ def _search(matcher: Matcher, words: list[bytes]) -> bytes | None:
     """
     tie = itertools.count()
     places = [(False, 0, next(tie), b"")]
-    seen = set[tuple[int, bytes]]()
+    visits = set[tuple[int, bytes]]()
     for _ in range(_PLACES):
         if not places:
             break
         *_, cost, _, path = heapq.heappop(places)
         with matcher.ahead(path):
             kinds = dict[tuple[int, bytes], bytes]()
-            for step in _steps(matcher, words):
+            for step in _search_steps(matcher, words):
                 with matcher.ahead(step) as fed:
                     if fed < len(step):
                         continue
@@ -189,12 +189,12 @@ def _search(matcher: Matcher, words: list[bytes]) -> bytes | None:
                 else:
                     kinds.setdefault(kind, step)
         for kind, step in kinds.items():
-            heapq.heappush(places, (kind in seen, cost + 1, next(tie), path + step))
-            seen.add(kind)
+            heapq.heappush(places, (kind in visits, cost + 1, next(tie), path + step))
+            visits.add(kind)
     return None
 
 
-def _steps(matcher: Matcher, words: list[bytes]) -> list[bytes]:
+def _search_steps(matcher: Matcher, words: list[bytes]) -> list[bytes]:
     """What may be tried next, the most promising first."""
     if forced := matcher.forced:
         return [forced]

@@ -77,9 +77,9 @@ class TokenTable:
         ids = self._encode(text)
         data = text.encode()
         same = b"".join(self._tokens[id_] for id_ in ids) == data
-        return ids if same else self._spelt(data)
+        return ids if same else self._longest_tokens(data)
 
-    def _spelt(self, data: bytes) -> list[int]:
+    def _longest_tokens(self, data: bytes) -> list[int]:
         """The longest tokens that write some bytes, where a lossy tokenizer writes others."""
         ids = []
         while data:
@@ -210,7 +210,7 @@ def with_layout(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _first_lines(message: str) -> str:
     """A message of llguidance in one line, without its dump of states."""
-    kept = message.split("<backtrace>")[0].split("<state>")[0]
-    kept = re.sub(r"(?s)\n\s*\d+ \| .*", "", kept)  # an excerpt of the grammar
-    line = re.sub(r"^at \d+\(\d+\): ", "", " ".join(kept.split()))
+    text = message.split("<backtrace>")[0].split("<state>")[0]
+    text = re.sub(r"(?s)\n\s*\d+ \| .*", "", text)  # an excerpt of the grammar
+    line = re.sub(r"^at \d+\(\d+\): ", "", " ".join(text.split()))
     return line if len(line) <= 300 else f"{line[:297]}..."

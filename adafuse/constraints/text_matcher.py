@@ -110,12 +110,12 @@ class TextMatcher:
         if self._matcher is not None:
             data = text.encode()
             with self._matcher.ahead(data) as allowed:
-                yield self._matcher, _characters(data, allowed)
+                yield self._matcher, _whole_characters(data, allowed)
         elif (at := self._trigger_in(text)) is not None:
             matcher = self._start.copy()
             data = (self.text + text)[at:].encode()
             free = at - len(self.text)  # negative where the trigger begins in the answer
-            yield matcher, free + _characters(data, matcher.feed(data))
+            yield matcher, free + _whole_characters(data, matcher.feed(data))
         else:
             yield None, len(text)
 
@@ -125,6 +125,6 @@ class TextMatcher:
         return find_trigger(self.text, text, self._trigger)
 
 
-def _characters(data: bytes, length: int) -> int:
+def _whole_characters(data: bytes, length: int) -> int:
     """How many whole characters the first bytes of a text are."""
     return len(decode(data[:length])[0])

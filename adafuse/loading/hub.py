@@ -54,8 +54,8 @@ def locate(source: Source, *, weights: bool, tokenizer: bool) -> Source:
     """
     if source.is_local:
         return source
-    cached = _Cached(source, weights, tokenizer)
-    if cached.is_whole(cached.listing()):
+    cached = _CachedRepository(source, weights, tokenizer)
+    if cached.is_complete(cached.listing()):
         return cached.source
     missing = cached.missing()
     try:
@@ -71,7 +71,7 @@ def locate(source: Source, *, weights: bool, tokenizer: bool) -> Source:
     except Exception as error:
         reason = f"cannot be reached ({type(error).__name__})"
     else:
-        return _listed(source, info, cached)
+        return _source_on_hub(source, info, cached)
     if not missing:
         return cached.source
     kind = "model" if weights else "tokenizer"
@@ -82,12 +82,12 @@ def locate(source: Source, *, weights: bool, tokenizer: bool) -> Source:
     )
 
 
-def _listed(source: Source, info: ModelInfo, cached: _Cached) -> Source:
+def _source_on_hub(source: Source, info: ModelInfo, cached: _CachedRepository) -> Source:
     """The source, now that the hub has said what files there are."""
     names = {file.rfilename for file in info.siblings or ()}
     if names:
         _refuse_listing(source, names, weights=cached.weights)
-    if info.sha == cached.commit and cached.is_whole(names):
+    if info.sha == cached.commit and cached.is_complete(names):
         return cached.source
     return replace(source, commit=info.sha)
 
@@ -107,7 +107,7 @@ def _refuse_listing(source: Source, names: Collection[str], *, weights: bool) ->
             raise LoadError(f"repository {source.place!r} holds no weights")
 
 
-class _Cached:
+class _CachedRepository:
     """What the local cache holds of a source; false if it holds no file of it.
 
     Attributes:
@@ -164,7 +164,7 @@ class _Cached:
             missing.append(_VOCABULARIES[0])
         return missing
 
-    def is_whole(self, listing: Collection[str] | None) -> bool:
+    def is_complete(self, listing: Collection[str] | None) -> bool:
         """Whether all is there that loading would read; not so where code is read too.
 
         Args:

@@ -84,13 +84,13 @@ def load_members(
     placements = [_placement(spec) for spec in specs]
     plans: list[_Plan] = []
     for row in zip(names, specs, models, tokenizers, placements, strict=True):
-        with _loading, _explained(row[0], row[1]):
-            plans.append(_plan(*row, planned={plan.key for plan in plans}))
+        with _loading, _load_errors(row[0], row[1]):
+            plans.append(_plan_member(*row, planned={plan.key for plan in plans}))
     _check_memory(plans)
     members = []
     for plan in plans:
-        with _loading, _explained(plan.name, plan.spec):
-            members.append(_member(plan))
+        with _loading, _load_errors(plan.name, plan.spec):
+            members.append(_load_member(plan))
     return members
 
 
@@ -116,7 +116,7 @@ class _Plan:
     config: PreTrainedConfig | None
 
 
-def _plan(
+def _plan_member(
     name: str,
     spec: MemberSpec,
     model: Source,
@@ -162,24 +162,24 @@ def _check_memory(plans: Sequence[_Plan]) -> None:
             stored = config.dtype or config.get_text_config(decoder=True).dtype or "bfloat16"
             dtype = getattr(torch, str(stored).removeprefix("torch."))
         device = torch.device(plan.placement.get("device_map", {"": "cpu"})[""])
-        with _explained(plan.name, spec):
+        with _load_errors(plan.name, spec):
             needed.setdefault(device, {})[plan.name] = weight_bytes(config, dtype)
     for device, sizes in needed.items():
         free = free_bytes(device)
         if free is not None and sum(sizes.values()) > free:
-            each = ", ".join(f"{name!r} {size / 2**20:,.0f} MiB" for name, size in sizes.items())
+            needs = ", ".join(f"{name!r} {size / 2**20:,.0f} MiB" for name, size in sizes.items())
             raise LoadMemoryError(
-                f"the weights would take {each} on {str(device)!r}, where {free / 2**20:,.0f} MiB "
+                f"the weights would take {needs} on {str(device)!r}, where {free / 2**20:,.0f} MiB "
                 "are free; use a narrower dtype such as 'bfloat16', a smaller model, another "
                 "device, or check_memory=False in a specification to try all the same"
             )
 
 
-def _member(plan: _Plan) -> LocalMember:
+def _load_member(plan: _Plan) -> LocalMember:
     """Load a member's weights, unless another one has loaded them."""
     runner = plan.runner or _shared.get(plan.key)
     if runner is None:
-        runner = prepare(_model(plan), plan.name)
+        runner = prepare(_load_model(plan), plan.name)
         _shared[plan.key] = runner
     return LocalMember(
         runner,
@@ -230,7 +230,7 @@ def _refuse_architecture(name: str, config: PreTrainedConfig) -> None:
         Layout.of(classes[0] if isinstance(classes, tuple) else classes, config, name)
 
 
-def _model(plan: _Plan) -> PreTrainedModel:
+def _load_model(plan: _Plan) -> PreTrainedModel:
     name, spec, source = plan.name, plan.spec, plan.source
     arguments = {**source.arguments, **plan.placement}
     if not source.gguf:
@@ -255,7 +255,7 @@ def _model(plan: _Plan) -> PreTrainedModel:
 
 
 @contextmanager
-def _explained(name: str, spec: MemberSpec) -> Iterator[None]:
+def _load_errors(name: str, spec: MemberSpec) -> Iterator[None]:
     """Turn the errors of transformers into one line that names the member."""
     where = f"member {name!r} ({spec.model})"
     try:

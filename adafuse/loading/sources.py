@@ -65,7 +65,7 @@ class Source:
 
 def model_source(spec: MemberSpec, model: str) -> Source:
     """Find the folder, file or repository, without touching a network."""
-    path, is_file, is_folder = _looked_up(model)
+    path, is_file, is_folder = _look_up_path(model)
     options = (spec.revision, spec.trust_remote_code)
     if is_file:
         if path.suffix.lower() != ".gguf":
@@ -97,7 +97,7 @@ def model_source(spec: MemberSpec, model: str) -> Source:
     return Source(place, False, file, *options)
 
 
-def _looked_up(model: str) -> tuple[Path, bool, bool]:
+def _look_up_path(model: str) -> tuple[Path, bool, bool]:
     """The path that a name would be, and whether it is a file, or a folder.
 
     Raises:
@@ -115,7 +115,7 @@ def tokenizer_source(spec: MemberSpec, model: Source) -> Source:
     """Where the tokenizer is read from; `revision` is the model's, not another repository's."""
     if spec.tokenizer is None:
         return model
-    folder, _, is_folder = _looked_up(spec.tokenizer)
+    folder, _, is_folder = _look_up_path(spec.tokenizer)
     if is_folder and not any(folder.glob("*.gguf")):
         return Source(str(folder.resolve()), True, None, None, spec.trust_remote_code)
     return replace(model_source(spec, spec.tokenizer), revision=None)

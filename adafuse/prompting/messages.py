@@ -47,7 +47,7 @@ def written_call(name: str | None, arguments: Any) -> str:
 def name_results(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Results of tools with the name of the tool, where only the id of the call says it."""
     names: dict[str, str] = {}
-    named = []
+    messages_with_names = []
     for message in messages:
         for call in message.get("tool_calls", ()):
             if isinstance(call["id"], str):
@@ -56,5 +56,5 @@ def name_results(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         name = names.get(id_) if isinstance(id_, str) else None
         if message["role"] == "tool" and "name" not in message and name is not None:
             message = {**message, "name": name}
-        named.append(message)
-    return named
+        messages_with_names.append(message)
+    return messages_with_names

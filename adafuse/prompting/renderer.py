@@ -89,14 +89,14 @@ class Renderer:
         """
         if prompt.format == "raw" or (prompt.format == "auto" and self._template is None):
             assert prompt.text is not None
-            return self._plain(prompt.text, ())
+            return self._render_text(prompt.text, ())
         if self._template is not None:
-            return self._templated(prompt, self._template)
+            return self._render_chat(prompt, self._template)
         if prompt.text is None:
-            self._warn()
-        return self._plain(*plain_conversation(prompt.messages, prompt.tools))
+            self._warn_once()
+        return self._render_text(*plain_conversation(prompt.messages, prompt.tools))
 
-    def _warn(self) -> None:
+    def _warn_once(self) -> None:
         if self._warned:
             return
         self._warned = True
@@ -108,12 +108,12 @@ class Renderer:
             stacklevel=_stack_level_of_caller(),
         )
 
-    def _plain(self, text: str, stops: tuple[str, ...]) -> Rendered:
+    def _render_text(self, text: str, stops: tuple[str, ...]) -> Rendered:
         ids = self._codec.encode_start(text, special_tokens=True)
         read = self._codec.encode_start(text, special_tokens=False)
-        return self._checked(Rendered(tuple(ids), False, stops, self._losses(text, read)))
+        return self._not_empty(Rendered(tuple(ids), False, stops, self._losses(text, read)))
 
-    def _templated(self, prompt: Prompt, template: ChatTemplate) -> Rendered:
+    def _render_chat(self, prompt: Prompt, template: ChatTemplate) -> Rendered:
         refusal: PromptError | None = None
         for form in chat_forms(prompt.messages, prompt.tools, template):
             escaping = SpecialTokenEscape(self._special, [form.messages, form.tools])
@@ -126,7 +126,7 @@ class Renderer:
             missing = _left_out(form, escaping.unescape(rendered))
             missing = missing or self._left_out_by_marks(template, form, escaping)
             if missing is None:
-                return self._encoded(rendered, escaping)
+                return self._encode(rendered, escaping)
             role, text = missing
             refusal = PromptError(
                 f"member {self._name!r}: its chat template leaves out the {role} message "
@@ -156,7 +156,7 @@ class Renderer:
                 return str(form.messages[at]["role"]), str(form.messages[at]["content"])
         return None
 
-    def _encoded(self, rendered: str, escaping: SpecialTokenEscape) -> Rendered:
+    def _encode(self, rendered: str, escaping: SpecialTokenEscape) -> Rendered:
         """Encode the template's special tokens as such, and everything between them as plain text.
 
         A tokenizer does the same: it splits at special tokens first and encodes what is between.
@@ -178,7 +178,7 @@ class Renderer:
             piece = self._encode_piece(text, behind_control=before is not None)
             losses += self._losses(text, piece)
             ids += piece if after is None else [*piece, after.id]
-        return self._checked(Rendered(tuple(ids), True, (), tuple(losses)))
+        return self._not_empty(Rendered(tuple(ids), True, (), tuple(losses)))
 
     def _encode_piece(self, text: str, *, behind_control: bool) -> list[int]:
         if not text:
@@ -191,7 +191,7 @@ class Renderer:
         loss = self._codec.loss_of(text, ids, blanks_before=True)
         return () if loss is None else (loss,)
 
-    def _checked(self, rendered: Rendered) -> Rendered:
+    def _not_empty(self, rendered: Rendered) -> Rendered:
         if not rendered.ids:
             raise PromptError(
                 f"member {self._name!r}: its tokenizer reads nothing in this prompt; add some words"

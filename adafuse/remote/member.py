@@ -101,18 +101,18 @@ class RemoteMember:
             ConfigError: the member cannot count.
             ConnectionError, TimeoutError: as for `open`.
         """
-        return int(self._ask("count_tokens", text=text))
+        return int(self._call_any("count_tokens", text=text))
 
     def count_prompt_tokens(self, prompt: Prompt) -> int:
         """How many tokens a prompt has as the member reads it, tools included; errors likewise."""
-        return int(self._ask("count_prompt_tokens", prompt=wire.write_prompt(prompt)))
+        return int(self._call_any("count_prompt_tokens", prompt=wire.write_prompt(prompt)))
 
     def close(self) -> None:
         """End the hosts that this side has started."""
         for transport in self._transports:
             transport.close()
 
-    def _ask(self, method: str, **arguments: Any) -> Any:
+    def _call_any(self, method: str, **arguments: Any) -> Any:
         until = time.monotonic() + _PATIENCE
         lost: ConnectionError | None = None
         for replica in self._replicas.in_order():

@@ -102,7 +102,7 @@ class _Actor:
             _log.debug("%s: %s was not sent: %s", self.place, method, error)
 
     def close(self) -> None:
-        _end([self._handle])
+        _kill([self._handle])
 
     def _submit(self, method: str, arguments: dict[str, Any]) -> Any:
         ask = self._handle.control if method in _CONTROL else self._handle.work
@@ -128,30 +128,30 @@ def load_actors(
     named = [replace(spec, name=name) for spec, name in zip(specs, names_of(specs), strict=True)]
     options = [RayOptions(**(spec.ray or {})) for spec in named]
     requests = [
-        _request(spec, device, dtype, option.lease)
+        _actor_request(spec, device, dtype, option.lease)
         for spec, option in zip(named, options, strict=True)
     ]
     _connect(address)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     started: list[list[Any]] = []
     try:
         for option, request in zip(options, requests, strict=True):
-            started.append(_start(option, request))
+            started.append(_start_actors(option, request))
         return [
-            _member(spec, option, handles, begun)
+            _await_member(spec, option, handles, started_at)
             for spec, option, handles in zip(named, options, started, strict=True)
         ]
     except BaseException:
-        _end([handle for handles in started for handle in handles])
+        _kill([handle for handles in started for handle in handles])
         raise
 
 
 def _connect(address: str | None) -> None:
     if ray.is_initialized():
-        here = ray.get_runtime_context().gcs_address
-        if address not in (None, "auto", here) and not str(address).startswith("ray://"):
+        connected = ray.get_runtime_context().gcs_address
+        if address not in (None, "auto", connected) and not str(address).startswith("ray://"):
             raise ConfigError(
-                f"this process is connected to the Ray cluster at {here}, not {address}; call "
+                f"this process is connected to the Ray cluster at {connected}, not {address}; call "
                 "ray.shutdown() first"
             )
         return
@@ -164,7 +164,7 @@ def _connect(address: str | None) -> None:
         ) from error
 
 
-def _request(spec: MemberSpec, device: str | None, dtype: str | None, lease: float) -> str:
+def _actor_request(spec: MemberSpec, device: str | None, dtype: str | None, lease: float) -> str:
     fields = {**asdict(replace(spec, quantization_config=None)), "ray": None}
     quantization = spec.quantization_config
     if quantization is not None:
@@ -178,7 +178,7 @@ def _request(spec: MemberSpec, device: str | None, dtype: str | None, lease: flo
         ) from None
 
 
-def _start(options: RayOptions, request: str) -> list[Any]:
+def _start_actors(options: RayOptions, request: str) -> list[Any]:
     remote: Any = ray.remote  # its types know no concurrency groups
     kind = remote(concurrency_groups={"control": _CONTROL_THREADS})(MemberActor)
     actor_class = kind.options(
@@ -192,18 +192,18 @@ def _start(options: RayOptions, request: str) -> list[Any]:
     return [actor_class.remote(request) for _ in range(options.replicas)]
 
 
-def _member(
-    spec: MemberSpec, options: RayOptions, handles: Sequence[Any], begun: float
+def _await_member(
+    spec: MemberSpec, options: RayOptions, handles: Sequence[Any], started_at: float
 ) -> RemoteMember:
     """A member, once all of its replicas are loaded."""
     pending = [handle.where.remote() for handle in handles]
-    patience = max(begun + options.start_timeout - time.monotonic(), 0)
+    patience = max(started_at + options.start_timeout - time.monotonic(), 0)
     ready, waiting = ray.wait(pending, num_returns=len(pending), timeout=patience)
     if waiting:
         raise LoadError(
             f"member {spec.name!r}: {len(waiting)} of {len(pending)} replicas have not started in "
-            f"{options.start_timeout:g} seconds; each asks for {_requested(options)}, and free are "
-            f"{_free()}: ask for less, add nodes, or raise start_timeout"
+            f"{options.start_timeout:g} seconds; each asks for {_requested_resources(options)}, "
+            f"and free are {_free_resources()}: ask for less, add nodes, or raise start_timeout"
         )
     try:
         places = ray.get(ready)
@@ -215,21 +215,21 @@ def _member(
     )
 
 
-def _end(handles: Sequence[Any]) -> None:
+def _kill(handles: Sequence[Any]) -> None:
     """End actors; those that are gone already are fine."""
     for handle in handles:
         if ray.is_initialized():
             ray.kill(handle, no_restart=True)
 
 
-def _requested(options: RayOptions) -> str:
+def _requested_resources(options: RayOptions) -> str:
     amounts = {"CPU": options.num_cpus, "GPU": options.num_gpus, **options.resources}
     return (
         ", ".join(f"{amount:g} {name}" for name, amount in amounts.items() if amount) or "nothing"
     )
 
 
-def _free() -> str:
+def _free_resources() -> str:
     available: Any = ray.available_resources
     free = {
         name: amount

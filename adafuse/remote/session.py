@@ -65,10 +65,11 @@ class RemoteSession:
     @property
     def usage(self) -> MemberUsage:
         """What this session has cost so far, at every host; time is what it took there."""
-        here = MemberUsage(
+        current = MemberUsage(
             token_ids=tuple(self._ids), losses=tuple(self._losses), **self._usage
         )  # fmt: skip
-        return here if self._usage_elsewhere is None else _usage_sum(self._usage_elsewhere, here)
+        before = self._usage_elsewhere
+        return current if before is None else _usage_sum(before, current)
 
     def likely(self) -> list[str]:
         """See `adafuse.decoding.member.Speculative`."""
@@ -114,8 +115,8 @@ class RemoteSession:
 
     def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
         """Cut a candidate to what fits in `limit` tokens; see `adafuse.decoding.member.Session`."""
-        most = _LONGEST * (len(text.encode()) + 1)  # and a blank may come before it
-        if self._sizes.get((text, ends), most) <= limit:
+        upper_bound = _LONGEST * (len(text.encode()) + 1)  # and a blank may come before it
+        if self._sizes.get((text, ends), upper_bound) <= limit:
             return text, False
         arguments = {"text": text, "ends": ends, "limit": limit}
         self._sizes = {}  # it may be committed as other ids than were drafted
@@ -187,8 +188,9 @@ class RemoteSession:
             _, state = connection.send(method, arguments, until)
         self._sizes = {}
         self._set_state(state)
-        twice = self._usage["rounds_left_out"]  # this round, if it is among them
-        self._usage_elsewhere = replace(before, rounds_left_out=before.rounds_left_out - twice)
+        counted_again = self._usage["rounds_left_out"]  # this round, if it is among them
+        left_out = before.rounds_left_out - counted_again
+        self._usage_elsewhere = replace(before, rounds_left_out=left_out)
 
     def _set_state(self, state: Plain) -> None:
         """Keep what the other side says of itself."""

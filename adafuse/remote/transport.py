@@ -77,10 +77,10 @@ def seconds_left(until: float | None) -> float | None:
     """
     if until is None:
         return None
-    left = until - time.monotonic()
-    if left <= 0:
+    seconds = until - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError("no time was left for it")
-    return left
+    return seconds
 
 
 @dataclass(eq=False, slots=True)
@@ -167,10 +167,10 @@ class Connection:
             LostSessionError: see `read_reply`; also for other errors.
             TimeoutError: it is later than `until`.
         """
-        named = {"session": self._name, "number": self._number, **arguments}
+        numbered = {"session": self._name, "number": self._number, **arguments}
         seconds = seconds_left(until)
         try:
-            reply = self.replica.transport.call(method, named, seconds)
+            reply = self.replica.transport.call(method, numbered, seconds)
         except (ConnectionError, TimeoutError):
             self._replicas.failed(self.replica)
             raise

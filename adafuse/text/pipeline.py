@@ -113,8 +113,8 @@ def without_prefix_blank(backend: Tokenizer) -> Tokenizer:
     parts = _json(backend)
     normalizers = _steps(parts["normalizer"], "normalizers")
     pre_tokenizers = _steps(parts["pre_tokenizer"], "pretokenizers")
-    kept = [step for step in normalizers if step["type"] != "Prepend"]
-    changed = len(kept) < len(normalizers)
+    without_prepend = [step for step in normalizers if step["type"] != "Prepend"]
+    changed = len(without_prepend) < len(normalizers)
     for step in pre_tokenizers:
         if step["type"] == "Metaspace" and step["prepend_scheme"] != "never":
             step["prepend_scheme"], changed = "never", True
@@ -122,7 +122,7 @@ def without_prefix_blank(backend: Tokenizer) -> Tokenizer:
             step["add_prefix_space"], changed = False, True
     if not changed:
         return backend
-    parts["normalizer"] = {"type": "Sequence", "normalizers": kept}
+    parts["normalizer"] = {"type": "Sequence", "normalizers": without_prepend}
     if pre_tokenizers:
         parts["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": pre_tokenizers}
     changed_parts = Tokenizer.from_str(json.dumps(parts))

@@ -140,14 +140,14 @@ class TokenCodec:
         """How the tokens of a text read, where the tokenizer cannot hold it exactly; else None.
 
         Args:
-            text: what was to be held.
+            text: what the tokens should read as.
             tokens: its encoding.
             blanks_before: whether the tokens may have blanks before the text: some tokenizers put
                 one there, and a chat answer leaves out those that were drafted.
         """
         reads = self.text(tokens)
-        held = text.rjust(len(reads)) if blanks_before else text
-        return None if reads == held else Loss(text, reads)
+        expected = text.rjust(len(reads)) if blanks_before else text
+        return None if reads == expected else Loss(text, reads)
 
     def replaced(self, tokens: Iterable[int]) -> int:
         """How many U+FFFD in the text of tokens stand for bytes that are no UTF-8."""
@@ -157,10 +157,10 @@ class TokenCodec:
 
     def whole_prefix(self, tokens: Sequence[int]) -> list[int]:
         """The longest run of first tokens that leaves no character unfinished."""
-        kept = list(tokens)
-        while kept and decode(self.join(kept))[1]:
-            kept.pop()
-        return kept
+        prefix = list(tokens)
+        while prefix and decode(self.join(prefix))[1]:
+            prefix.pop()
+        return prefix
 
     def encode(self, text: str) -> list[int]:
         """Encode a text that continues another: no special tokens, no blank put before it.

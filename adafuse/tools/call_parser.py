@@ -94,9 +94,9 @@ class CallParser:
         self._text += text
         if self._error is None:
             self._error = self._json.read(self._text)
-        named = self._json.name
-        if named is not None and (self._names is None or named in self._names):
-            self.name = named
+        name = self._json.name
+        if name is not None and (self._names is None or name in self._names):
+            self.name = name
         if self._error is None and not self._json.complete:
             if not last:
                 return None
@@ -104,19 +104,19 @@ class CallParser:
         if self._error is None:
             behind = self._text[self._json.at :].lstrip()
             if behind.startswith(CALL_END):
-                return self._ended(behind[len(CALL_END) :])
+                return self._end(behind[len(CALL_END) :])
             if behind.startswith(CALL_START):
-                return self._ended(behind)
+                return self._end(behind)
             if last and CALL_END.startswith(behind):
-                return self._ended("")
+                return self._end("")
             if last and CALL_START.startswith(behind):
-                return self._ended(behind)
+                return self._end(behind)
             if not last and (not behind or _MARK_BEGUN.match(behind)):
                 return None
             self._error = "something follows the call's JSON"
-        return self._broken(last)
+        return self._end_malformed(last)
 
-    def _broken(self, last: bool) -> str | None:
+    def _end_malformed(self, last: bool) -> str | None:
         begin, end = self._json.arguments
         mark = _MARK.search(self._text, end or 0)
         if mark is None and not last:
@@ -127,21 +127,21 @@ class CallParser:
             self._arguments = unquoted(self._text[begin:arguments_end])
         if mark is not None and mark.group() == CALL_START:
             end_of_call = stop
-        self._invalid(self._text[:end_of_call], self._error or MALFORMED)
+        self._set_invalid(self._text[:end_of_call], self._error or MALFORMED)
         return self._text[end_of_call:]
 
-    def _ended(self, behind: str) -> str:
+    def _end(self, behind: str) -> str:
         text = self._text[: len(self._text) - len(behind)]
         begin, end = self._json.arguments
         if begin is not None:
             self._arguments = unquoted(self._text[begin:end])
         try:
-            self.call = self._checked(self._text[: self._json.at].lstrip())
+            self.call = self._validated_call(self._text[: self._json.at].lstrip())
         except (ValueError, RecursionError) as error:
-            self._invalid(text, " ".join(str(error).split()))
+            self._set_invalid(text, " ".join(str(error).split()))
         return behind
 
-    def _checked(self, text: str) -> ToolCall:
+    def _validated_call(self, text: str) -> ToolCall:
         """The call of a JSON text; raises ValueError with what is wrong."""
         load_json(text)
         if self._json.name is None:
@@ -156,5 +156,5 @@ class CallParser:
             raise ValueError(NO_OBJECT)
         return ToolCall(self.name, arguments)
 
-    def _invalid(self, text: str, error: str) -> None:
+    def _set_invalid(self, text: str, error: str) -> None:
         self.call = InvalidCall(CALL_START + text, self._json.name, self._arguments, error)

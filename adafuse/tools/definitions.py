@@ -31,15 +31,16 @@ def read_tools(tools: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]
     """
     if not isinstance(tools, list | tuple):
         raise PromptError(f"tools must be a list of function tools, not {type(tools).__name__}")
-    checked = tuple(_tool(index, tool) for index, tool in enumerate(tools))
+    checked = tuple(_read_tool(index, tool) for index, tool in enumerate(tools))
     names = [tool["function"]["name"] for tool in checked]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise PromptError(f"tools need different names; given twice: {', '.join(sorted(twice))}")
+    duplicates = {name for name in names if names.count(name) > 1}
+    if duplicates:
+        names_twice = ", ".join(sorted(duplicates))
+        raise PromptError(f"tools need different names; given twice: {names_twice}")
     return checked
 
 
-def _tool(index: int, tool: object) -> dict[str, Any]:
+def _read_tool(index: int, tool: object) -> dict[str, Any]:
     function = tool.get("function") if isinstance(tool, Mapping) else None
     if not isinstance(tool, Mapping) or not isinstance(function, Mapping):
         raise PromptError(
@@ -59,13 +60,13 @@ def _tool(index: int, tool: object) -> dict[str, Any]:
     filled = {
         "name": name,
         "description": description or "",
-        "parameters": _parameters(where, function.get("parameters")),
+        "parameters": _read_parameters(where, function.get("parameters")),
     }
     others = {key: value for key, value in function.items() if key not in filled}
-    return _plain(where, {**tool, "type": "function", "function": {**filled, **others}})
+    return _json_copy(where, {**tool, "type": "function", "function": {**filled, **others}})
 
 
-def _parameters(where: str, schema: object) -> dict[str, Any]:
+def _read_parameters(where: str, schema: object) -> dict[str, Any]:
     if schema is None or (isinstance(schema, Mapping) and not schema):
         return {"type": "object", "properties": {}}
     if not isinstance(schema, Mapping):
@@ -79,10 +80,10 @@ def _parameters(where: str, schema: object) -> dict[str, Any]:
     return {**schema, "type": "object", "properties": properties}
 
 
-def _plain(where: str, value: Mapping[str, Any]) -> dict[str, Any]:
+def _json_copy(where: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """A copy in plain JSON values."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_mapping)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_as_dict)
         text.encode()
         copied: dict[str, Any] = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
@@ -90,7 +91,7 @@ def _plain(where: str, value: Mapping[str, Any]) -> dict[str, Any]:
     return copied
 
 
-def _mapping(value: object) -> dict[Any, Any]:
+def _as_dict(value: object) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is no JSON value")

@@ -51,20 +51,21 @@ class PartialJson:
         self._text = text
         while self.at < len(text) and not self.complete:
             char = text[self.at]
-            error = self._step(char) if self._string is None else self._in_string(char)
+            read = self._read_outside_string if self._string is None else self._read_in_string
+            error = read(char)
             if error is not None:
                 return error
             self.at += 1
         return None
 
-    def _step(self, char: str) -> str | None:
+    def _read_outside_string(self, char: str) -> str | None:
         if not self._depth and not char.isspace():
             self._depth = 1
             return None if char == "{" else "the call holds no JSON object"
         if char != '"' and char not in _OUTSIDE_STRINGS:
             return None if char.isspace() and not self._depth else MALFORMED
         if self._depth == 1:
-            error = self._outermost(char)
+            error = self._read_outermost(char)
             if error is not None:
                 return error
         if char == '"':
@@ -80,7 +81,7 @@ class PartialJson:
                 self.arguments = (begin, self.at + 1)
         return None
 
-    def _outermost(self, char: str) -> str | None:
+    def _read_outermost(self, char: str) -> str | None:
         if self._value == -1 and not char.isspace():
             self._value = self.at
             if self._key == "name":
@@ -93,7 +94,7 @@ class PartialJson:
             self._value = -1
         return self._end_value() if char in ",}]" else None
 
-    def _in_string(self, char: str) -> str | None:
+    def _read_in_string(self, char: str) -> str | None:
         if char < " ":
             return "a string in the call's JSON does not end, or holds an unescaped line break"
         if char == '"' and not self._escaped:

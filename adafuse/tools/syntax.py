@@ -45,9 +45,9 @@ def find_trigger(before: AnyStr, piece: AnyStr, trigger: AnyStr) -> int | None:
     Returns:
         Its place in `before + piece`. Only the end of `before` is read.
     """
-    seen = max(len(before) - len(trigger) + 1, 0)
-    at = (before[seen:] + piece).find(trigger)
-    return seen + at if at >= 0 else None
+    start = max(len(before) - len(trigger) + 1, 0)
+    at = (before[start:] + piece).find(trigger)
+    return start + at if at >= 0 else None
 
 
 def open_length(text: str, trigger: str) -> int:

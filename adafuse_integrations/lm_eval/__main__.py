@@ -19,8 +19,8 @@ _OTHER_COMMANDS = ("ls", "validate", "-h", "--help")
 def main() -> None:
     """Run the harness; an error of ours is one line and an exit code: 2 for settings, else 1."""
     words = sys.argv[1:]
-    named = any(word in ("-M", "--model") or word.startswith("--model=") for word in words)
-    if words and words[0] not in _OTHER_COMMANDS and not named:
+    names_model = any(word in ("-M", "--model") or word.startswith("--model=") for word in words)
+    if words and words[0] not in _OTHER_COMMANDS and not names_model:
         sys.argv += ["--model", "adafuse"]
     try:
         cli_evaluate()

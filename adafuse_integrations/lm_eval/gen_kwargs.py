@@ -55,8 +55,12 @@ def read_generation(gen_kwargs: Mapping[str, Any], config: DecodingConfig) -> di
     refuse_unknown("generation argument", gen_kwargs, names)
     settings = {name: value for name, value in gen_kwargs.items() if name in (*_DECODING, "preset")}
     until = gen_kwargs.get("until") or ()
-    listed = [until] if isinstance(until, str) else list(until)
-    stops = [*config.stop, *read_stops(gen_kwargs.get("stop")), *(stop for stop in listed if stop)]
+    until_strings = [until] if isinstance(until, str) else list(until)
+    stops = [
+        *config.stop,
+        *read_stops(gen_kwargs.get("stop")),
+        *(stop for stop in until_strings if stop),
+    ]
     settings["stop"] = tuple(dict.fromkeys(stops))
     lengths = [gen_kwargs[name] for name in _LENGTHS if gen_kwargs.get(name) is not None]
     settings.pop("max_new_tokens", None)

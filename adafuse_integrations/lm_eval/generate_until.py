@@ -40,22 +40,22 @@ def answer_all(
         ConfigError: a generation argument is unknown, or asks for another kind of decoding.
     """
     groups: dict[str, tuple[dict[str, Any], list[ContextRequest]]] = {}
-    seen = Counter[str]()
+    repeats = Counter[str]()
     for at, (context, gen_kwargs) in enumerate(requests):
         settings = read_generation(gen_kwargs, ensemble.config)
         same = json.dumps([context, gen_kwargs], sort_keys=True, default=str)
         seed = settings.get("seed", ensemble.config.seed)
         if settings["temperature"] > 0 and seed is not None:  # a repeat is another draw
-            settings["seed"] = seed + seen[same]
-        seen[same] += 1
+            settings["seed"] = seed + repeats[same]
+        repeats[same] += 1
         chat = read_chat(context)
         key = f"{bool(chat and chat.prefix)} {sorted(settings.items())}"
         groups.setdefault(key, (settings, []))[1].append((at, context, chat))
     for settings, group in groups.values():
-        yield from _answer(ensemble, settings, group, batch_size)
+        yield from _answer_group(ensemble, settings, group, batch_size)
 
 
-def _answer(
+def _answer_group(
     ensemble: Ensemble,
     settings: Mapping[str, Any],
     requests: Sequence[ContextRequest],

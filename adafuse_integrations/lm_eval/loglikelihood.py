@@ -66,7 +66,7 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
             DecodingError: the model gives no numbers.
         """
         if conversation is not None:
-            pairs = [self._answer(conversation, text) for text in continuations]
+            pairs = [self._answer_ids(conversation, text) for text in continuations]
             return self._loglikelihood_tokens(pairs)
         requests = [
             Instance(request_type="loglikelihood", doc={}, arguments=(context, text), idx=0)
@@ -85,7 +85,7 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
             context_len=1,
         )
         self._note_loss(text, ids)
-        return sum(total for total, _ in self._read(map(make_disjoint_window, windows)))
+        return sum(total for total, _ in self._score_ids(map(make_disjoint_window, windows)))
 
     # What `TemplateLM` asks for.
 
@@ -131,7 +131,7 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
                     "no token of its own"
                 )
             self._note_loss("".join(texts), [*context, *continuation])
-        return self._read([(context, continuation) for _, context, continuation in requests])
+        return self._score_ids([(context, continuation) for _, context, continuation in requests])
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
         """As the harness calls `rolling`."""
@@ -143,7 +143,7 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
 
     # Ids.
 
-    def _answer(self, chat: Conversation, text: str) -> tuple[Any, list[int], list[int]]:
+    def _answer_ids(self, chat: Conversation, text: str) -> tuple[Any, list[int], list[int]]:
         """An answer in a conversation: (texts, ids of the context, ids of the answer)."""
         prefix = chat.prefix.rstrip()
         text = chat.prefix[len(prefix) :] + text
@@ -161,7 +161,7 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
             ids.insert(0, context.pop())
         return ("", text), context, ids
 
-    def _read(self, pairs: Any) -> list[Scored]:
+    def _score_ids(self, pairs: Any) -> list[Scored]:
         """Log-likelihoods of (context, continuation) ids; those of one context are read together.
 
         tokens   0 1 2 3 | 4 5 6        window 5: tokens 0 is dropped, 6 is not read

@@ -103,9 +103,9 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
             if not continuation:
                 raise PromptError(f"the continuation of {context[-40:]!r} is empty")
             groups.setdefault(context, []).append(at)
-        scorers = self._scoring()
+        scorers = self._member_scorers()
         results: dict[int, tuple[float, bool]] = {}
-        with self._bar(len(requests), "loglikelihood", disable_tqdm) as bar:
+        with self._progress_bar(len(requests), "loglikelihood", disable_tqdm) as bar:
             for context, places in groups.items():
                 chat = read_chat(context)
                 continuations = [requests[at].args[1] for at in places]
@@ -116,10 +116,10 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
                 for row, at in enumerate(places):
                     totals = {name: rows[row][0] for name, rows in scored.items()}
                     greedy = all(rows[row][1] for rows in scored.values())
-                    results[at] = self._mean(totals), greedy
+                    results[at] = self._weighted_mean(totals), greedy
                     self.cache_hook.add_partial("loglikelihood", requests[at].args, results[at])
                 bar.update(len(places))
-        self._report(scorers)
+        self._warn_of_losses(scorers)
         return [results[at] for at in range(len(requests))]
 
     def loglikelihood_rolling(
@@ -129,24 +129,26 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
 
         Each member has windows of its own length.
         """
-        scorers = self._scoring()
+        scorers = self._member_scorers()
         totals = []
-        with self._bar(len(requests), "loglikelihood_rolling", disable_tqdm) as bar:
+        with self._progress_bar(len(requests), "loglikelihood_rolling", disable_tqdm) as bar:
             for request in requests:
                 (text,) = request.args
-                total = self._mean({name: scorer.rolling(text) for name, scorer in scorers.items()})
+                total = self._weighted_mean(
+                    {name: scorer.rolling(text) for name, scorer in scorers.items()}
+                )
                 totals.append(total)
                 self.cache_hook.add_partial("loglikelihood_rolling", request.args, total)
                 bar.update(1)
-        self._report(scorers)
+        self._warn_of_losses(scorers)
         return totals
 
-    def _mean(self, totals: Mapping[str, float]) -> float:
+    def _weighted_mean(self, totals: Mapping[str, float]) -> float:
         """The weighted mean of the members' totals."""
         weight = sum(self._weights[name] for name in totals)
         return sum(self._weights[name] * total for name, total in totals.items()) / weight
 
-    def _scoring(self) -> dict[str, MemberScorer]:
+    def _member_scorers(self) -> dict[str, MemberScorer]:
         """Members that have a weight; the others are not asked."""
         if self._scorers is None:
             from adafuse_integrations.lm_eval.loglikelihood import MemberScorer  # imports torch
@@ -158,7 +160,7 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
             }
         return self._scorers
 
-    def _report(self, scorers: Mapping[str, MemberScorer]) -> None:
+    def _warn_of_losses(self, scorers: Mapping[str, MemberScorer]) -> None:
         """Say what members lost, and begin to count anew."""
         for name, scorer in scorers.items():
             if scorer.cut:
@@ -186,7 +188,7 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
         from adafuse_integrations.lm_eval.generate_until import answer_all  # imports torch
 
         answers: dict[int, str] = {}
-        with self._bar(len(requests), "generate_until", disable_tqdm) as bar:
+        with self._progress_bar(len(requests), "generate_until", disable_tqdm) as bar:
             arguments = [request.args for request in requests]
             for at, text in answer_all(self.ensemble, arguments, self.batch_size):
                 answers[at] = text
@@ -238,5 +240,5 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
             "decoding": str(self.ensemble.config),
         }
 
-    def _bar(self, total: int, what: str, disabled: bool) -> Any:
+    def _progress_bar(self, total: int, what: str, disabled: bool) -> Any:
         return tqdm(total=total, disable=disabled or self.rank != 0, desc=f"Running {what}")

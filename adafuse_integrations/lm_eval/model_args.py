@@ -52,10 +52,12 @@ def build_ensemble(
         return Ensemble(ensemble.members, ensemble.config.override(**settings))
     if models is None:
         raise ConfigError("name the members: models=org/model-a+org/model-b, or an ensemble")
-    listed = models.split("+") if isinstance(models, str) else models
-    if not isinstance(listed, list | tuple):
+    models_list = models.split("+") if isinstance(models, str) else models
+    if not isinstance(models_list, list | tuple):
         raise ConfigError(f"models must be 'a+b' or a list of members, not {show(models)}")
-    specs = [as_spec(model_folder(model) if isinstance(model, str) else model) for model in listed]
+    specs = [
+        as_spec(model_folder(model) if isinstance(model, str) else model) for model in models_list
+    ]
     if loading["trust_remote_code"]:
         specs = [replace(spec, trust_remote_code=True) for spec in specs]
     return Ensemble.load(specs, device=loading["device"], dtype=loading["dtype"], **settings)
@@ -73,9 +75,9 @@ def _weights(weights: object) -> object:
         raise ConfigError(f"weights must be numbers such as 0.6+0.4, not {show(weights)}") from None
 
 
-def read_batch_size(batch_size: object, most: object) -> int:
+def read_batch_size(batch_size: object, max_batch_size: object) -> int:
     """How many answers to decode at the same time; "auto" is as many as `generate_batch` does."""
-    limit = None if most is None else whole("max_batch_size", most, 1)
+    limit = None if max_batch_size is None else whole("max_batch_size", max_batch_size, 1)
     if isinstance(batch_size, str):
         if batch_size.split(":")[0] == "auto":
             return limit or MAX_CONCURRENCY

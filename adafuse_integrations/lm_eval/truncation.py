@@ -1,7 +1,7 @@
-"""Members that read contexts as the harness has them: too long ones from the left, begun answers.
+"""Members that truncate contexts from the left and continue begun answers, as the harness asks.
 
-A context that leaves no room for the answer loses its first tokens, as many as it takes, which is
-what the harness's own models do; each member loses its own. Imports torch.
+A context that leaves no room for the answer loses as many of its first tokens as are needed, which
+is what the harness's own models do; each member truncates by its own tokens. Imports torch.
 """
 
 from __future__ import annotations
