@@ -6,6 +6,7 @@ neither members nor what they do.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -59,7 +60,7 @@ class Worker:
 class _Running:
     place: str
     name: str
-    until: float | None  # monotonic seconds
+    until: float  # monotonic seconds
 
 
 class Workers:
@@ -98,32 +99,26 @@ class Workers:
             if waiting[place]:
                 name = waiting[place].popleft()
                 seconds = seconds_left(name)
-                until = None if seconds is None else time.monotonic() + seconds
+                until = math.inf if seconds is None else time.monotonic() + seconds
                 future = self._worker(place).submit(lambda: work(name))
                 running[future] = _Running(place, name, until)
 
         for place in waiting:
             begin(place)
         while running:
-            ends = [task.until for task in running.values() if task.until is not None]
-            patience = max(min(ends) - time.monotonic(), 0) if ends else None
             try:
-                done, _ = wait(running, patience, FIRST_COMPLETED)
+                done = _wait(running)
             except BaseException:  # interrupted: nobody waits for what is under way
                 for task in running.values():
-                    self.stuck[task.name] = self._workers.pop(task.place)
+                    self._abandon(task)
                 raise
             now = time.monotonic()
-            late = {
-                future
-                for future, task in running.items()
-                if future not in done and task.until is not None and task.until <= now
-            }
+            late = {f for f, task in running.items() if f not in done and task.until <= now}
             for future in (*done, *late):
                 task = running.pop(future)
                 if future in late:
                     failed[task.name] = TimeoutError("it took longer than round_timeout")
-                    self.stuck[task.name] = self._workers.pop(task.place)
+                    self._abandon(task)
                 elif (error := future.exception()) is not None:
                     failed[task.name] = error
                 else:
@@ -139,8 +134,19 @@ class Workers:
             worker.stop(join=False)
         self._workers = {}
 
+    def _abandon(self, task: _Running) -> None:
+        """Wait no more for a task; another worker takes its place."""
+        self.stuck[task.name] = self._workers.pop(task.place)
+
     def _worker(self, place: str) -> Worker:
         """The same one each time: forwards wait for threads that come back."""
         if place not in self._workers:
             self._workers[place] = Worker()
         return self._workers[place]
+
+
+def _wait(running: Mapping[Future[object], _Running]) -> set[Future[object]]:
+    """Wait until something is done, or is later than it may be; returns what is done."""
+    until = min(task.until for task in running.values())
+    timeout = None if until == math.inf else max(until - time.monotonic(), 0)
+    return wait(running, timeout, FIRST_COMPLETED).done

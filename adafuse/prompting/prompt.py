@@ -116,11 +116,7 @@ def _read_message(index: int, message: object) -> dict[str, Any]:
     content = message.get("content")
     if content is None and role == "assistant":
         content = ""  # an assistant turn may hold tool calls alone
-    if isinstance(content, Sequence) and not isinstance(content, str | bytes):
-        content = "".join(_read_content_part(where, part) for part in content)
-    if not isinstance(content, str):
-        raise PromptError(f"{where} must have text as 'content', not {show(content)}")
-    checked = {**message, "role": role, "content": content}
+    checked = {**message, "role": role, "content": _read_content(where, content)}
     _refuse_depth(checked, where)
     _refuse_surrogates(checked, where)
     if not _ROLE.fullmatch(role):
@@ -137,6 +133,14 @@ def _read_message(index: int, message: object) -> dict[str, Any]:
     if not isinstance(checked.get("tool_call_id", ""), str):
         raise PromptError(f"{where} must have text as 'tool_call_id'")
     return checked
+
+
+def _read_content(where: str, content: object) -> str:
+    if isinstance(content, Sequence) and not isinstance(content, str | bytes):
+        content = "".join(_read_content_part(where, part) for part in content)
+    if not isinstance(content, str):
+        raise PromptError(f"{where} must have text as 'content', not {show(content)}")
+    return content
 
 
 def _read_name(where: str, name: object) -> str:

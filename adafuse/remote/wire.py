@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from adafuse import errors
+import adafuse.errors as errors
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.constraints.constraint import Constraint
 from adafuse.decoding.member import Draft, Drafts, PromptNLL

@@ -80,6 +80,13 @@ def _answer_group(
         for (at, _, _), answer in zip(part, answers, strict=True):
             ended += _cut_short(answer, members, config.max_new_tokens)
             yield at, answer.text
+    _warn_of_contexts(members)
+    if ended:
+        warn(f"{ended} answers ended before max_gen_toks: a member's window was full")
+
+
+def _warn_of_contexts(members: Sequence[Member]) -> None:
+    """Warn of contexts that were cut, or that a model of the harness would read otherwise."""
     for member in members:
         if isinstance(member, ContextMember) and member.cut:
             warn(
@@ -91,8 +98,6 @@ def _answer_group(
                 f"member {member.name!r}: {member.spelt} contexts spell special tokens; it "
                 "reads them as text, where a model of the harness would read the tokens"
             )
-    if ended:
-        warn(f"{ended} answers ended before max_gen_toks: a member's window was full")
 
 
 def _cut_short(answer: Answer, members: Sequence[Member], limit: int) -> bool:
