@@ -77,13 +77,13 @@ class AdaFuseError(Exception):
         return rebuilt, (type(self), self.args, self.__dict__)
 
 
-def rebuilt(kind: type[AdaFuseError], args: tuple[Any, ...], held: Mapping[str, Any]) -> Any:
+def rebuilt(kind: type[AdaFuseError], args: tuple[Any, ...], attributes: Mapping[str, Any]) -> Any:
     """An error of a kind from what it held."""
     # Of two bases that are Python's own, the one whose layout the kind has must make it.
     made_by: Any = kind.__base__
     error = made_by.__new__(kind)
     error.args = args
-    error.__dict__.update(held)
+    error.__dict__.update(attributes)
     return error
 
 
@@ -208,8 +208,8 @@ class MemberError(DecodingError):
     def __init__(
         self, member: str, phase: str, round_index: int, committed: str, reason: str
     ) -> None:
-        shown = f"{committed[:37]}…{committed[-37:]}" if len(committed) > 75 else committed
-        so_far = f"after {shown!r}" if committed else "before anything was committed"
+        excerpt = f"{committed[:37]}…{committed[-37:]}" if len(committed) > 75 else committed
+        so_far = f"after {excerpt!r}" if committed else "before anything was committed"
         super().__init__(
             f"member {member!r} failed in round {round_index} ({phase}), {so_far}: {reason}; "
             "on_member_error='drop' goes on without a member that fails"
@@ -241,9 +241,13 @@ class TooFewMembersError(DecodingError):
         committed: the answer text up to then.
     """
 
-    def __init__(self, left: int, wanted: int, dropped: Mapping[str, str], committed: str) -> None:
+    def __init__(
+        self, left: int, min_members: int, dropped: Mapping[str, str], committed: str
+    ) -> None:
         why = "; ".join(f"{name!r}: {reason}" for name, reason in dropped.items())
-        super().__init__(f"{left} members are left and min_members is {wanted}; dropped were {why}")
+        super().__init__(
+            f"{left} members are left and min_members is {min_members}; dropped were {why}"
+        )
         self.dropped = dict(dropped)
         self.committed = committed
 
@@ -268,8 +272,8 @@ class AnswerTimeoutError(DecodingError, TimeoutError):
 class NoToolCallError(DecodingError, ValueError):
     """An answer that should call a tool calls none."""
 
-    def __init__(self, said: str) -> None:
-        short = said if len(said) <= 80 else f"{said[:80]}…"
+    def __init__(self, text: str) -> None:
+        short = text if len(text) <= 80 else f"{text[:80]}…"
         super().__init__(f"the answer calls no tool, but says {short!r}; require a call of it")
 
 

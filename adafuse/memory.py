@@ -19,13 +19,13 @@ __all__ = ["free_bytes", "prompt_bytes", "ran_out", "release", "weight_bytes"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 # What torch's RuntimeErrors say on a CPU; an accelerator's have a type of their own.
-_SAID = ("out of memory", "can't allocate memory")
+_PHRASES = ("out of memory", "can't allocate memory")
 
 
 def ran_out(error: BaseException) -> bool:
     """Whether an error says that there was not enough memory."""
-    told = isinstance(error, RuntimeError) and any(one in str(error) for one in _SAID)
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or told
+    says_so = isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _PHRASES)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or says_so
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -40,13 +40,13 @@ def free_bytes(device: torch.device) -> int | None:
             kind: Any = torch.get_device_module(device)
         except RuntimeError:  # there is none, as for "meta"
             return None
-        return _free_on(kind, device)
+        return _free_on_accelerator(kind, device)
     available: int = psutil.virtual_memory().available
     share = _container_share(_CGROUP)
     return available if share is None else min(available, share)
 
 
-def _free_on(kind: Any, device: torch.device) -> int | None:
+def _free_on_accelerator(kind: Any, device: torch.device) -> int | None:
     """What an accelerator has left, what torch holds of it in reserve counted as free."""
     if hasattr(kind, "mem_get_info"):
         free: int = kind.mem_get_info(device)[0]
@@ -89,8 +89,9 @@ def weight_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:
 
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
-    held = {id(one): one for one in (*model.parameters(), *model.buffers())}  # some are tied
-    return sum(one.nbytes for one in held.values())
+    tensors = (*model.parameters(), *model.buffers())
+    distinct = {id(tensor): tensor for tensor in tensors}  # some are tied
+    return sum(tensor.nbytes for tensor in distinct.values())
 
 
 def prompt_bytes(config: PreTrainedConfig, dtype: torch.dtype, tokens: int, eager: bool) -> int:
@@ -106,8 +107,8 @@ def prompt_bytes(config: PreTrainedConfig, dtype: torch.dtype, tokens: int, eage
     def number(name: str, default: int = 0) -> int:
         """What is not said, or differs by layer, counts as little: nothing that fits is refused."""
         try:
-            given = getattr(config, name, None)
-            return int(min(given) if isinstance(given, list | tuple) else given or default)
+            value = getattr(config, name, None)
+            return int(min(value) if isinstance(value, list | tuple) else value or default)
         except Exception:  # configurations raise errors of their own for what differs by layer
             return 0
 

@@ -7,7 +7,6 @@ continue it. No torch, no tokenizer: one character is one token.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +15,9 @@ from adafuse.decoding.member import Draft, Drafts, PromptNLL
 from adafuse.errors import ContextWindowError
 from adafuse.events import MemberUsage
 from adafuse.prompting.prompt import Prompt
-from adafuse.text.words import sizes_of
+from adafuse.text.words import sizes_of, split_words
 
 __all__ = ["ScriptedMember"]
-
-_WORD = re.compile(r"\s*\S+|\s+$")
 
 
 @dataclass(frozen=True)
@@ -115,10 +112,11 @@ class ScriptedSession:
         sure = margin >= self._config.margin_threshold
         if strip_blank:
             self._answer = self._answer.lstrip(" ")
-        rest = self._answer[len(self._text) :] if self._answer.startswith(self._text) else ""
-        span = tuple(_WORD.findall(rest)[: self._config.max_words if sure else 1])
+        on_script = self._answer.startswith(self._text)
+        remaining = self._answer[len(self._text) :] if on_script else ""
+        span = split_words(remaining)[: self._config.max_words if sure else 1]
         margins = (margin,) * max(len(span), 1)
-        return Drafts((Draft(span, ends=not rest),), margins, sure)
+        return Drafts((Draft(span, ends=not remaining),), margins, sure)
 
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
         """Score each text by how far it continues the script."""
@@ -136,8 +134,8 @@ class ScriptedSession:
         count = len(text) + ends
         if not count:
             return None
-        whole = self._text + text
-        right = self._answer == whole if ends else self._answer.startswith(whole)
+        written = self._text + text
+        right = self._answer == written if ends else self._answer.startswith(written)
         if right:
             return self._member.nll
         pairs = zip(self._answer[len(self._text) :], text, strict=False)

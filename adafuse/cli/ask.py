@@ -1,6 +1,6 @@
 """Ask an ensemble from the shell: `python -m adafuse "a question" --model A --model B`.
 
-`compare` and `serve` are commands of their own; see their packages' `command`. Standard output
+`compare` and `serve` are commands of their own, in modules of these names. Standard output
 carries the answer and nothing else; all else goes to standard error. An error is one line: exit
 code 2 for a wrong option or setting, 1 for any other.
 """

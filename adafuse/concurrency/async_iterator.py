@@ -24,7 +24,7 @@ class _Item(Generic[T]):
 
 
 @dataclass(frozen=True)
-class _Feed(Generic[T]):
+class _Channel(Generic[T]):
     """What the thread and the loop share. It does not know the iterator, so that an iterator
     nobody reads any more can be collected, which stops the thread."""
 
@@ -68,7 +68,7 @@ class ThreadedIterator(AsyncIterator[T]):
 
     def __init__(self, make: Callable[[], Generator[T]]) -> None:
         self._make = make
-        self._feed: _Feed[T] | None = None
+        self._channel: _Channel[T] | None = None
         self._ended = False
 
     def __aiter__(self) -> ThreadedIterator[T]:
@@ -77,11 +77,11 @@ class ThreadedIterator(AsyncIterator[T]):
     async def __anext__(self) -> T:
         if self._ended:
             raise StopAsyncIteration
-        if self._feed is None:
-            self._feed = _Feed(self._make, asyncio.get_running_loop())
+        if self._channel is None:
+            self._channel = _Channel(self._make, asyncio.get_running_loop())
             run = contextvars.copy_context().run
-            threading.Thread(target=run, args=(self._feed.run,), name="adafuse").start()
-        message = await self._feed.queue.get()
+            threading.Thread(target=run, args=(self._channel.run,), name="adafuse").start()
+        message = await self._channel.queue.get()
         if isinstance(message, _Item):
             return message.value
         self._ended = True
@@ -95,20 +95,20 @@ class ThreadedIterator(AsyncIterator[T]):
         Closing twice, also at the same time, is allowed.
         """
         self._ended = True
-        if self._feed is not None:
-            self._feed.stop.set()
-            await self._feed.finished.wait()
+        if self._channel is not None:
+            self._channel.stop.set()
+            await self._channel.finished.wait()
 
     def __del__(self) -> None:
-        if self._feed is not None:
-            self._feed.stop.set()
+        if self._channel is not None:
+            self._channel.stop.set()
 
 
 class Decoders:
     """The decoders of one call.
 
     Frameworks put generators of their own around a decoder, and leave it to the garbage collector
-    when those are closed. What goes through `closing` waits for it.
+    when those are closed. What goes through `relay` waits for it.
     """
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class Decoders:
         finally:
             self._open.remove(decoder)
 
-    async def closing(self, items: AsyncIterator[T]) -> AsyncGenerator[T]:
+    async def relay(self, items: AsyncIterator[T]) -> AsyncGenerator[T]:
         """Pass on what a framework made of a decoder's items; closing it closes the decoder."""
         try:
             async with aclosing(cast("AsyncGenerator[T]", items)):

@@ -6,6 +6,7 @@ neither members nor what they do.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -59,7 +60,7 @@ class Worker:
 class _Running:
     place: str
     name: str
-    until: float | None  # monotonic seconds
+    until: float  # monotonic seconds
 
 
 class Workers:
@@ -71,76 +72,81 @@ class Workers:
 
     def __init__(self) -> None:
         self.stuck: dict[str, Worker] = {}
-        self._at: dict[str, Worker] = {}
+        self._workers: dict[str, Worker] = {}
 
     def run(
         self,
         queues: Mapping[str, Sequence[str]],
         work: Callable[[str], T],
-        left: Callable[[str], float | None],
+        seconds_left: Callable[[str], float | None],
     ) -> tuple[dict[str, T], dict[str, BaseException]]:
         """Do work for each name, one after another at each place, all places at once.
 
         Args:
             queues: names by place.
             work: what to do for a name.
-            left: how many seconds it may take; asked when it begins.
+            seconds_left: how many seconds it may take; asked when it begins.
 
         Returns:
             Results by name, and errors by name: TimeoutError for what took too long.
         """
         waiting = {place: deque(names) for place, names in queues.items()}
         running: dict[Future[object], _Running] = {}
-        found: dict[str, T] = {}
+        results: dict[str, T] = {}
         failed: dict[str, BaseException] = {}
 
         def begin(place: str) -> None:
             if waiting[place]:
                 name = waiting[place].popleft()
-                seconds = left(name)
-                until = None if seconds is None else time.monotonic() + seconds
+                seconds = seconds_left(name)
+                until = math.inf if seconds is None else time.monotonic() + seconds
                 future = self._worker(place).submit(lambda: work(name))
                 running[future] = _Running(place, name, until)
 
         for place in waiting:
             begin(place)
         while running:
-            ends = [one.until for one in running.values() if one.until is not None]
-            patience = max(min(ends) - time.monotonic(), 0) if ends else None
             try:
-                done, _ = wait(running, patience, FIRST_COMPLETED)
+                done = _wait(running)
             except BaseException:  # interrupted: nobody waits for what is under way
-                for one in running.values():
-                    self.stuck[one.name] = self._at.pop(one.place)
+                for task in running.values():
+                    self._abandon(task)
                 raise
             now = time.monotonic()
-            late = {
-                future
-                for future, one in running.items()
-                if future not in done and one.until is not None and one.until <= now
-            }
+            late = {f for f, task in running.items() if f not in done and task.until <= now}
             for future in (*done, *late):
-                one = running.pop(future)
+                task = running.pop(future)
                 if future in late:
-                    failed[one.name] = TimeoutError("it took longer than round_timeout")
-                    self.stuck[one.name] = self._at.pop(one.place)
+                    failed[task.name] = TimeoutError("it took longer than round_timeout")
+                    self._abandon(task)
                 elif (error := future.exception()) is not None:
-                    failed[one.name] = error
+                    failed[task.name] = error
                 else:
-                    found[one.name] = future.result()  # type: ignore[assignment]
-                begin(one.place)
-        return found, failed
+                    results[task.name] = future.result()  # type: ignore[assignment]
+                begin(task.place)
+        return results, failed
 
     def close(self) -> None:
         """End all threads, and wait for those that are not stuck."""
-        for worker in self._at.values():
+        for worker in self._workers.values():
             worker.stop()
         for worker in self.stuck.values():
             worker.stop(join=False)
-        self._at = {}
+        self._workers = {}
+
+    def _abandon(self, task: _Running) -> None:
+        """Wait no more for a task; another worker takes its place."""
+        self.stuck[task.name] = self._workers.pop(task.place)
 
     def _worker(self, place: str) -> Worker:
         """The same one each time: forwards wait for threads that come back."""
-        if place not in self._at:
-            self._at[place] = Worker()
-        return self._at[place]
+        if place not in self._workers:
+            self._workers[place] = Worker()
+        return self._workers[place]
+
+
+def _wait(running: Mapping[Future[object], _Running]) -> set[Future[object]]:
+    """Wait until something is done, or is later than it may be; returns what is done."""
+    until = min(task.until for task in running.values())
+    timeout = None if until == math.inf else max(until - time.monotonic(), 0)
+    return wait(running, timeout, FIRST_COMPLETED).done

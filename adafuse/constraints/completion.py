@@ -1,8 +1,8 @@
 """Finding a short text that makes a sentence of a grammar whole.
 
 A grammar tells which bytes may follow, and not where they lead. `CompletionSearch` therefore tries,
-in turn: the end of a closing that was found before, always the most promising byte, and a search.
-What it finds is short, and not always the shortest. This module knows neither tokens nor members.
+in turn: the end of a completion found before, always the most promising byte, and a search. What it
+finds is short, and not always the shortest. This module knows neither tokens nor members.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from adafuse.constraints.grammar import Matcher
 
 __all__ = ["CompletionSearch"]
 
-_LONGEST = 4096  # bytes that a closing may have
+_LONGEST = 4096  # bytes that a completion may have
 _PLACES = 600  # that one search may visit
 _WORDS = 100  # that it may try at each
 _WORD = 4  # bytes that a word is as good as
@@ -30,19 +30,19 @@ _ORDER = bytes(dict.fromkeys((*_FIRST, *range(256))))
 _ASCII = (1 << 128) - 1
 _STARTS = sum(1 << byte for byte in b'"{[]}-tfn0123456789')  # what a JSON value begins with
 _ESCAPE = ord("\\")
-_WHOLE = -1
+_SENTENCE = -1
 
 
 class CompletionSearch:
-    """Finds closings for one answer.
+    """Finds completions of one answer.
 
     Args:
         grammar: its text: words in it are tried as they are.
     """
 
     def __init__(self, grammar: str) -> None:
-        self._words = _words_in(grammar)
-        self._known: list[bytes] = []  # found by searching, the last first
+        self._words = _literal_words(grammar)
+        self._earlier: list[bytes] = []  # completions found by searching, the last first
         self._failures = 0
 
     def find(self, matcher: Matcher) -> bytes | None:
@@ -52,40 +52,40 @@ class CompletionSearch:
         """
         if matcher.accepting:
             return b""
-        for known in self._known:
-            if (found := _last_part(matcher, known)) is not None:
-                return found
+        for earlier in self._earlier:
+            if (completion := _last_part(matcher, earlier)) is not None:
+                return completion
         if self._failures >= _FAILURES:
             return None
-        found = _greedy(matcher) if not self._known else None
-        if found is None:
-            found = _search(matcher, self._words)
-            if found is None:
+        completion = _greedy(matcher) if not self._earlier else None
+        if completion is None:
+            completion = _search(matcher, self._words)
+            if completion is None:
                 self._failures += 1
             else:
-                self._known.insert(0, found)
-        return found
+                self._earlier.insert(0, completion)
+        return completion
 
 
-def _words_in(grammar: str) -> list[bytes]:
+def _literal_words(grammar: str) -> list[bytes]:
     """Runs of literal characters, roughly: the inside of a word is hard to guess byte by byte."""
     if grammar.startswith("{"):  # of regexes
         rules = json.loads(grammar)["grammars"]
-        grammar = "\n".join(one.get("lark_grammar") or "" for one in rules)
+        grammar = "\n".join(rule.get("lark_grammar") or "" for rule in rules)
     plain = re.sub(r"(?m)^[^\S\n]*[\w.]+[^\S\n]*:[^\S\n]*/?|/$", "|", grammar)  # names of rules
     plain = re.sub(r"\[(?:\\.|[^\]\\]){0,200}\]|\{[\d,]*\}|\n", "|", plain)  # classes and counts
     plain = re.sub(r"(?<!\\)\\+(?=[^\w\\])", "", re.sub(r"(?<!\\)\\+n", "\n", plain))
     runs = re.findall(r'[^()\[\]{}|*+?^$"\\]{2,}|[^\x00-\x7f]', plain)
-    found = [word for run in runs for word in (run, run.strip("/ "), *re.findall(r"\w+", run))]
-    return [word.encode() for word in dict.fromkeys(found) if len(word.encode()) > 1][:_WORDS]
+    words = [word for run in runs for word in (run, run.strip("/ "), *re.findall(r"\w+", run))]
+    return [word.encode() for word in dict.fromkeys(words) if len(word.encode()) > 1][:_WORDS]
 
 
-def _last_part(matcher: Matcher, known: bytes) -> bytes | None:
-    """The shortest end of a known closing that closes here too."""
-    for start in range(len(known) - 1, -1, -1):
-        with matcher.ahead(known[start:]) as fed:
-            if fed == len(known) - start and matcher.accepting:
-                return known[start:]
+def _last_part(matcher: Matcher, earlier: bytes) -> bytes | None:
+    """The shortest end of an earlier completion that completes this too."""
+    for start in range(len(earlier) - 1, -1, -1):
+        with matcher.ahead(earlier[start:]) as fed:
+            if fed == len(earlier) - start and matcher.accepting:
+                return earlier[start:]
     return None
 
 
@@ -97,12 +97,12 @@ def _mask(matcher: Matcher) -> int:
 def _greedy(matcher: Matcher) -> bytes | None:
     """Take what ends something; else what leads to where something may end; else what is new."""
     path = b""
-    seen: Counter[int] = Counter()  # how often a step was taken that leads to a mask
+    visits: Counter[int] = Counter()  # how often a step was taken that leads to a mask
     try:
         while len(path) < _LONGEST:
             if matcher.accepting:
                 return path
-            step = matcher.forced or _step(matcher, seen)
+            step = matcher.forced or _best_step(matcher, visits)
             if not step:
                 return None
             fed = matcher.feed(step)
@@ -114,7 +114,7 @@ def _greedy(matcher: Matcher) -> bytes | None:
         matcher.back(len(path))
 
 
-def _step(matcher: Matcher, seen: Counter[int]) -> bytes:
+def _best_step(matcher: Matcher, visits: Counter[int]) -> bytes:
     """The most promising step, by what it leads to; empty if there is none."""
     mask = _mask(matcher)
     for byte in b'"' if mask.bit_count() > _CLASS else b"]}":
@@ -124,31 +124,31 @@ def _step(matcher: Matcher, seen: Counter[int]) -> bytes:
             if ends:
                 return bytes([byte])
     leads: dict[int, bytes] = {}  # the mask after a step (-1: a whole sentence), and that step
-    for step in _trials(mask):
+    for step in _single_steps(mask):
         with matcher.ahead(step) as allowed:
             if allowed == len(step):
-                leads.setdefault(_WHOLE if matcher.accepting else _mask(matcher), step)
-        if _WHOLE in leads:
+                leads.setdefault(_SENTENCE if matcher.accepting else _mask(matcher), step)
+        if _SENTENCE in leads:
             break
     begins = not mask & ~_STARTS
 
     def worth(after: int) -> tuple[object, ...]:
         step = leads[after]
         opens = begins and step in (b"{", b"[")
-        ends = after == _WHOLE or (
+        ends = after == _SENTENCE or (
             not opens and any(after >> end & 1 and not mask >> end & 1 for end in b'"]}')
         )
         wide = after.bit_count() > _CLASS
-        return (not ends, opens, seen[after], after == mask, wide, *_rank(step))
+        return (not ends, opens, visits[after], after == mask, wide, *_rank(step))
 
     best = min(leads, key=worth, default=None)
     if best is None:
         return b""
-    seen[best] += 1
+    visits[best] += 1
     return leads[best]
 
 
-def _trials(mask: int) -> list[bytes]:
+def _single_steps(mask: int) -> list[bytes]:
     """What may be tried next: single bytes, and escapes of strings whole."""
     steps = [bytes([byte]) for byte in range(256) if mask >> byte & 1 and byte != _ESCAPE]
     if mask >> _ESCAPE & 1:
@@ -170,14 +170,14 @@ def _search(matcher: Matcher, words: list[bytes]) -> bytes | None:
     """
     tie = itertools.count()
     places = [(False, 0, next(tie), b"")]
-    seen = set[tuple[int, bytes]]()
+    visits = set[tuple[int, bytes]]()
     for _ in range(_PLACES):
         if not places:
             break
         *_, cost, _, path = heapq.heappop(places)
         with matcher.ahead(path):
             kinds = dict[tuple[int, bytes], bytes]()
-            for step in _steps(matcher, words):
+            for step in _search_steps(matcher, words):
                 with matcher.ahead(step) as fed:
                     if fed < len(step):
                         continue
@@ -189,12 +189,12 @@ def _search(matcher: Matcher, words: list[bytes]) -> bytes | None:
                 else:
                     kinds.setdefault(kind, step)
         for kind, step in kinds.items():
-            heapq.heappush(places, (kind in seen, cost + 1, next(tie), path + step))
-            seen.add(kind)
+            heapq.heappush(places, (kind in visits, cost + 1, next(tie), path + step))
+            visits.add(kind)
     return None
 
 
-def _steps(matcher: Matcher, words: list[bytes]) -> list[bytes]:
+def _search_steps(matcher: Matcher, words: list[bytes]) -> list[bytes]:
     """What may be tried next, the most promising first."""
     if forced := matcher.forced:
         return [forced]

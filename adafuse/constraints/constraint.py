@@ -78,20 +78,22 @@ def read_constraint(
     if choice == "none" or not tools:
         settings = _of_settings(config)
         return Constraint("answer", _NO_CALL, prose=True) if tools and not settings else settings
-    callable_ = [one for one in tools if choice in ("auto", "any", one["function"]["name"])]
-    most = _MOST_CALLS if parallel_tool_calls else 1
-    rules = _call_rules([one["function"] for one in callable_], config.max_new_tokens, most)
+    functions = [tool["function"] for tool in tools]
+    functions = [each for each in functions if choice in ("auto", "any", each["name"])]
+    max_calls = _MOST_CALLS if parallel_tool_calls else 1
+    rules = _call_rules(functions, config.max_new_tokens, max_calls)
     if choice != "auto":
-        return _checked("tools", Constraint("tool call", f"start: calls\n{rules}", strict=False))
+        call = Constraint("tool call", f"start: calls\n{rules}", strict=False)
+        return _enforceable("tools", call)
     if config.json_schema is not None:
-        layout = _json("json_schema", config.json_schema, config.max_new_tokens)
+        layout = _json_layout("json_schema", config.json_schema, config.max_new_tokens)
         either = f"start: calls | answer\nanswer: %json {layout}\n{rules}"
-        return _checked("tools", Constraint("JSON answer or tool call", either))
+        return _enforceable("tools", Constraint("JSON answer or tool call", either))
     for name in CONSTRAINTS:
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
     triggered = Constraint("tool call", f"start: calls\n{rules}", CALL_START, False, prose=True)
-    return _checked("tools", triggered)
+    return _enforceable("tools", triggered)
 
 
 def _read_choice(tools: Sequence[Mapping[str, Any]], choice: str | None) -> str:
@@ -112,20 +114,20 @@ def _read_choice(tools: Sequence[Mapping[str, Any]], choice: str | None) -> str:
 
 def _of_settings(config: DecodingConfig) -> Constraint | None:
     if config.json_schema is not None:
-        layout = _json("json_schema", config.json_schema, config.max_new_tokens)
+        layout = _json_layout("json_schema", config.json_schema, config.max_new_tokens)
         return Constraint("JSON answer", f"start: %json {layout}")
     if config.regex is not None:
-        return _checked("regex", Constraint("match of regex", regex_grammar(config.regex)))
+        return _enforceable("regex", Constraint("match of regex", regex_grammar(config.regex)))
     if config.choices is not None:
         if len(config.choices) > _MOST_CHOICES:
             raise ConfigError(
                 f"choices are {len(config.choices)}, and up to {_MOST_CHOICES} may be"
             )
-        quoted = " | ".join(_quoted(one) for one in config.choices)
-        return _checked("choices", Constraint("one of choices", f"start: {quoted}"))
+        quoted = " | ".join(_quoted(text) for text in config.choices)
+        return _enforceable("choices", Constraint("one of choices", f"start: {quoted}"))
     if config.grammar is not None:
         _refuse_grammar(config.grammar)
-        return _checked("grammar", Constraint("sentence of grammar", config.grammar))
+        return _enforceable("grammar", Constraint("sentence of grammar", config.grammar))
     return None
 
 
@@ -139,14 +141,14 @@ def _refuse_grammar(grammar: str) -> None:
     elif (rules := len(_RULE.findall(outside))) > _MOST_RULES:
         problem = f"it has {rules} rules, and up to {_MOST_RULES} can be followed; join some"
     elif token := _TOKEN.search(outside):
-        named = show(token.group())
-        problem = f"{named} is a token, and members have different ones; write the text"
+        shown = show(token.group())
+        problem = f"{shown} is a token, and members have different ones; write the text"
     else:
         return
     raise ConfigError(f"grammar cannot be enforced: {problem}")
 
 
-def _checked(setting: str, constraint: Constraint) -> Constraint:
+def _enforceable(setting: str, constraint: Constraint) -> Constraint:
     if problem := _problem(constraint.grammar):
         raise ConfigError(f"{setting} cannot be enforced: {problem}")
     return constraint
@@ -164,13 +166,13 @@ def _problem(grammar: str) -> str:
     return "" if possible else "nothing matches it"
 
 
-def _json(what: str, schema: Mapping[str, Any], tokens: int) -> str:
+def _json_layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
     """A schema as Lark takes it: bounded, and with nothing in it that cannot be enforced."""
     try:
-        made = bounded(schema, tokens)
-        layout = json.dumps(with_layout(made.schema))
+        enforceable = bounded(schema, tokens)
+        layout = json.dumps(with_layout(enforceable.schema))
         if problem := _problem(f"start: %json {layout}"):
-            for part, keyword, pointer in made.suspects:
+            for part, keyword, pointer in enforceable.suspects:
                 if its_problem := _problem(f"start: %json {json.dumps(part)}"):
                     empty = "Unsatisfiable" in its_problem
                     why = "leaves nothing" if empty else f"cannot be followed: {its_problem}"
@@ -181,10 +183,10 @@ def _json(what: str, schema: Mapping[str, Any], tokens: int) -> str:
     return layout
 
 
-def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, most: int) -> str:
+def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, max_calls: int) -> str:
     """Lark rules for `calls`: one or several, each with a tool's name and arguments."""
     names = " | ".join(f"call_{at}" for at in range(len(functions)))
-    more = f' ("\\n" call){{0,{most - 1}}}' if most > 1 else ""
+    more = f' ("\\n" call){{0,{max_calls - 1}}}' if max_calls > 1 else ""
     rules = [
         f"calls: call{more}",
         f"call: {_quoted(CALL_START + chr(10))} ({names}) {_quoted(chr(10) + CALL_END)}",
@@ -207,10 +209,10 @@ def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
         ConfigError: its parameters cannot be enforced.
     """
     what = f"the parameters of tool {function['name']!r}"
-    return f"%json {_json(what, _closed(function['parameters']), tokens)}"
+    return f"%json {_json_layout(what, _without_others(function['parameters']), tokens)}"
 
 
-def _closed(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+def _without_others(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     """A tool takes the parameters that it names, and no others unless it says so."""
     if {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():
         return parameters  # they may name more

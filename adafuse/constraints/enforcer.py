@@ -1,4 +1,4 @@
-"""Keeping an answer within its grammar, and closing it before its tokens run out.
+"""Keeping an answer within its grammar, and completing it before its tokens run out.
 
 Stands between the members' drafts and the choice: what the grammar does not allow is left out, and
 so is what would leave too few tokens to make the answer whole. It knows texts and counts of tokens.
@@ -7,23 +7,21 @@ so is what would leave too few tokens to make the answer whole. It knows texts a
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.text_matcher import TextMatcher
 from adafuse.events import Candidate, Round, cut_words
+from adafuse.text.words import split_words
 
 __all__ = ["ConstraintEnforcer", "is_whole"]
-
-_WORD = re.compile(r"\s*\S+|\s+$")
 
 
 def is_whole(constraint: Constraint, rounds: Iterable[Round]) -> bool:
     """Whether an answer is all that its constraint asks for."""
     text_matcher = TextMatcher(constraint)
-    text_matcher.feed("".join(one.text for one in rounds))
+    text_matcher.feed("".join(round_.text for round_ in rounds))
     return text_matcher.accepting
 
 
@@ -46,9 +44,9 @@ class ConstraintEnforcer:
         self._prose = constraint.prose
         self._counts = counts
         self._limits = limits
-        self._closing = self._text_matcher.closing("")
-        self._closings: dict[str, str | None] = {}  # by the text that comes before, in this round
-        self._in_time = False  # the closing fits: from then on it always will
+        self._completion = self._text_matcher.completion("")
+        self._completions: dict[str, str | None] = {}  # by the text before them, in this round
+        self._in_time = False  # the completion fits: from then on it always will
 
     @property
     def since(self) -> int | None:
@@ -62,40 +60,40 @@ class ConstraintEnforcer:
 
     def forced(self) -> Candidate | None:
         """What has to be committed next without a draft, if anything."""
-        if self._closing is not None:
-            self._in_time = self._fits("", False, self._closing)
+        if self._completion is not None:
+            self._in_time = self._fits("", False, self._completion)
         words = self._text_matcher.forced()
         if self.complete:
             return _candidate("", ends=True)
         if not words:
             return None
-        rest = self._after(words)
-        if self._in_time and (rest is None or not self._fits(words, False, rest)):
+        completion = self._completion_after(words)
+        if self._in_time and (completion is None or not self._fits(words, False, completion)):
             return self.last()
         return _candidate(words)
 
     def admit(self, pooled: Sequence[Candidate]) -> list[Candidate]:
         """The candidates that may be committed, cut to what the grammar allows."""
-        admitted = map(self._admitted, pooled)
-        kept = [one for one in admitted if one is not None]
-        in_time = [one for one in kept if self._leaves_room(one)] if self._in_time else kept
+        kept = [candidate for candidate in map(self._admitted, pooled) if candidate is not None]
+        in_time = list(filter(self._leaves_room, kept)) if self._in_time else kept
         if not in_time and self._is_prose(""):
             in_time = kept  # it may end anywhere
         merged: dict[tuple[str, bool], Candidate] = {}
-        for one in in_time:
-            first = merged.setdefault((one.text, one.ends), one)
-            drafters = tuple(dict.fromkeys((*first.drafters, *one.drafters)))
-            merged[one.text, one.ends] = replace(first, drafters=drafters)
+        for candidate in in_time:
+            key = candidate.text, candidate.ends
+            first = merged.setdefault(key, candidate)
+            drafters = tuple(dict.fromkeys((*first.drafters, *candidate.drafters)))
+            merged[key] = replace(first, drafters=drafters)
         return list(merged.values())
 
     def last(self) -> Candidate | None:
         """The text that makes the answer whole, if one is known."""
-        return _candidate(self._closing, ends=True) if self._closing is not None else None
+        return _candidate(self._completion, ends=True) if self._completion is not None else None
 
     def commit(self, text: str) -> None:
         """Append text to the answer."""
-        self._closing = self._after(text)
-        self._closings.clear()
+        self._completion = self._completion_after(text)
+        self._completions.clear()
         self._text_matcher.feed(text)
 
     def _admitted(self, candidate: Candidate) -> Candidate | None:
@@ -109,29 +107,29 @@ class ConstraintEnforcer:
     def _leaves_room(self, candidate: Candidate) -> bool:
         if self._is_prose(candidate.text):
             return True  # it may be cut anywhere
-        rest = "" if candidate.ends else self._after(candidate.text)
-        return rest is not None and self._fits(candidate.text, candidate.ends, rest)
+        completion = "" if candidate.ends else self._completion_after(candidate.text)
+        return completion is not None and self._fits(candidate.text, candidate.ends, completion)
 
     def _is_prose(self, text: str) -> bool:
         """Whether the answer with `text` behind it is text as without a constraint."""
         return self._prose and self.since is None and not self._text_matcher.triggers(text)
 
-    def _after(self, text: str) -> str | None:
-        """A closing for the answer with `text` behind it."""
-        if self._closing is not None and self._closing.startswith(text):
-            return self._closing[len(text) :]
-        if text not in self._closings:
-            self._closings[text] = self._text_matcher.closing(text)
-        return self._closings[text]
+    def _completion_after(self, text: str) -> str | None:
+        """A completion of the answer with `text` behind it."""
+        if self._completion is not None and self._completion.startswith(text):
+            return self._completion[len(text) :]
+        if text not in self._completions:
+            self._completions[text] = self._text_matcher.completion(text)
+        return self._completions[text]
 
-    def _fits(self, text: str, ends: bool, rest: str) -> bool:
+    def _fits(self, text: str, ends: bool, completion: str) -> bool:
         """Whether every member has room for a candidate and what comes behind it."""
         limits = self._limits()
-        if len((text + rest).encode()) <= min(limits.values(), default=math.inf):
+        if len((text + completion).encode()) <= min(limits.values(), default=math.inf):
             return True  # no tokenizer with byte fallback needs more tokens than bytes
-        now, later = self._counts(text, ends), self._counts(rest, False)
+        now, later = self._counts(text, ends), self._counts(completion, False)
         return all(now[name] + later[name] <= limits[name] for name in later)
 
 
 def _candidate(text: str, *, ends: bool = False) -> Candidate:
-    return Candidate(text, ends, tuple(_WORD.findall(text)), drafters=())
+    return Candidate(text, ends, split_words(text), drafters=())

@@ -24,7 +24,6 @@ __all__ = ["Matcher", "TokenTable", "byte_table", "regex_grammar", "with_layout"
 def _library(what: str = "a constrained answer") -> Any:
     try:
         import llguidance
-        import llguidance._tokenizer
     except ImportError as error:
         raise MissingExtraError(what, "constrained") from error
     return llguidance
@@ -66,11 +65,11 @@ class TokenTable:
         self.size = len(tokens)
         self._tokens = tokens
         self._encode = encode
-        every = [*tokens, *(bytes([byte]) for byte in range(256)), b"<end>"]
-        self.end = len(every) - 1
+        vocabulary = [*tokens, *(bytes([byte]) for byte in range(256)), b"<end>"]
+        self.end = len(vocabulary) - 1
         self._tokenizer = library.LLTokenizer(
-            library._tokenizer.TokenizerWrapper(_Vocabulary(every, self._split)),
-            n_vocab=len(every),
+            library.TokenizerWrapper(_Vocabulary(vocabulary, self._split)),
+            n_vocab=len(vocabulary),
             eos_token=self.end,
         )
 
@@ -78,9 +77,9 @@ class TokenTable:
         ids = self._encode(text)
         data = text.encode()
         same = b"".join(self._tokens[id_] for id_ in ids) == data
-        return ids if same else self._spelt(data)
+        return ids if same else self._longest_tokens(data)
 
-    def _spelt(self, data: bytes) -> list[int]:
+    def _longest_tokens(self, data: bytes) -> list[int]:
         """The longest tokens that write some bytes, where a lossy tokenizer writes others."""
         ids = []
         while data:
@@ -191,8 +190,8 @@ class Matcher:
 
 def regex_grammar(regex: str) -> str:
     """The grammar of the texts that a regex matches as a whole."""
-    made: str = _library().LLMatcher.grammar_from_regex(regex)
-    return made
+    grammar: str = _library().LLMatcher.grammar_from_regex(regex)
+    return grammar
 
 
 def with_layout(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,7 +210,7 @@ def with_layout(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _first_lines(message: str) -> str:
     """A message of llguidance in one line, without its dump of states."""
-    kept = message.split("<backtrace>")[0].split("<state>")[0]
-    kept = re.sub(r"(?s)\n\s*\d+ \| .*", "", kept)  # an excerpt of the grammar
-    line = re.sub(r"^at \d+\(\d+\): ", "", " ".join(kept.split()))
+    text = message.split("<backtrace>")[0].split("<state>")[0]
+    text = re.sub(r"(?s)\n\s*\d+ \| .*", "", text)  # an excerpt of the grammar
+    line = re.sub(r"^at \d+\(\d+\): ", "", " ".join(text.split()))
     return line if len(line) <= 300 else f"{line[:297]}..."

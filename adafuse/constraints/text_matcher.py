@@ -1,4 +1,4 @@
-"""What a grammar says of an answer's text: which spans go, what is forced, how to close in time.
+"""What a grammar says of an answer's text: what is allowed, what is forced, what completes it.
 
 Works on text alone, byte by byte, so it judges every member's words alike. It knows no tokens.
 """
@@ -13,6 +13,7 @@ from adafuse.constraints.completion import CompletionSearch
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.grammar import Matcher, byte_table
 from adafuse.text.words import decode
+from adafuse.tools.syntax import find_trigger
 
 __all__ = ["TextMatcher"]
 
@@ -34,7 +35,7 @@ class TextMatcher:
         self._trigger = constraint.trigger
         self._start = byte_table().matcher(constraint.grammar)
         self._matcher: Matcher | None = None if self._trigger else self._start
-        self._closer = CompletionSearch(constraint.grammar)
+        self._search = CompletionSearch(constraint.grammar)
         self.text = ""
         self.since: int | None = None
 
@@ -90,7 +91,7 @@ class TextMatcher:
         words = _WORDS_BEFORE_BLANK.match(text)
         return words.group() if words else ""
 
-    def closing(self, text: str) -> str | None:
+    def completion(self, text: str) -> str | None:
         """A short text that makes the answer whole after `text`; None if none was found.
 
         Not always the shortest; see `adafuse.constraints.completion`.
@@ -100,8 +101,8 @@ class TextMatcher:
                 return ""
             if allowed < len(text):
                 return None
-            found = self._closer.find(matcher)
-        return found.decode() if found is not None else None
+            completion = self._search.find(matcher)
+        return completion.decode() if completion is not None else None
 
     @contextmanager
     def _ahead(self, text: str) -> Iterator[tuple[Matcher | None, int]]:
@@ -109,23 +110,21 @@ class TextMatcher:
         if self._matcher is not None:
             data = text.encode()
             with self._matcher.ahead(data) as allowed:
-                yield self._matcher, _characters(data, allowed)
+                yield self._matcher, _whole_characters(data, allowed)
         elif (at := self._trigger_in(text)) is not None:
             matcher = self._start.copy()
             data = (self.text + text)[at:].encode()
             free = at - len(self.text)  # negative where the trigger begins in the answer
-            yield matcher, free + _characters(data, matcher.feed(data))
+            yield matcher, free + _whole_characters(data, matcher.feed(data))
         else:
             yield None, len(text)
 
     def _trigger_in(self, text: str) -> int | None:
         """Where the trigger begins, in the answer with `text` behind it."""
         assert self._trigger is not None
-        since = max(len(self.text) - len(self._trigger) + 1, 0)
-        at = (self.text + text).find(self._trigger, since)
-        return at if at >= 0 else None
+        return find_trigger(self.text, text, self._trigger)
 
 
-def _characters(data: bytes, length: int) -> int:
+def _whole_characters(data: bytes, length: int) -> int:
     """How many whole characters the first bytes of a text are."""
     return len(decode(data[:length])[0])

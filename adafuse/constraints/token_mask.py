@@ -13,6 +13,7 @@ import torch
 
 from adafuse.constraints.grammar import TokenTable
 from adafuse.text.tokenizer import TokenCodec
+from adafuse.tools.syntax import find_trigger
 
 if TYPE_CHECKING:
     from adafuse.constraints.constraint import Constraint
@@ -72,12 +73,12 @@ class TokenMasks:
         if self._matcher is not None:
             self._matcher.feed(text.encode())
             return
-        self._tail += text.encode()
-        if (data := self._triggered(self._tail)) is not None:
+        data = text.encode()
+        if (triggered := self._from_trigger(data)) is not None:
             self._matcher = self._start.copy()
-            self._matcher.feed(data)
+            self._matcher.feed(triggered)
         else:
-            self._tail = self._tail[-len(self._trigger) :]
+            self._tail = (self._tail + data)[-len(self._trigger) :]
 
     def after(self, path: Sequence[int]) -> torch.Tensor | None:
         """What is allowed after drafted ids: bool, shape (V,) of the table; None: everything.
@@ -86,10 +87,10 @@ class TokenMasks:
         """
         data = self._codec.join(path)
         if self._matcher is None:
-            begun = self._triggered(self._tail + data)
-            if begun is None:
+            triggered = self._from_trigger(data)
+            if triggered is None:
                 return None
-            matcher, data = self._start.copy(), begun
+            matcher, data = self._start.copy(), triggered
         else:
             matcher = self._matcher
         with matcher.ahead(data) as fed:
@@ -100,12 +101,13 @@ class TokenMasks:
     def _mask(self, matcher: Matcher) -> torch.Tensor:
         packed = torch.frombuffer(bytearray(matcher.allowed()), dtype=torch.uint8)
         bits = packed[:, None] >> torch.arange(8, dtype=torch.uint8) & 1  # (bytes, 8)
-        every = bits.flatten().bool()
-        mask = every[: self._table.size].clone()
+        allowed = bits.flatten().bool()
+        mask = allowed[: self._table.size].clone()
         if mask.any():
-            mask[self._ends] = bool(every[self._table.end])
+            mask[self._ends] = bool(allowed[self._table.end])
         return mask
 
-    def _triggered(self, data: bytes) -> bytes | None:
-        at = data.find(self._trigger)
-        return data[at:] if at >= 0 else None
+    def _from_trigger(self, data: bytes) -> bytes | None:
+        """The answer from its trigger on, with `data` behind it; None if there is no trigger."""
+        at = find_trigger(self._tail, data, self._trigger)
+        return (self._tail + data)[at:] if at is not None else None

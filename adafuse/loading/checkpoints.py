@@ -64,12 +64,12 @@ def refuse_without_weights(where: str, names: Collection[str], read: Callable[[s
     if not missing:
         return
     refuse_pickles(where, names)
-    more = f" and {len(missing) - 1} more files are" if len(missing) > 1 else " is"
-    others = sorted(name for name in names if name.endswith((".safetensors", _INDEX)))
-    if others:
+    subject = f" and {len(missing) - 1} more files are" if len(missing) > 1 else " is"
+    weight_files = sorted(name for name in names if name.endswith((".safetensors", _INDEX)))
+    if weight_files:
         raise LoadError(
-            f"{where} is incomplete: {missing[0]}{more} missing beside {others[0]}; download or "
-            "copy it again"
+            f"{where} is incomplete: {missing[0]}{subject} missing beside {weight_files[0]}; "
+            "download or copy it again"
         )
     raise LoadError(f"{where} holds no weights: {missing[0]} is missing")
 
@@ -93,8 +93,8 @@ def refuse_pickles(where: str, names: Collection[str]) -> None:
 def _entry(read: Callable[[str], str], name: str, key: str) -> Any:
     """An entry of a JSON file, None if it has none."""
     try:
-        found = json.loads(read(name))
-        return found.get(key)
+        content = json.loads(read(name))
+        return content.get(key)
     except (OSError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{name} is not what it should be ({reason})") from None

@@ -54,8 +54,8 @@ def locate(source: Source, *, weights: bool, tokenizer: bool) -> Source:
     """
     if source.is_local:
         return source
-    cached = _Cached(source, weights, tokenizer)
-    if cached.is_whole(cached.listing()):
+    cached = _CachedRepository(source, weights, tokenizer)
+    if cached.is_complete(cached.listing()):
         return cached.source
     missing = cached.missing()
     try:
@@ -71,7 +71,7 @@ def locate(source: Source, *, weights: bool, tokenizer: bool) -> Source:
     except Exception as error:
         reason = f"cannot be reached ({type(error).__name__})"
     else:
-        return _listed(source, info, cached)
+        return _source_on_hub(source, info, cached)
     if not missing:
         return cached.source
     kind = "model" if weights else "tokenizer"
@@ -82,12 +82,12 @@ def locate(source: Source, *, weights: bool, tokenizer: bool) -> Source:
     )
 
 
-def _listed(source: Source, info: ModelInfo, cached: _Cached) -> Source:
+def _source_on_hub(source: Source, info: ModelInfo, cached: _CachedRepository) -> Source:
     """The source, now that the hub has said what files there are."""
-    names = {one.rfilename for one in info.siblings or ()}
+    names = {file.rfilename for file in info.siblings or ()}
     if names:
         _refuse_listing(source, names, weights=cached.weights)
-    if info.sha == cached.commit and cached.is_whole(names):
+    if info.sha == cached.commit and cached.is_complete(names):
         return cached.source
     return replace(source, commit=info.sha)
 
@@ -107,7 +107,7 @@ def _refuse_listing(source: Source, names: Collection[str], *, weights: bool) ->
             raise LoadError(f"repository {source.place!r} holds no weights")
 
 
-class _Cached:
+class _CachedRepository:
     """What the local cache holds of a source; false if it holds no file of it.
 
     Attributes:
@@ -123,8 +123,8 @@ class _Cached:
         self.commit: str | None = None
         try:
             resolve = HfApi().resolve_revision
-            found = resolve(self._place, revision=source.revision, local_files_only=True)
-            self.commit = found.resolved
+            revision = resolve(self._place, revision=source.revision, local_files_only=True)
+            self.commit = revision.resolved
         except RevisionResolutionError:
             pass
         except HFValidationError as error:
@@ -133,8 +133,8 @@ class _Cached:
         self.source = replace(source, revision=self.commit, commit=self.commit, cached=True)
 
     def __bool__(self) -> bool:
-        known = (self._gguf, *_WITH_WEIGHTS, *_WITH_TOKENIZER, *_VOCABULARIES)
-        return any(name in self for name in known if name)
+        names = (self._gguf, *_WITH_WEIGHTS, *_WITH_TOKENIZER, *_VOCABULARIES)
+        return any(name in self for name in names if name)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(self._find(str(name)), str)
@@ -145,7 +145,7 @@ class _Cached:
             tree = get_cached_repo_tree(self._place, revision=self.commit)
         except CachedRepoTreeNotFoundError:
             return None
-        return {one.path for one in tree}
+        return {file.path for file in tree}
 
     def missing(self) -> list[str]:
         """Files that are not there and without which nothing can be loaded."""
@@ -164,7 +164,7 @@ class _Cached:
             missing.append(_VOCABULARIES[0])
         return missing
 
-    def is_whole(self, listing: Collection[str] | None) -> bool:
+    def is_complete(self, listing: Collection[str] | None) -> bool:
         """Whether all is there that loading would read; not so where code is read too.
 
         Args:
@@ -175,16 +175,16 @@ class _Cached:
             return False
         if self._gguf:
             return True
-        wanted = (_WITH_WEIGHTS if self.weights else ()) + (
+        optional = (_WITH_WEIGHTS if self.weights else ()) + (
             _WITH_TOKENIZER if self._tokenizer else ()
         )
-        absent = [name for name in wanted if name not in self]
+        absent = [name for name in optional if name not in self]
         if listing is None:
-            known = all(self._find(name) is not None for name in absent)
+            decided = all(self._find(name) is not None for name in absent)
         else:
-            known = not any(name in listing for name in absent)
+            decided = not any(name in listing for name in absent)
         vocabulary = any(name in self for name in _VOCABULARIES)
-        return known and (vocabulary or not self._tokenizer)
+        return decided and (vocabulary or not self._tokenizer)
 
     def _find(self, name: str) -> object:
         """The path of a cached file; None if the cache knows nothing of the name."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -77,17 +78,19 @@ def load_members(
     ]
     names = names_of(specs)
     models = [model_source(spec, spec.model) for spec in specs]  # refuse all before loading any
-    tokenizers = [tokenizer_source(spec, own) for spec, own in zip(specs, models, strict=True)]
+    tokenizers = [
+        tokenizer_source(spec, source) for spec, source in zip(specs, models, strict=True)
+    ]
     placements = [_placement(spec) for spec in specs]
     plans: list[_Plan] = []
     for row in zip(names, specs, models, tokenizers, placements, strict=True):
-        with _loading, _explained(row[0], row[1]):
-            plans.append(_plan(*row, known={plan.key for plan in plans}))
+        with _loading, _load_errors(row[0], row[1]):
+            plans.append(_plan_member(*row, planned={plan.key for plan in plans}))
     _check_memory(plans)
     members = []
     for plan in plans:
-        with _loading, _explained(plan.name, plan.spec):
-            members.append(_member(plan))
+        with _loading, _load_errors(plan.name, plan.spec):
+            members.append(_load_member(plan))
     return members
 
 
@@ -99,7 +102,7 @@ class _Plan:
         key: the same for members that share weights.
         source: where its model is read from.
         placement: keyword arguments for its weights.
-        backbone: its model, if that is in use already.
+        runner: of its model, if that is in use already.
         config: of its model, if that is not in use already.
     """
 
@@ -113,14 +116,14 @@ class _Plan:
     config: PreTrainedConfig | None
 
 
-def _plan(
+def _plan_member(
     name: str,
     spec: MemberSpec,
     model: Source,
     tokenizer: Source,
     placement: dict[str, Any],
     *,
-    known: Collection[tuple[str, ...]],
+    planned: Collection[tuple[str, ...]],
 ) -> _Plan:
     """Check all that can be told of a member without its weights; read its tokenizer."""
     source = locate(model, weights=True, tokenizer=spec.tokenizer is None)
@@ -128,7 +131,7 @@ def _plan(
     key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation)
     runner = _shared.get(key)
     config: PreTrainedConfig | None = None
-    if runner is None and key not in known:
+    if runner is None and key not in planned:
         config = AutoConfig.from_pretrained(source.place, **source.arguments)
         _refuse_architecture(name, config)
         if source.is_local and not source.gguf:
@@ -148,35 +151,35 @@ def _check_memory(plans: Sequence[_Plan]) -> None:
     needed: dict[torch.device, dict[str, int]] = {}
     for plan in plans:
         config, spec = plan.config, plan.spec
-        known = config is not None and type(config) in AutoModelForCausalLM._model_mapping
-        whole = spec.device_map is None and spec.quantization_config is None
-        if config is None or not (known and whole and spec.check_memory):
+        supported = config is not None and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+        measurable = spec.device_map is None and spec.quantization_config is None
+        if config is None or not (supported and measurable and spec.check_memory):
             continue
         if getattr(config, "quantization_config", None) is not None:
             continue
         dtype = plan.placement["dtype"]
         if dtype == "auto":
-            told = config.dtype or config.get_text_config(decoder=True).dtype or "bfloat16"
-            dtype = getattr(torch, str(told).removeprefix("torch."))
+            stored = config.dtype or config.get_text_config(decoder=True).dtype or "bfloat16"
+            dtype = getattr(torch, str(stored).removeprefix("torch."))
         device = torch.device(plan.placement.get("device_map", {"": "cpu"})[""])
-        with _explained(plan.name, spec):
+        with _load_errors(plan.name, spec):
             needed.setdefault(device, {})[plan.name] = weight_bytes(config, dtype)
     for device, sizes in needed.items():
         free = free_bytes(device)
         if free is not None and sum(sizes.values()) > free:
-            each = ", ".join(f"{name!r} {size / 2**20:,.0f} MiB" for name, size in sizes.items())
+            needs = ", ".join(f"{name!r} {size / 2**20:,.0f} MiB" for name, size in sizes.items())
             raise LoadMemoryError(
-                f"the weights would take {each} on {str(device)!r}, where {free / 2**20:,.0f} MiB "
+                f"the weights would take {needs} on {str(device)!r}, where {free / 2**20:,.0f} MiB "
                 "are free; use a narrower dtype such as 'bfloat16', a smaller model, another "
                 "device, or check_memory=False in a specification to try all the same"
             )
 
 
-def _member(plan: _Plan) -> LocalMember:
+def _load_member(plan: _Plan) -> LocalMember:
     """Load a member's weights, unless another one has loaded them."""
     runner = plan.runner or _shared.get(plan.key)
     if runner is None:
-        runner = prepare(_model(plan), plan.name)
+        runner = prepare(_load_model(plan), plan.name)
         _shared[plan.key] = runner
     return LocalMember(
         runner,
@@ -192,15 +195,15 @@ def _member(plan: _Plan) -> LocalMember:
 
 def _placement(spec: MemberSpec) -> dict[str, Any]:
     """Keyword arguments of `from_pretrained` that say where and how wide the weights are."""
-    wanted = spec.device
-    if wanted is None:
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    device = spec.device
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        target = torch.device(wanted)
+        target = torch.device(device)
         if spec.device_map is None:
             torch.empty(0, device=target)
     except (RuntimeError, AssertionError):  # the latter from builds without that backend
-        raise ConfigError(f"member {spec.model!r}: there is no device {wanted!r} here") from None
+        raise ConfigError(f"member {spec.model!r}: there is no device {device!r} here") from None
     on_cpu = target.type == "cpu" and spec.device_map is None
     width = spec.dtype or ("float32" if on_cpu else "auto")
     if width != "auto" and not isinstance(getattr(torch, width, None), torch.dtype):
@@ -209,25 +212,25 @@ def _placement(spec: MemberSpec) -> dict[str, Any]:
     if spec.quantization_config is not None:
         placement["quantization_config"] = spec.quantization_config
     if not on_cpu:  # accelerate puts the weights where they belong while it reads them
-        placement["device_map"] = spec.device_map if spec.device_map is not None else {"": wanted}
+        placement["device_map"] = spec.device_map if spec.device_map is not None else {"": device}
     return placement
 
 
 def _refuse_architecture(name: str, config: PreTrainedConfig) -> None:
     """Refuse what cannot decode, before its weights are read."""
-    known = AutoModelForCausalLM._model_mapping
+    mapping = MODEL_FOR_CAUSAL_LM_MAPPING
     if getattr(config, "is_encoder_decoder", False) or (
-        type(config) not in known and not getattr(config, "auto_map", None)
+        type(config) not in mapping and not getattr(config, "auto_map", None)
     ):
         raise UnsupportedModelError(
             f"member {name!r}: {config.model_type} is no causal language model"
         )
-    if type(config) in known:
-        found: Any = known[type(config)]
-        Layout.of(found[0] if isinstance(found, tuple) else found, config, name)
+    if type(config) in mapping:
+        classes: Any = mapping[type(config)]
+        Layout.of(classes[0] if isinstance(classes, tuple) else classes, config, name)
 
 
-def _model(plan: _Plan) -> PreTrainedModel:
+def _load_model(plan: _Plan) -> PreTrainedModel:
     name, spec, source = plan.name, plan.spec, plan.source
     arguments = {**source.arguments, **plan.placement}
     if not source.gguf:
@@ -247,12 +250,12 @@ def _model(plan: _Plan) -> PreTrainedModel:
             f"member {name!r} ({spec.model}): the checkpoint lacks {len(missing)} weights of its "
             f"architecture, such as {missing[0]}"
         )
-    found: PreTrainedModel = model
-    return found
+    loaded: PreTrainedModel = model
+    return loaded
 
 
 @contextmanager
-def _explained(name: str, spec: MemberSpec) -> Iterator[None]:
+def _load_errors(name: str, spec: MemberSpec) -> Iterator[None]:
     """Turn the errors of transformers into one line that names the member."""
     where = f"member {name!r} ({spec.model})"
     try:

@@ -53,34 +53,34 @@ class Source:
     @property
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of every `from_pretrained`."""
-        given: dict[str, Any] = {"trust_remote_code": self.trust_remote_code}
+        arguments: dict[str, Any] = {"trust_remote_code": self.trust_remote_code}
         if self.gguf:
-            given["gguf_file"] = self.gguf
+            arguments["gguf_file"] = self.gguf
         if self.revision:
-            given["revision"] = self.revision
+            arguments["revision"] = self.revision
         if self.cached:
-            given["local_files_only"] = True
-        return given
+            arguments["local_files_only"] = True
+        return arguments
 
 
 def model_source(spec: MemberSpec, model: str) -> Source:
     """Find the folder, file or repository, without touching a network."""
-    path, is_file, is_folder = _looked_up(model)
-    rest = (spec.revision, spec.trust_remote_code)
+    path, is_file, is_folder = _look_up_path(model)
+    options = (spec.revision, spec.trust_remote_code)
     if is_file:
         if path.suffix.lower() != ".gguf":
             raise ModelNotFoundError(
                 f"{show(model)} is a file but no GGUF file; name the folder that holds the model"
             )
-        return Source(str(path.resolve().parent), True, path.name, *rest)
+        return Source(str(path.resolve().parent), True, path.name, *options)
     if is_folder:
         ggufs = sorted(path.glob("*.gguf"))
         if not (path / CONFIG).exists():
             if len(ggufs) == 1:
-                return Source(str(path.resolve()), True, ggufs[0].name, *rest)
-            found = "several GGUF files" if ggufs else f"neither a {CONFIG} nor a GGUF file"
-            raise ModelNotFoundError(f"folder {show(model)} holds {found}; name the one to load")
-        return Source(str(path.resolve()), True, None, *rest)
+                return Source(str(path.resolve()), True, ggufs[0].name, *options)
+            content = "several GGUF files" if ggufs else f"neither a {CONFIG} nor a GGUF file"
+            raise ModelNotFoundError(f"folder {show(model)} holds {content}; name the one to load")
+        return Source(str(path.resolve()), True, None, *options)
     owner, *names = model.split("/")
     file = None
     if model.lower().endswith(".gguf"):  # on the hub: "org/repo/x.gguf"
@@ -94,10 +94,10 @@ def model_source(spec: MemberSpec, model: str) -> Source:
         raise ModelNotFoundError(
             f"{model!r}: {show(spec.revision)} is no branch, tag or commit of a repository"
         )
-    return Source(place, False, file, *rest)
+    return Source(place, False, file, *options)
 
 
-def _looked_up(model: str) -> tuple[Path, bool, bool]:
+def _look_up_path(model: str) -> tuple[Path, bool, bool]:
     """The path that a name would be, and whether it is a file, or a folder.
 
     Raises:
@@ -111,11 +111,11 @@ def _looked_up(model: str) -> tuple[Path, bool, bool]:
         raise ModelNotFoundError(f"no model at {show(model)}: {reason}") from None
 
 
-def tokenizer_source(spec: MemberSpec, own: Source) -> Source:
+def tokenizer_source(spec: MemberSpec, model: Source) -> Source:
     """Where the tokenizer is read from; `revision` is the model's, not another repository's."""
     if spec.tokenizer is None:
-        return own
-    folder, _, is_folder = _looked_up(spec.tokenizer)
+        return model
+    folder, _, is_folder = _look_up_path(spec.tokenizer)
     if is_folder and not any(folder.glob("*.gguf")):
         return Source(str(folder.resolve()), True, None, None, spec.trust_remote_code)
     return replace(model_source(spec, spec.tokenizer), revision=None)

@@ -183,7 +183,7 @@ class Drafter:
         for _ in range(path.word.tokens - path.word.whole_tokens):
             assert path.node.parent is not None
             path.node = path.node.parent
-        path.word = path.word.whole()
+        path.word = path.word.without_pending()
 
     def _greedy(self, path: _Path) -> tuple[int, float]:
         """The most probable next token and its margin."""

@@ -98,7 +98,7 @@ def next_token_stats(
             allowed. None allows every id.
 
     Returns:
-        Statistics per row, and a raw logit per pair; subtract the row's `log_normalizer`.
+        `NextTokenStats` per row, and a raw logit per pair; subtract the row's `log_normalizer`.
     """
     ranked = min(branches + _KNOWN, rows.shape[-1])
     packed = _pack(rows.float(), ranked, end_ids, penalty, masks)  # (n, width)

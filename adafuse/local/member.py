@@ -39,7 +39,7 @@ class LocalMember:
             "" leaves it out.
         chat_template_kwargs: passed to the template.
         prompt_cache_mb: MiB of keys and values to keep of earlier answers; members that share a
-            backbone share the largest; 0: this member neither keeps nor uses any.
+            model runner share the largest; 0: this member neither keeps nor uses any.
         check_memory: whether a prompt is refused that the device has no room for.
 
     Raises:

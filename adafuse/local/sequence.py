@@ -1,7 +1,7 @@
 """Reading a prefix and its drafts: forwards of the token tree, and what the host learns of them.
 
-Knows tokens and probabilities, not texts: `drafting` and `scoring` say which tokens, and `guesses`
-which others may be needed soon.
+Knows tokens and probabilities, not texts: `drafting` and `scoring` say which tokens, and
+`speculation` which others may be needed soon.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TokenSequence:
     """One prefix, its token tree, and what is known of the nodes.
 
     Args:
-        backbone: the model.
+        runner: of the model.
         prompt: its prompt ids.
         end_ids: ids that end an answer.
         config: for `branches` and `repetition_penalty`.

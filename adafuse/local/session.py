@@ -248,9 +248,9 @@ class LocalSession:
             if self._masks is not None:
                 self._masks.feed(text)
             self._replaced += self._codec.replaced(ids)
-            reads = self._codec.text(ids)
-            if self._prefix.strip(reads) != text:
-                self._losses.append(Loss(text, reads))
+            loss = self._codec.loss_of(text, ids, blanks_before=self._prefix.stripped)
+            if loss is not None:
+                self._losses.append(loss)
             self._drafted = {}  # of this round alone, as the prefix
             self._prefix.begin(False)
         return self._room()

@@ -1,8 +1,8 @@
 """Messages and tools in the forms that members can read.
 
 Templates differ in what they take: some refuse a system message, or two user messages in a row, or
-know nothing of tools. This module makes the forms, the most faithful first; `rendering` takes the
-first that a template shows whole. It knows neither templates nor tokenizers.
+know nothing of tools. This module makes the forms, the most faithful first; `renderer` takes the
+first that a template shows in full. It knows neither templates nor tokenizers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from adafuse.tools import CALL_END, CALL_START, RESULT_END, RESULT_START, call_text
 
-__all__ = ["FALLBACK_STOP", "Abilities", "ChatForm", "plain_turns", "readings"]
+__all__ = ["FALLBACK_STOP", "ChatForm", "TemplateCapabilities", "chat_forms", "plain_conversation"]
 
 FALLBACK_STOP = "\n\nUser:"
 """A member without a template would go on to write the user's next turn."""
@@ -37,8 +37,8 @@ Messages = list[dict[str, Any]]
 Tools = tuple[dict[str, Any], ...]
 
 
-class Abilities(Protocol):
-    """What a chat template shows; see `adafuse.prompting.chat_template.ChatTemplate`."""
+class TemplateCapabilities(Protocol):
+    """What a chat template can show; see `adafuse.prompting.chat_template.ChatTemplate`."""
 
     @property
     def shows_tools(self) -> bool: ...
@@ -67,40 +67,47 @@ class ChatForm:
     texts: tuple[tuple[str, str], ...]
 
 
-def readings(
+def chat_forms(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[Mapping[str, Any]],
-    template: Abilities,
+    template: TemplateCapabilities,
 ) -> Iterator[ChatForm]:
     """The forms of a conversation that a template may take, the most faithful first."""
-    given = [dict(message) for message in messages]
-    if any("name" in message for message in _users(given)) and not template.shows_names:
-        given = [_named(message) for message in given]
+    conversation = [dict(message) for message in messages]
+    if (
+        any("name" in message for message in _user_messages(conversation))
+        and not template.shows_names
+    ):
+        conversation = [_name_in_content(message) for message in conversation]
     tried: list[tuple[Messages, Tools]] = []
-    for form, shown in _forms(given, tuple(map(dict, tools)), template):
-        texts = tuple((m["role"], m["content"]) for m in form if m["role"] in ("system", "user"))
-        for shape in _shapes(form):
-            if (shape, shown) not in tried:
-                tried.append((shape, shown))
-                yield ChatForm(shape, shown, texts)
+    for variant, native_tools in _tool_variants(conversation, tuple(map(dict, tools)), template):
+        texts = tuple((m["role"], m["content"]) for m in variant if m["role"] in ("system", "user"))
+        for arranged in _role_variants(variant):
+            if (arranged, native_tools) not in tried:
+                tried.append((arranged, native_tools))
+                yield ChatForm(arranged, native_tools, texts)
 
 
-def _forms(given: Messages, tools: Tools, template: Abilities) -> Iterator[tuple[Messages, Tools]]:
+def _tool_variants(
+    conversation: Messages, tools: Tools, template: TemplateCapabilities
+) -> Iterator[tuple[Messages, Tools]]:
     """Messages and tools: all as the template shows them; then calls, then tools too, as text."""
-    if not tools and not any(message["role"] == "tool" or _calls_of(message) for message in given):
-        yield given, ()
+    if not tools and not any(
+        message["role"] == "tool" or _calls_of(message) for message in conversation
+    ):
+        yield conversation, ()
         return
-    written = _results_told(_calls_written(given))
+    written = _results_as_messages(_calls_as_text(conversation))
     if template.shows_tools:
-        native = given if template.writes_calls else _calls_written(given)
-        native = native if template.shows_results else _results_told(native)
+        native = conversation if template.writes_calls else _calls_as_text(conversation)
+        native = native if template.shows_results else _results_as_messages(native)
         note = _CALL_SYNTAX if tools and not template.teaches_calls else ""
         yield _with_system(native, note), tools
         yield _with_system(written, note), tools
-    yield _tools_told(written, tools), ()
+    yield _tools_as_text(written, tools), ()
 
 
-def plain_turns(
+def plain_conversation(
     messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
 ) -> tuple[str, tuple[str, ...]]:
     """A conversation for members without a chat template, and the stops that it calls for.
@@ -108,7 +115,7 @@ def plain_turns(
     Turns are `System: …`, `User: …`, `Assistant: …` and `Tool: …`, with names in brackets but for
     assistants, apart by blank lines. It ends in `Assistant:`, behind an assistant's turn too.
     """
-    written = _tools_told(_calls_written([dict(message) for message in messages]), tools)
+    written = _tools_as_text(_calls_as_text([dict(message) for message in messages]), tools)
     calls = [call for message in messages for call in _calls_of(message)]
     called = {call["id"]: call["function"]["name"] for call in calls if call.get("id")}
     turns, stops = [], [FALLBACK_STOP]
@@ -124,22 +131,22 @@ def plain_turns(
     return "\n\n".join([*turns, "Assistant:"]), tuple(dict.fromkeys(stops))
 
 
-# Shapes: what strict templates ask for.
+# Arrangements of roles that strict templates ask for.
 
 
-def _shapes(messages: Messages) -> Iterator[Messages]:
+def _role_variants(messages: Messages) -> Iterator[Messages]:
     """As they are; turns of one role merged; system messages but the first, then all, as user's."""
     yield messages
-    yield _merged(messages)
-    yield _merged([*messages[:1], *map(_as_user, messages[1:])])
-    yield _merged([*map(_as_user, messages)])
+    yield _roles_merged(messages)
+    yield _roles_merged([*messages[:1], *map(_as_user, messages[1:])])
+    yield _roles_merged([*map(_as_user, messages)])
 
 
 def _as_user(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "role": "user"} if message["role"] == "system" else message
 
 
-def _merged(messages: Messages) -> Messages:
+def _roles_merged(messages: Messages) -> Messages:
     """Messages in a row of one role as one, but for results of tools: each has its own call."""
     merged: Messages = []
     for message in messages:
@@ -149,13 +156,13 @@ def _merged(messages: Messages) -> Messages:
             continue
         pair = [last, message]
         if message["content"]:  # behind calls: they come first in their text too
-            pair = [*_calls_written([last]), message]
+            pair = [*_calls_as_text([last]), message]
         if last.get("name") != message.get("name"):
-            pair = [_named(one) for one in pair]
-        both = {**pair[0], **pair[1], "content": _joined(*(one["content"] for one in pair))}
-        if calls := [call for one in pair for call in _calls_of(one)]:
-            both["tool_calls"] = calls
-        merged[-1] = both
+            pair = [_name_in_content(part) for part in pair]
+        joined = {**pair[0], **pair[1], "content": _joined(*(part["content"] for part in pair))}
+        if calls := [call for part in pair for call in _calls_of(part)]:
+            joined["tool_calls"] = calls
+        merged[-1] = joined
     return merged
 
 
@@ -163,16 +170,16 @@ def _joined(*texts: str) -> str:
     return "\n\n".join(text for text in texts if text)
 
 
-def _users(messages: Messages) -> Messages:
+def _user_messages(messages: Messages) -> Messages:
     return [message for message in messages if message["role"] == "user"]
 
 
-def _named(message: dict[str, Any]) -> dict[str, Any]:
+def _name_in_content(message: dict[str, Any]) -> dict[str, Any]:
     """A user's message with its name before its content; another as it is."""
     if message["role"] != "user" or "name" not in message:
         return message
-    rest = {key: value for key, value in message.items() if key != "name"}
-    return {**rest, "content": f"{message['name']}: {message['content']}"}
+    unnamed = {key: value for key, value in message.items() if key != "name"}
+    return {**unnamed, "content": f"{message['name']}: {message['content']}"}
 
 
 # Tools, written into messages.
@@ -182,13 +189,13 @@ def _calls_of(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return message.get("tool_calls") or ()
 
 
-def _calls_written(messages: Messages) -> Messages:
+def _calls_as_text(messages: Messages) -> Messages:
     """Calls of assistants in the canonical syntax, at the end of their content."""
     written = []
     for message in messages:
         functions = [call["function"] for call in _calls_of(message)]
         if functions:
-            calls = [call_text(one["name"], one["arguments"]) for one in functions]
+            calls = [call_text(function["name"], function["arguments"]) for function in functions]
             lines = [message["content"], *calls] if message["content"] else calls
             message = {key: value for key, value in message.items() if key != "tool_calls"}
             message["content"] = "\n".join(lines)
@@ -196,22 +203,22 @@ def _calls_written(messages: Messages) -> Messages:
     return written
 
 
-def _results_told(messages: Messages) -> Messages:
+def _results_as_messages(messages: Messages) -> Messages:
     """Results of tools as user messages; those in a row, of one answer, as one."""
-    told: Messages = []
+    converted: Messages = []
     for message, before in zip(messages, [None, *messages], strict=False):
         if message["role"] != "tool":
-            told.append(message)
+            converted.append(message)
             continue
         result = f"{RESULT_START}\n{message['content']}\n{RESULT_END}"
         if before is not None and before["role"] == "tool":
-            told[-1] = {"role": "user", "content": f"{told[-1]['content']}\n{result}"}
+            converted[-1] = {"role": "user", "content": f"{converted[-1]['content']}\n{result}"}
         else:
-            told.append({"role": "user", "content": result})
-    return told
+            converted.append({"role": "user", "content": result})
+    return converted
 
 
-def _tools_told(messages: Messages, tools: Sequence[Mapping[str, Any]]) -> Messages:
+def _tools_as_text(messages: Messages, tools: Sequence[Mapping[str, Any]]) -> Messages:
     if not tools:
         return messages
     lines = [json.dumps(tool, ensure_ascii=False) for tool in tools]

@@ -1,8 +1,8 @@
-"""The chat template of one member: what it shows, tried on messages of our own, and rendering.
+"""The chat template of one member: rendering, and what the template is capable of.
 
-A template says nowhere what it supports. Each ability is asked for once, where a prompt needs it,
-by rendering a short conversation and looking for its words. This module reshapes nothing, and knows
-nothing of ids.
+A template says nowhere what it supports. Each capability is found out once, when a prompt needs it,
+by rendering a short conversation of our own and looking for its words. This module changes no
+messages, and knows nothing of ids.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _RESULT = {
 def chat_template(
     tokenizer: PreTrainedTokenizerBase,
     member: str,
-    given: Template | None,
+    template: Template | None,
     arguments: Mapping[str, Any] | None,
 ) -> ChatTemplate | None:
     """The chat template of a member, or None if it has none.
@@ -71,26 +71,26 @@ def chat_template(
     Args:
         tokenizer: its own template is taken unless one is given.
         member: its name, for messages.
-        given: in place of the tokenizer's own; "" leaves that out.
+        template: in place of the tokenizer's own; "" leaves that out.
         arguments: for the template.
 
     Raises:
         ConfigError: an argument is not the caller's to give, or no template is the default one.
     """
     refuse_reserved(member, arguments or ())
-    found = tokenizer.chat_template if given is None else given
-    if not found:
+    chosen = tokenizer.chat_template if template is None else template
+    if not chosen:
         return None
-    named = {"default": found} if isinstance(found, str) else dict(found)
-    if "default" not in named and len(named) == 1:
-        named = {"default": next(iter(named.values()))}
-    if "default" not in named or not all(isinstance(one, str) for one in named.values()):
-        names = ", ".join(map(str, named))
+    templates = {"default": chosen} if isinstance(chosen, str) else dict(chosen)
+    if "default" not in templates and len(templates) == 1:
+        templates = {"default": next(iter(templates.values()))}
+    if "default" not in templates or not all(isinstance(text, str) for text in templates.values()):
+        names = ", ".join(map(str, templates))
         raise ConfigError(
             f"member {member!r} has chat templates named {names}, none of them 'default'; give it "
             "one with chat_template"
         )
-    return ChatTemplate(tokenizer, member, named, arguments or {})
+    return ChatTemplate(tokenizer, member, templates, arguments or {})
 
 
 class ChatTemplate:
@@ -100,13 +100,13 @@ class ChatTemplate:
         self,
         tokenizer: PreTrainedTokenizerBase,
         member: str,
-        named: Mapping[str, str],
+        templates: Mapping[str, str],
         arguments: Mapping[str, Any],
     ) -> None:
         self._tokenizer = tokenizer
         self._member = member
-        self._default = named["default"]
-        self._tool_use = named.get("tool_use", self._default)
+        self._default = templates["default"]
+        self._tool_use = templates.get("tool_use", self._default)
         self._arguments = dict(arguments)
 
     def render(
@@ -139,37 +139,41 @@ class ChatTemplate:
     @functools.cached_property
     def shows_tools(self) -> bool:
         """Whether it shows tools that it is given."""
-        return bool(self._tools_shown)
+        return bool(self._rendered_with_tool)
 
     @functools.cached_property
     def teaches_calls(self) -> bool:
         """Whether it tells the member to write calls in the canonical syntax."""
-        return _TAUGHT.search(self._tools_shown) is not None
+        return _TAUGHT.search(self._rendered_with_tool) is not None
 
     @functools.cached_property
     def writes_calls(self) -> bool:
         """Whether it writes the calls of an assistant message in the canonical syntax."""
-        shown = self._try([_ASK, _CALL, _RESULT]) or self._try([_ASK, _CALL, _RESULT], [_TOOL])
-        return _CALLED in read_calls(shown)[1]
+        messages: list[Mapping[str, Any]] = [_ASK, _CALL, _RESULT]
+        rendered = self._render_or_empty(messages) or self._render_or_empty(messages, [_TOOL])
+        return _CALLED in read_calls(rendered)[1]
 
     @functools.cached_property
     def shows_results(self) -> bool:
         """Whether it shows messages of role "tool", behind calls as it has them."""
         call = _CALL if self.writes_calls else {"role": "assistant", "content": "I look it up."}
-        return _RESULT["content"] in self._try([_ASK, call, _RESULT])
+        return _RESULT["content"] in self._render_or_empty([_ASK, call, _RESULT])
 
     @functools.cached_property
     def shows_names(self) -> bool:
         """Whether it shows the name of a user message."""
-        return _NAMED["name"] in self._try([_NAMED])
+        return _NAMED["name"] in self._render_or_empty([_NAMED])
 
     @functools.cached_property
-    def _tools_shown(self) -> str:
+    def _rendered_with_tool(self) -> str:
         """What it makes of a conversation with a tool; nothing if the tool is not in it."""
-        tries = (self._try([_ASK], [_TOOL]), self._try([{**_ASK, "role": "system"}, _ASK], [_TOOL]))
-        return next((shown for shown in tries if _CALLED.name in shown), "")
+        tries = (
+            self._render_or_empty([_ASK], [_TOOL]),
+            self._render_or_empty([{**_ASK, "role": "system"}, _ASK], [_TOOL]),
+        )
+        return next((rendered for rendered in tries if _CALLED.name in rendered), "")
 
-    def _try(
+    def _render_or_empty(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
     ) -> str:
         try:

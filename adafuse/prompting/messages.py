@@ -13,12 +13,12 @@ from typing import Any
 from adafuse.errors import PromptError
 from adafuse.tools import CALL_END, CALL_START
 
-__all__ = ["core_call", "name_results", "reading", "written_call"]
+__all__ = ["core_call", "message_errors", "name_results", "written_call"]
 
 
 @contextmanager
-def reading(index: int, message: object) -> Iterator[None]:
-    """What goes wrong in reading a message of a framework, as an error of the prompt.
+def message_errors(index: int, message: object) -> Iterator[None]:
+    """Errors of reading a message of a framework, raised as errors of the prompt.
 
     Frameworks let a message hold anything, in places where their own classes put texts and lists.
 
@@ -40,14 +40,14 @@ def core_call(index: int, id_: str | None, name: str, arguments: Any) -> dict[st
 
 def written_call(name: str | None, arguments: Any) -> str:
     """A call that cannot be read, as the answer may have written it."""
-    wrote = f'{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {arguments or ""}}}'
-    return f"{CALL_START}\n{wrote}\n{CALL_END}"
+    call = f'{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {arguments or ""}}}'
+    return f"{CALL_START}\n{call}\n{CALL_END}"
 
 
 def name_results(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Results of tools with the name of the tool, where only the id of the call says it."""
     names: dict[str, str] = {}
-    named = []
+    messages_with_names = []
     for message in messages:
         for call in message.get("tool_calls", ()):
             if isinstance(call["id"], str):
@@ -56,5 +56,5 @@ def name_results(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         name = names.get(id_) if isinstance(id_, str) else None
         if message["role"] == "tool" and "name" not in message and name is not None:
             message = {**message, "name": name}
-        named.append(message)
-    return named
+        messages_with_names.append(message)
+    return messages_with_names

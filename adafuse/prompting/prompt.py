@@ -1,6 +1,6 @@
 """What a caller asks: raw text or chat messages, checked before any work starts.
 
-This module knows neither tokenizers nor templates; `rendering` does.
+This module knows neither tokenizers nor templates; `renderer` does.
 """
 
 from __future__ import annotations
@@ -79,29 +79,30 @@ def read_prompt(
         ConfigError: the format is unknown, or is given for a conversation and is not "chat"; or
             there are tools for text that is not "chat".
     """
-    if prompt_format is not None:
-        known = isinstance(prompt_format, str) and prompt_format in get_args(PromptFormat)
-        if not known:
-            shown = show(prompt_format)
-            raise ConfigError(f"prompt_format must be 'raw', 'auto' or 'chat', not {shown}")
-    given = read_tools(() if tools is None else tools)
+    if prompt_format is not None and not (
+        isinstance(prompt_format, str) and prompt_format in get_args(PromptFormat)
+    ):
+        raise ConfigError(
+            f"prompt_format must be 'raw', 'auto' or 'chat', not {show(prompt_format)}"
+        )
+    checked_tools = read_tools(() if tools is None else tools)
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError("the prompt is empty; give at least one character")
         _refuse_surrogates(prompt, "the prompt")
-        if given and prompt_format != "chat":
+        if checked_tools and prompt_format != "chat":
             raise ConfigError('tools are for messages, or for text with prompt_format "chat"')
         message = {"role": "user", "content": prompt}
-        return Prompt((message,), prompt, prompt_format or "raw", given)
+        return Prompt((message,), prompt, prompt_format or "raw", checked_tools)
     if not isinstance(prompt, list | tuple):
         kind = type(prompt).__name__
         raise PromptError(f"the prompt must be a string or a list of messages, not {kind}")
     if prompt_format not in (None, "chat"):
         raise ConfigError(f"prompt_format {prompt_format!r} is for text; messages are always chat")
-    messages = tuple(_message(index, message) for index, message in enumerate(prompt))
+    messages = tuple(_read_message(index, message) for index, message in enumerate(prompt))
     if not any(message["content"] or message.get("tool_calls") for message in messages):
         raise PromptError("the conversation is empty; give at least one message with content")
-    return Prompt(messages, None, "chat", given)
+    return Prompt(messages, None, "chat", checked_tools)
 
 
 def with_constraint(
@@ -134,7 +135,7 @@ def with_constraint(
     return replace(prompt, tools=shown, constraint=constraint)
 
 
-def _message(index: int, message: object) -> dict[str, Any]:
+def _read_message(index: int, message: object) -> dict[str, Any]:
     where = f"message {index}"
     if not isinstance(message, Mapping):
         raise PromptError(
@@ -146,11 +147,7 @@ def _message(index: int, message: object) -> dict[str, Any]:
     content = message.get("content")
     if content is None and role == "assistant":
         content = ""  # an assistant turn may hold tool calls alone
-    if isinstance(content, Sequence) and not isinstance(content, str | bytes):
-        content = "".join(_part(where, part) for part in content)
-    if not isinstance(content, str):
-        raise PromptError(f"{where} must have text as 'content', not {show(content)}")
-    checked = {**message, "role": role, "content": content}
+    checked = {**message, "role": role, "content": _read_content(where, content)}
     _refuse_depth(checked, where)
     _refuse_surrogates(checked, where)
     if not _ROLE.fullmatch(role):
@@ -160,36 +157,44 @@ def _message(index: int, message: object) -> dict[str, Any]:
         )
     name = checked.pop("name", None)
     if name is not None and not (isinstance(name, str) and name == ""):
-        checked["name"] = _name(where, name)
+        checked["name"] = _read_name(where, name)
     calls = checked.pop("tool_calls", None)
     if calls is not None and not (isinstance(calls, list | tuple) and not calls):
-        checked["tool_calls"] = _calls(where, role, calls)
+        checked["tool_calls"] = _read_calls(where, role, calls)
     if not isinstance(checked.get("tool_call_id", ""), str):
         raise PromptError(f"{where} must have text as 'tool_call_id'")
     return checked
 
 
-def _name(where: str, name: object) -> str:
+def _read_content(where: str, content: object) -> str:
+    if isinstance(content, Sequence) and not isinstance(content, str | bytes):
+        content = "".join(_read_content_part(where, part) for part in content)
+    if not isinstance(content, str):
+        raise PromptError(f"{where} must have text as 'content', not {show(content)}")
+    return content
+
+
+def _read_name(where: str, name: object) -> str:
     if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
         raise PromptError(f"{where} must have one line of text as 'name', not {show(name)}")
     return name
 
 
-def _calls(where: str, role: str, calls: object) -> list[dict[str, Any]]:
+def _read_calls(where: str, role: str, calls: object) -> list[dict[str, Any]]:
     if role != "assistant":
         raise PromptError(f"{where} has 'tool_calls', which only an assistant's may")
     if not isinstance(calls, list | tuple):
         raise PromptError(f"{where} must have a list as 'tool_calls', not {show(calls)}")
-    return [_call(f"{where}, tool call {number}", call) for number, call in enumerate(calls)]
+    return [_read_call(f"{where}, tool call {number}", call) for number, call in enumerate(calls)]
 
 
-def _call(where: str, call: object) -> dict[str, Any]:
+def _read_call(where: str, call: object) -> dict[str, Any]:
     """A tool call with its arguments as a mapping of plain JSON values."""
     function = call.get("function") if isinstance(call, Mapping) else None
     if (
         not isinstance(call, Mapping)
         or not isinstance(function, Mapping)
-        or not _is(call.get("type", "function"), "function")
+        or not _equals(call.get("type", "function"), "function")
     ):
         raise PromptError(
             f"{where} must be {{'id': …, 'type': 'function', 'function': {{'name': …, "
@@ -213,10 +218,10 @@ def _call(where: str, call: object) -> dict[str, Any]:
     return {**call, "type": "function", "function": function}
 
 
-def _part(where: str, part: object) -> str:
+def _read_content_part(where: str, part: object) -> str:
     if isinstance(part, str):
         return part
-    if isinstance(part, Mapping) and _is(part.get("type"), "text"):
+    if isinstance(part, Mapping) and _equals(part.get("type"), "text"):
         text = part.get("text")
         if not isinstance(text, str):
             raise PromptError(f"{where} has a content block of type 'text' without its 'text'")
@@ -225,28 +230,28 @@ def _part(where: str, part: object) -> str:
     raise PromptError(f"{where} has a content block of type {show(kind)}; members read text only")
 
 
-def _is(kind: object, wanted: str) -> bool:
+def _equals(kind: object, expected: str) -> bool:
     """Whether they are equal; arrays of some libraries cannot be compared so."""
-    return isinstance(kind, str) and kind == wanted
+    return isinstance(kind, str) and kind == expected
 
 
 def _refuse_depth(message: Mapping[str, Any], where: str) -> None:
     """Refuse what holds itself, or so much within each other that JSON cannot be made of it."""
     level: list[Any] = [message]
     for _ in range(_DEEPEST):
-        inside = (_values(one) for one in level)
-        level = list({id(one): one for values in inside for one in values}.values())
+        inside = (_containers_in(value) for value in level)
+        level = list({id(value): value for values in inside for value in values}.values())
         if not level:
             return
     raise PromptError(f"{where} has more than {_DEEPEST} lists or mappings within each other")
 
 
-def _values(value: object) -> Iterable[Any]:
+def _containers_in(value: object) -> Iterable[Any]:
     """The lists and mappings in one."""
     if isinstance(value, Mapping):
         value = list(value.values())
     inside = value if isinstance(value, list | tuple) else ()
-    return (one for one in inside if isinstance(one, list | tuple | Mapping))
+    return (inner for inner in inside if isinstance(inner, list | tuple | Mapping))
 
 
 def _refuse_surrogates(value: object, where: str) -> None:
@@ -254,8 +259,8 @@ def _refuse_surrogates(value: object, where: str) -> None:
     if isinstance(value, Mapping):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple):
-        for one in value:
-            _refuse_surrogates(one, where)
+        for inner in value:
+            _refuse_surrogates(inner, where)
     elif isinstance(value, str):
         try:
             value.encode()

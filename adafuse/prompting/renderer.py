@@ -1,7 +1,7 @@
 """A prompt as one member reads it: its chat template, its special tokens, its ids (DESIGN 3.4).
 
 No string that comes from a message may turn into a control token: special strings inside messages
-are put aside while the template is rendered, and come back as plain text.
+are escaped while the template is rendered, and come back as plain text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from adafuse.errors import AdaFuseWarning, PromptError
 from adafuse.events import Loss
-from adafuse.prompting.chat_formats import FALLBACK_STOP, ChatForm, plain_turns, readings
+from adafuse.prompting.chat_formats import FALLBACK_STOP, ChatForm, chat_forms, plain_conversation
 from adafuse.prompting.chat_template import ChatTemplate, Template, chat_template
 from adafuse.prompting.prompt import Prompt
 from adafuse.prompting.special_tokens import SpecialTokenEscape
@@ -73,7 +73,7 @@ class Renderer:
         special = sorted(set(codec.special.values()), key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, special))) if special else None
         self._special_tokens = {
-            token.content: _Control(id_, token.lstrip, token.rstrip)
+            token.content: _ControlToken(id_, token.lstrip, token.rstrip)
             for id_, token in tokenizer.added_tokens_decoder.items()
             if token.special
         }
@@ -89,14 +89,14 @@ class Renderer:
         """
         if prompt.format == "raw" or (prompt.format == "auto" and self._template is None):
             assert prompt.text is not None
-            return self._plain(prompt.text, ())
+            return self._render_text(prompt.text, ())
         if self._template is not None:
-            return self._templated(prompt, self._template)
+            return self._render_chat(prompt, self._template)
         if prompt.text is None:
-            self._warn()
-        return self._plain(*plain_turns(prompt.messages, prompt.tools))
+            self._warn_once()
+        return self._render_text(*plain_conversation(prompt.messages, prompt.tools))
 
-    def _warn(self) -> None:
+    def _warn_once(self) -> None:
         if self._warned:
             return
         self._warned = True
@@ -105,28 +105,29 @@ class Renderer:
             "'Assistant: …' turns with blank lines between them; if it was trained on another "
             "format, give that as its chat_template",
             AdaFuseWarning,
-            stacklevel=_outside(),
+            stacklevel=_stack_level_of_caller(),
         )
 
-    def _plain(self, text: str, stops: tuple[str, ...]) -> Rendered:
+    def _render_text(self, text: str, stops: tuple[str, ...]) -> Rendered:
         ids = self._codec.encode_start(text, special_tokens=True)
         read = self._codec.encode_start(text, special_tokens=False)
-        return self._checked(Rendered(tuple(ids), False, stops, self._losses(text, read)))
+        return self._not_empty(Rendered(tuple(ids), False, stops, self._losses(text, read)))
 
-    def _templated(self, prompt: Prompt, template: ChatTemplate) -> Rendered:
+    def _render_chat(self, prompt: Prompt, template: ChatTemplate) -> Rendered:
         refusal: PromptError | None = None
-        for reading in readings(prompt.messages, prompt.tools, template):
-            aside = SpecialTokenEscape(self._special, [reading.messages, reading.tools])
-            messages, tools = map(aside.put, reading.messages), map(aside.put, reading.tools)
+        for form in chat_forms(prompt.messages, prompt.tools, template):
+            escaping = SpecialTokenEscape(self._special, [form.messages, form.tools])
+            messages, tools = map(escaping.escape, form.messages), map(escaping.escape, form.tools)
             try:
                 rendered = template.render([*messages], [*tools])
             except PromptError as error:
                 refusal = error
                 continue
-            lost = _lost(reading, aside.back(rendered)) or self._hidden(template, reading, aside)
-            if lost is None:
-                return self._encoded(rendered, aside)
-            role, text = lost
+            missing = _left_out(form, escaping.unescape(rendered))
+            missing = missing or self._left_out_by_marks(template, form, escaping)
+            if missing is None:
+                return self._encode(rendered, escaping)
+            role, text = missing
             refusal = PromptError(
                 f"member {self._name!r}: its chat template leaves out the {role} message "
                 f"{text.strip()[:60]!r}; give it another chat_template, or none with ''"
@@ -134,27 +135,28 @@ class Renderer:
         assert refusal is not None
         raise refusal
 
-    def _hidden(
-        self, template: ChatTemplate, reading: ChatForm, aside: SpecialTokenEscape
+    def _left_out_by_marks(
+        self, template: ChatTemplate, form: ChatForm, escaping: SpecialTokenEscape
     ) -> tuple[str, str] | None:
         """A (role, text) that the template leaves out, though its words are found elsewhere.
 
         Told by rendering once more, with a mark on both sides of what users and systems say.
         """
-        marks = {at: (aside.mark(2 * at), aside.mark(2 * at + 1)) for at in _told(reading.messages)}
-        messages = [aside.put(message) for message in reading.messages]
+        required = _must_be_shown(form.messages)
+        marks = {at: (escaping.mark(2 * at), escaping.mark(2 * at + 1)) for at in required}
+        messages = [escaping.escape(message) for message in form.messages]
         for at, (before, behind) in marks.items():
             messages[at]["content"] = f"{before}{messages[at]['content']}{behind}"
         try:
-            shown = template.render(messages, [aside.put(tool) for tool in reading.tools])
+            rendered = template.render(messages, [escaping.escape(tool) for tool in form.tools])
         except PromptError:  # it minds the marks
             return None
-        for at, both in marks.items():
-            if not all(mark in shown for mark in both):
-                return str(reading.messages[at]["role"]), str(reading.messages[at]["content"])
+        for at, pair in marks.items():
+            if not all(mark in rendered for mark in pair):
+                return str(form.messages[at]["role"]), str(form.messages[at]["content"])
         return None
 
-    def _encoded(self, rendered: str, aside: SpecialTokenEscape) -> Rendered:
+    def _encode(self, rendered: str, escaping: SpecialTokenEscape) -> Rendered:
         """Encode the template's special tokens as such, and everything between them as plain text.
 
         A tokenizer does the same: it splits at special tokens first and encodes what is between.
@@ -162,21 +164,21 @@ class Renderer:
         ids: list[int] = []
         losses: list[Loss] = []
         controls = list(self._special.finditer(rendered)) if self._special is not None else []
-        known = [self._special_tokens[match.group()] for match in controls]
+        tokens = [self._special_tokens[match.group()] for match in controls]
         begins = [0, *(match.end() for match in controls)]
         ends = [*(match.start() for match in controls), len(rendered)]
-        around = zip(begins, ends, [None, *known], [*known, None], strict=True)
+        around = zip(begins, ends, [None, *tokens], [*tokens, None], strict=True)
         for begin, end, before, after in around:
             text = rendered[begin:end]
             if before is not None and before.strips_right:
                 text = text.lstrip()
             if after is not None and after.strips_left:
                 text = text.rstrip()
-            text = aside.back(text)
+            text = escaping.unescape(text)
             piece = self._encode_piece(text, behind_control=before is not None)
             losses += self._losses(text, piece)
             ids += piece if after is None else [*piece, after.id]
-        return self._checked(Rendered(tuple(ids), True, (), tuple(losses)))
+        return self._not_empty(Rendered(tuple(ids), True, (), tuple(losses)))
 
     def _encode_piece(self, text: str, *, behind_control: bool) -> list[int]:
         if not text:
@@ -186,11 +188,10 @@ class Renderer:
         return self._codec.encode_start(text, special_tokens=False)
 
     def _losses(self, text: str, ids: list[int]) -> tuple[Loss, ...]:
-        reads = self._codec.text(ids)
-        same = reads in (text, f" {text}")  # but for the blank that some put before a text
-        return () if same else (Loss(text, reads),)
+        loss = self._codec.loss_of(text, ids, blanks_before=True)
+        return () if loss is None else (loss,)
 
-    def _checked(self, rendered: Rendered) -> Rendered:
+    def _not_empty(self, rendered: Rendered) -> Rendered:
         if not rendered.ids:
             raise PromptError(
                 f"member {self._name!r}: its tokenizer reads nothing in this prompt; add some words"
@@ -199,7 +200,7 @@ class Renderer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Control:
+class _ControlToken:
     """A special token as the tokenizer matches it: some swallow the whitespace beside them."""
 
     id: int
@@ -207,7 +208,7 @@ class _Control:
     strips_right: bool
 
 
-def _told(messages: Sequence[Mapping[str, Any]]) -> list[int]:
+def _must_be_shown(messages: Sequence[Mapping[str, Any]]) -> list[int]:
     """Which messages must not be lost; templates may cut what assistants said."""
     return [
         at
@@ -216,20 +217,20 @@ def _told(messages: Sequence[Mapping[str, Any]]) -> list[int]:
     ]
 
 
-def _lost(reading: ChatForm, rendered: str) -> tuple[str, str] | None:
-    """A (role, text) of the reading that is not in its rendering, if there is one.
+def _left_out(form: ChatForm, rendered: str) -> tuple[str, str] | None:
+    """A (role, text) of the form that is not in its rendering, if there is one.
 
     Whitespace does not count, since templates trim it; a text may be spelt as JSON has it.
     """
     shown = "".join(rendered.split())
-    for role, text in reading.texts:
+    for role, text in form.texts:
         spellings = (text, json.dumps(text, ensure_ascii=False)[1:-1])
-        if not any("".join(one.split()) in shown for one in spellings):
+        if not any("".join(spelling.split()) in shown for spelling in spellings):
             return role, text
     return None
 
 
-def _outside() -> int:
+def _stack_level_of_caller() -> int:
     """The `stacklevel` of the first caller that is not part of adafuse."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("adafuse"):

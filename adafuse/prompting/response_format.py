@@ -1,7 +1,7 @@
-"""Answers in a form: which one a `response_format` asks for, and telling members what it is.
+"""Structured answers: what a `response_format` asks for, and telling members of its schema.
 
-A grammar holds every answer to its form. Members are told of a JSON schema all the same, since they
-write better what they expect to write. Knows no framework.
+A grammar holds every answer to its schema. Members are told of a JSON schema all the same, since
+they write better what they expect to write. Knows no framework.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ ANY_OBJECT: dict[str, Any] = {"type": "object"}
 """The schema of what other interfaces call JSON mode."""
 
 
-def response_schema(given: object) -> dict[str, Any] | None:
+def response_schema(response_format: object) -> dict[str, Any] | None:
     """The JSON schema that OpenAI's `response_format` asks for, or None for plain text.
 
     Raises:
         ConfigError: it has another form.
     """
-    kind = given.get("type") if isinstance(given, Mapping) else None
-    if isinstance(given, Mapping):
+    kind = response_format.get("type") if isinstance(response_format, Mapping) else None
+    if isinstance(response_format, Mapping):
         if kind == "text":
             return None
         if kind == "json_object":
             return dict(ANY_OBJECT)
-        described = given.get("json_schema") if kind == "json_schema" else None
+        described = response_format.get("json_schema") if kind == "json_schema" else None
         if isinstance(described, Mapping) and isinstance(described.get("schema"), Mapping):
             return dict(described["schema"])
     raise ConfigError(
@@ -50,12 +50,12 @@ def with_instruction(
         schema: what the answer must match.
         tools: whether the answer may call tools instead.
     """
-    said = instruction(schema, tools=tools)
+    text = instruction(schema, tools=tools)
     first = messages[0] if messages else None
     if first is None or first["role"] != "system":
-        return [{"role": "system", "content": said}, *messages]
-    both = f"{first['content']}\n\n{said}" if first["content"] else said
-    return [{**first, "content": both}, *messages[1:]]
+        return [{"role": "system", "content": text}, *messages]
+    content = f"{first['content']}\n\n{text}" if first["content"] else text
+    return [{**first, "content": content}, *messages[1:]]
 
 
 def instruction(schema: Mapping[str, Any], *, tools: bool) -> str:

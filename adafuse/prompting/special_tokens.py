@@ -1,4 +1,4 @@
-"""Special strings of messages, put aside while a chat template is rendered.
+"""Special strings of messages, escaped while a chat template is rendered.
 
 What a message says must not turn into a control token, and what a template writes must. This module
 knows neither templates nor ids.
@@ -18,19 +18,19 @@ class SpecialTokenEscape:
 
     Args:
         special: matches special strings; None if there are none.
-        given: all messages and tools of the rendering: no mark of ours is in them.
+        contents: all messages and tools of the rendering: no mark of ours is in them.
     """
 
-    def __init__(self, special: re.Pattern[str] | None, given: object) -> None:
+    def __init__(self, special: re.Pattern[str] | None, contents: object) -> None:
         self._special = special
         self._kept: list[str] = []
-        used = repr(given)
+        used = repr(contents)
         # Compared as `repr` spells them, which shows every private-use character as its code.
         self._mark = next(
             mark for code in range(0xE000, 0xF8FF) if repr(mark := chr(code))[1:-1] not in used
         )
 
-    def put(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def escape(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of a message or tool without special strings in any of its texts but the role."""
         return {
             key: value if key == "role" else self._replace(value) for key, value in message.items()
@@ -40,19 +40,19 @@ class SpecialTokenEscape:
         """A string that is in no message."""
         return f"{self._mark}:{number}{self._mark}"
 
-    def back(self, text: str) -> str:
+    def unescape(self, text: str) -> str:
         """Put the strings back."""
         # In one pass from the left: a digit of the template between two of them must not mislead.
         pattern = f"{self._mark}([0-9]+){self._mark}"
-        return re.sub(pattern, lambda found: self._kept[int(found[1])], text)
+        return re.sub(pattern, lambda match: self._kept[int(match[1])], text)
 
     def _replace(self, value: Any) -> Any:
         if isinstance(value, str) and self._special is not None:
             return self._special.sub(self._keep, value)
         if isinstance(value, Mapping):
-            return {self._replace(key): self._replace(one) for key, one in value.items()}
+            return {self._replace(key): self._replace(inner) for key, inner in value.items()}
         if isinstance(value, list | tuple):
-            return [self._replace(one) for one in value]
+            return [self._replace(inner) for inner in value]
         return value
 
     def _keep(self, match: re.Match[str]) -> str:

@@ -24,30 +24,30 @@ from adafuse.spec import LEASE
 
 __all__ = ["METHODS", "Host"]
 
-_CLOSED = 1024  # ids of closed sessions to remember, for calls that come later than the closing
+_MOST_CLOSED_IDS = 1024  # of closed sessions to remember, for calls that come after the close
 
 Plain = dict[str, Any]
 
 
 @dataclass(slots=True)
-class _Held:
+class _HostedSession:
     """A session and its last reply.
 
     Attributes:
         lock: held by whoever works with it.
         number: of the call that was answered last.
         used: when that was, in monotonic seconds.
-        told_ids, told_losses: how many of its ids and losses the caller has been told.
-        unwanted: to be closed once nobody works with it.
+        sent_ids, sent_losses: how many of its ids and losses were sent to the caller.
+        close_pending: to be closed once nobody works with it.
     """
 
     session: Session | None = None
     number: int = 0
     reply: Plain = field(default_factory=dict)
     used: float = field(default_factory=time.monotonic)
-    told_ids: int = 0
-    told_losses: int = 0
-    unwanted: bool = False
+    sent_ids: int = 0
+    sent_losses: int = 0
+    close_pending: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -70,16 +70,16 @@ class Host:
         self._member = member
         self._lease = lease
         self._lock = threading.Lock()
-        self._held: dict[str, _Held] = {}
+        self._sessions: dict[str, _HostedSession] = {}
         self._closed: OrderedDict[str, None] = OrderedDict()
         self._ended = threading.Event()
-        sweeping = (weakref.ref(self), self._ended, lease / 4)
-        threading.Thread(target=_sweep, args=sweeping, name="adafuse-lease", daemon=True).start()
+        sweep = (weakref.ref(self), self._ended, lease / 4)
+        threading.Thread(target=_sweep, args=sweep, name="adafuse-lease", daemon=True).start()
 
     @property
     def sessions(self) -> int:
         """How many are open."""
-        return len(self._held)
+        return len(self._sessions)
 
     def call(self, method: str, arguments: Mapping[str, Any]) -> Plain:
         """Answer one call.
@@ -90,9 +90,9 @@ class Host:
             in.
         """
         try:
-            if method in self._ABOUT:
-                return {"value": self._ABOUT[method](self, **arguments)}
-            return self._of_session(method, **arguments)
+            if method in self._MEMBER_METHODS:
+                return {"value": self._MEMBER_METHODS[method](self, **arguments)}
+            return self._session_call(method, **arguments)
         except _UnknownSessionError:
             return {"unknown": True}
         except Exception as error:
@@ -102,18 +102,18 @@ class Host:
         """Close the sessions that nobody has used for a lease."""
         late = time.monotonic() - self._lease
         with self._lock:
-            held = list(self._held.items())
-        for name, one in held:
-            if one.used < late and not one.lock.locked():
-                self._drop(name)
+            sessions = list(self._sessions.items())
+        for name, hosted in sessions:
+            if hosted.used < late and not hosted.lock.locked():
+                self._close_session(name)
 
     def close(self) -> None:
         """Close every session; no call may follow."""
         self._ended.set()
-        for name in list(self._held):
-            self._drop(name)
+        for name in list(self._sessions):
+            self._close_session(name)
 
-    # What is asked of the member.
+    # Calls of the member.
 
     def _describe(self) -> Plain:
         inner = getattr(self._member, "runner", self._member)
@@ -131,43 +131,43 @@ class Host:
         return int(self._counter("count_prompt_tokens")(wire.read_prompt(prompt)))
 
     def _counter(self, name: str) -> Callable[[Any], int]:
-        found: Callable[[Any], int] | None = getattr(self._member, name, None)
-        if found is None:
+        counter: Callable[[Any], int] | None = getattr(self._member, name, None)
+        if counter is None:
             raise ConfigError(f"member {self._member.name!r} cannot count tokens")
-        return found
+        return counter
 
-    # What is asked of a session.
+    # Calls of a session.
 
-    def _of_session(self, method: str, session: str, number: int, **arguments: Any) -> Plain:
-        held = self._take(session, new=method == "open")
+    def _session_call(self, method: str, session: str, number: int, **arguments: Any) -> Plain:
+        hosted = self._take(session, new=method == "open")
         try:
-            with held.lock, calling_as(session):
-                if held.number != number:
-                    if held.unwanted:
+            with hosted.lock, calling_as(session):
+                if hosted.number != number:
+                    if hosted.close_pending:
                         raise _UnknownSessionError
-                    if number < held.number:
-                        raise ValueError(f"call {number} came after call {held.number}")
-                    held.reply = self._reply(held, method, arguments)
-                    held.number = number
-                held.used = time.monotonic()
-                return held.reply
+                    if number < hosted.number:
+                        raise ValueError(f"call {number} came after call {hosted.number}")
+                    hosted.reply = self._reply(hosted, method, arguments)
+                    hosted.number = number
+                hosted.used = time.monotonic()
+                return hosted.reply
         finally:
-            if held.unwanted:
-                self._drop(session)
+            if hosted.close_pending:
+                self._close_session(session)
 
-    def _reply(self, held: _Held, method: str, arguments: Mapping[str, Any]) -> Plain:
+    def _reply(self, hosted: _HostedSession, method: str, arguments: Mapping[str, Any]) -> Plain:
         try:
             if method == "open":
-                value = self._open(held, **arguments)
+                value = self._open(hosted, **arguments)
             else:
-                value = METHODS[method](_session(held), **arguments)
-            return {"value": value, "state": _state(held)}
+                value = METHODS[method](_require_session(hosted), **arguments)
+            return {"value": value, "state": _state(hosted)}
         except Exception as error:
-            held.unwanted = held.unwanted or method == "open"
+            hosted.close_pending = hosted.close_pending or method == "open"
             return {"error": wire.write_error(error)}
 
-    def _open(self, held: _Held, prompt: Plain, config: Plain) -> Plain:
-        held.session = opened = self._member.open(
+    def _open(self, hosted: _HostedSession, prompt: Plain, config: Plain) -> Plain:
+        hosted.session = opened = self._member.open(
             wire.read_prompt(prompt), wire.read_config(config)
         )
         return {
@@ -177,81 +177,83 @@ class Host:
             "rated": isinstance(opened, Rated),
         }
 
-    def _take(self, name: str, *, new: bool) -> _Held:
+    def _take(self, name: str, *, new: bool) -> _HostedSession:
         with self._lock:
-            if name not in self._held:
+            if name not in self._sessions:
                 if not new or name in self._closed:
                     raise _UnknownSessionError
-                self._held[name] = _Held()
-            return self._held[name]
+                self._sessions[name] = _HostedSession()
+            return self._sessions[name]
 
-    def _drop(self, session: str) -> None:
+    def _close_session(self, session: str) -> None:
         """Close a session as soon as nobody works with it."""
         with self._lock:
-            held = self._held.get(session)
+            hosted = self._sessions.get(session)
             self._closed[session] = None
-            while len(self._closed) > _CLOSED:
+            while len(self._closed) > _MOST_CLOSED_IDS:
                 self._closed.popitem(last=False)
-        if held is None:
+        if hosted is None:
             return
-        held.unwanted = True
-        if held.lock.acquire(blocking=False):  # else whoever works with it does this afterwards
+        hosted.close_pending = True
+        if hosted.lock.acquire(blocking=False):  # else whoever works with it does this afterwards
             try:
                 with self._lock:
-                    self._held.pop(session, None)
-                opened, held.session = held.session, None
+                    self._sessions.pop(session, None)
+                opened, hosted.session = hosted.session, None
                 if opened is not None:
                     with calling_as(session):
                         opened.close()
             finally:
-                held.lock.release()
+                hosted.lock.release()
 
-    _ABOUT: Mapping[str, Callable[..., Any]] = {
+    _MEMBER_METHODS: Mapping[str, Callable[..., Any]] = {
         "describe": _describe,
         "count_tokens": _count_tokens,
         "count_prompt_tokens": _count_prompt_tokens,
-        "close": _drop,
+        "close": _close_session,
     }
 
 
 def _sweep(host: weakref.ref[Host], ended: threading.Event, seconds: float) -> None:
     """Sweep from time to time, until the host is closed or nobody has it any more."""
-    while not ended.wait(seconds) and (one := host()) is not None:
-        one.sweep()
-        del one
+    while not ended.wait(seconds) and (swept := host()) is not None:
+        swept.sweep()
+        del swept
 
 
-def _session(held: _Held) -> Session:
-    if held.session is None:
+def _require_session(hosted: _HostedSession) -> Session:
+    if hosted.session is None:
         raise _UnknownSessionError
-    return held.session
+    return hosted.session
 
 
-def _state(held: _Held) -> Plain:
-    """What a caller should know after a call; ids and losses that it has not been told yet."""
-    session = _session(held)
+def _state(hosted: _HostedSession) -> Plain:
+    """What a caller should know after a call; ids and losses only once."""
+    session = _require_session(hosted)
     usage = session.usage
     state = {
         "room": session.room,
         "usage": wire.write_usage(usage),
-        "ids": list(usage.token_ids[held.told_ids :]),
-        "losses": [[one.text, one.reads] for one in usage.losses[held.told_losses :]],
+        "ids": list(usage.token_ids[hosted.sent_ids :]),
+        "losses": [[loss.text, loss.reads] for loss in usage.losses[hosted.sent_losses :]],
         "likely": session.likely() if isinstance(session, Speculative) else [],
     }
-    held.told_ids, held.told_losses = len(usage.token_ids), len(usage.losses)
+    hosted.sent_ids, hosted.sent_losses = len(usage.token_ids), len(usage.losses)
     return state
 
 
 def _prefill(session: Session, rate: bool) -> Plain | None:
     session.prefill()
-    return wire.write_fit(session.prompt_nll()) if rate and isinstance(session, Rated) else None
+    if not (rate and isinstance(session, Rated)):
+        return None
+    return wire.write_prompt_nll(session.prompt_nll())
 
 
 def _draft(session: Session, strip_blank: bool, hints: list[str]) -> Plain:
     if hints and isinstance(session, Speculative):
         session.hint(hints)
     drafts = session.draft(strip_blank=strip_blank)
-    sizes = [session.count(one.text, one.ends) for one in drafts.drafts]
+    sizes = [session.count(draft.text, draft.ends) for draft in drafts.drafts]
     return {**wire.write_drafts(drafts), "sizes": sizes}
 
 
@@ -278,4 +280,4 @@ METHODS: Mapping[str, Callable[..., Any]] = {
     "commit": lambda session, text, ends: session.commit(text, ends),
     "restore": _restore,
 }
-"""What may be asked of an open session, by name."""
+"""Calls of an open session, by name."""

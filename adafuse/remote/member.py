@@ -1,6 +1,6 @@
 """A member whose model is elsewhere: at one host, or at several that have the same model.
 
-Knows how to find out about a member and how to open its sessions; `sessions` speaks for those.
+Knows how to find out about a member and how to open its sessions; what they do is in `session`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from adafuse.errors import LoadError
 from adafuse.prompting.prompt import Prompt
 from adafuse.remote import wire
 from adafuse.remote.session import RatedRemoteSession, RemoteSession
-from adafuse.remote.transport import Link, Replica, Replicas, Transport, read_reply, seconds_left
+from adafuse.remote.transport import (
+    Connection,
+    Replica,
+    Replicas,
+    Transport,
+    read_reply,
+    seconds_left,
+)
 
 __all__ = ["RemoteMember"]
 
@@ -44,15 +51,16 @@ class RemoteMember:
         self._replicas = Replicas(transports)
         until = None if timeout is None else time.monotonic() + timeout
         for transport in transports:
-            told = read_reply(transport.call("describe", {}, seconds_left(until)))
-            if told["version"] != __version__:
+            description = read_reply(transport.call("describe", {}, seconds_left(until)))
+            if description["version"] != __version__:
                 raise LoadError(
-                    f"member {told['name']!r}: {transport.place} runs adafuse {told['version']}, "
-                    f"and this is {__version__}; install the same version everywhere"
+                    f"member {description['name']!r}: {transport.place} runs adafuse "
+                    f"{description['version']}, and this is {__version__}; install the same "
+                    "version everywhere"
                 )
-        self.name: str = told["name"]
-        self.weight: float = told["weight"]
-        self.window: int | None = told["window"]
+        self.name: str = description["name"]
+        self.weight: float = description["weight"]
+        self.window: int | None = description["window"]
         self.places = tuple(transport.place for transport in transports)
 
     def __repr__(self) -> str:
@@ -66,24 +74,24 @@ class RemoteMember:
             ConnectionError: no replica can be reached.
             TimeoutError: one took too long.
         """
-        asked = {"prompt": wire.write_prompt(prompt), "config": wire.write_config(config)}
+        arguments = {"prompt": wire.write_prompt(prompt), "config": wire.write_config(config)}
         until = time.monotonic() + (config.round_timeout or _PATIENCE)
-        besides: list[Replica] = []
+        tried: list[Replica] = []
         lost: ConnectionError | None = None
-        while (replica := self._replicas.take(besides)) is not None:
-            besides.append(replica)
-            link = Link(self._replicas, replica)
+        while (replica := self._replicas.take(tried)) is not None:
+            tried.append(replica)
+            connection = Connection(self._replicas, replica)
             try:
-                opened, state = link.send("open", asked, until)
+                opened, state = connection.send("open", arguments, until)
             except ConnectionError as error:
                 lost = error
-                link.close()
+                connection.close()
             except BaseException:
-                link.close()
+                connection.close()
                 raise
             else:
                 kind = RatedRemoteSession if opened["rated"] else RemoteSession
-                return kind(self._replicas, asked, config, link, opened, state)
+                return kind(self._replicas, arguments, config, connection, opened, state)
         raise ConnectionError(f"none of its {len(self._replicas)} replicas answers: {lost}")
 
     def count_tokens(self, text: str) -> int:
@@ -93,18 +101,18 @@ class RemoteMember:
             ConfigError: the member cannot count.
             ConnectionError, TimeoutError: as for `open`.
         """
-        return int(self._ask("count_tokens", text=text))
+        return int(self._call_any("count_tokens", text=text))
 
     def count_prompt_tokens(self, prompt: Prompt) -> int:
         """How many tokens a prompt has as the member reads it, tools included; errors likewise."""
-        return int(self._ask("count_prompt_tokens", prompt=wire.write_prompt(prompt)))
+        return int(self._call_any("count_prompt_tokens", prompt=wire.write_prompt(prompt)))
 
     def close(self) -> None:
         """End the hosts that this side has started."""
         for transport in self._transports:
             transport.close()
 
-    def _ask(self, method: str, **arguments: Any) -> Any:
+    def _call_any(self, method: str, **arguments: Any) -> Any:
         until = time.monotonic() + _PATIENCE
         lost: ConnectionError | None = None
         for replica in self._replicas.in_order():

@@ -47,11 +47,11 @@ class MemberActor:
         from adafuse.remote.host import Host
 
         self._host: Host | None = None
-        asked = json.loads(request)
+        options = json.loads(request)
         try:
-            spec = as_spec(asked["spec"])
-            (member,) = load_members([spec], device=asked["device"], dtype=asked["dtype"])
-            self._host = Host(member, asked["lease"])
+            spec = as_spec(options["spec"])
+            (member,) = load_members([spec], device=options["device"], dtype=options["dtype"])
+            self._host = Host(member, options["lease"])
         except Exception as error:
             self._failed = {"error": wire.write_error(error)}
 
@@ -66,9 +66,10 @@ class MemberActor:
 
     @ray.method(concurrency_group="control")
     def where(self) -> str:
-        """The node that it is on."""
+        """The node that it is on, and which of the actors there it is."""
         context, util = ray.get_runtime_context(), cast("Any", ray.util)
-        return f"{util.get_node_ip_address()}/{context.get_node_id()[:8]}"
+        node, actor = context.get_node_id(), context.get_actor_id()
+        return f"{util.get_node_ip_address()}/{node[:8]}/{str(actor)[:8]}"
 
     def _reply(self, request: str) -> str:
         method, arguments = json.loads(request)
@@ -79,9 +80,9 @@ class MemberActor:
 class _Actor:
     """The way to one actor; see `adafuse.remote.transport.Transport`."""
 
-    def __init__(self, handle: Any, node: str) -> None:
+    def __init__(self, handle: Any, place: str) -> None:
         self._handle = handle
-        self.place = f"{node}/{handle._actor_id.hex()[:8]}"
+        self.place = place
 
     def call(self, method: str, arguments: dict[str, Any], timeout: float | None) -> Any:
         try:
@@ -89,9 +90,9 @@ class _Actor:
         except GetTimeoutError:
             raise TimeoutError(f"no reply from {self.place} in {timeout:g} seconds") from None
         except RayTaskError as error:
-            raise RuntimeError(_line(error)) from error
+            raise RuntimeError(_one_line(error)) from error
         except RayError as error:
-            raise ConnectionError(f"{self.place}: {_line(error)}") from error
+            raise ConnectionError(f"{self.place}: {_one_line(error)}") from error
 
     def post(self, method: str, arguments: dict[str, Any]) -> None:
         try:
@@ -100,7 +101,7 @@ class _Actor:
             _log.debug("%s: %s was not sent: %s", self.place, method, error)
 
     def close(self) -> None:
-        _end([self._handle])
+        _kill([self._handle])
 
     def _submit(self, method: str, arguments: dict[str, Any]) -> Any:
         ask = self._handle.control if method in _CONTROL else self._handle.work
@@ -126,29 +127,30 @@ def load_actors(
     named = [replace(spec, name=name) for spec, name in zip(specs, names_of(specs), strict=True)]
     options = [RayOptions(**(spec.ray or {})) for spec in named]
     requests = [
-        _request(spec, device, dtype, own.lease) for spec, own in zip(named, options, strict=True)
+        _actor_request(spec, device, dtype, option.lease)
+        for spec, option in zip(named, options, strict=True)
     ]
     _connect(address)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     started: list[list[Any]] = []
     try:
-        for own, request in zip(options, requests, strict=True):
-            started.append(_start(own, request))
+        for option, request in zip(options, requests, strict=True):
+            started.append(_start_actors(option, request))
         return [
-            _member(spec, own, handles, begun)
-            for spec, own, handles in zip(named, options, started, strict=True)
+            _await_member(spec, option, handles, started_at)
+            for spec, option, handles in zip(named, options, started, strict=True)
         ]
     except BaseException:
-        _end([handle for handles in started for handle in handles])
+        _kill([handle for handles in started for handle in handles])
         raise
 
 
 def _connect(address: str | None) -> None:
     if ray.is_initialized():
-        here = ray.get_runtime_context().gcs_address
-        if address not in (None, "auto", here) and not str(address).startswith("ray://"):
+        connected = ray.get_runtime_context().gcs_address
+        if address not in (None, "auto", connected) and not str(address).startswith("ray://"):
             raise ConfigError(
-                f"this process is connected to the Ray cluster at {here}, not {address}; call "
+                f"this process is connected to the Ray cluster at {connected}, not {address}; call "
                 "ray.shutdown() first"
             )
         return
@@ -157,11 +159,11 @@ def _connect(address: str | None) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         raise ConnectionError(
-            f"no Ray cluster at {address or 'this machine'}: {_line(error)}"
+            f"no Ray cluster at {address or 'this machine'}: {_one_line(error)}"
         ) from error
 
 
-def _request(spec: MemberSpec, device: str | None, dtype: str | None, lease: float) -> str:
+def _actor_request(spec: MemberSpec, device: str | None, dtype: str | None, lease: float) -> str:
     fields = {**asdict(replace(spec, quantization_config=None)), "ray": None}
     quantization = spec.quantization_config
     if quantization is not None:
@@ -175,10 +177,10 @@ def _request(spec: MemberSpec, device: str | None, dtype: str | None, lease: flo
         ) from None
 
 
-def _start(options: RayOptions, request: str) -> list[Any]:
+def _start_actors(options: RayOptions, request: str) -> list[Any]:
     remote: Any = ray.remote  # its types know no concurrency groups
     kind = remote(concurrency_groups={"control": _CONTROL_THREADS})(MemberActor)
-    asking = kind.options(
+    actor_class = kind.options(
         num_cpus=options.num_cpus,
         num_gpus=options.num_gpus,
         resources=dict(options.resources),
@@ -186,54 +188,56 @@ def _start(options: RayOptions, request: str) -> list[Any]:
         max_restarts=options.max_restarts,
         scheduling_strategy="SPREAD" if options.replicas > 1 else "DEFAULT",
     )
-    return [asking.remote(request) for _ in range(options.replicas)]
+    return [actor_class.remote(request) for _ in range(options.replicas)]
 
 
-def _member(
-    spec: MemberSpec, options: RayOptions, handles: Sequence[Any], begun: float
+def _await_member(
+    spec: MemberSpec, options: RayOptions, handles: Sequence[Any], started_at: float
 ) -> RemoteMember:
     """A member, once all of its replicas are loaded."""
-    asked = [handle.where.remote() for handle in handles]
-    patience = max(begun + options.start_timeout - time.monotonic(), 0)
-    ready, waiting = ray.wait(asked, num_returns=len(asked), timeout=patience)
+    pending = [handle.where.remote() for handle in handles]
+    patience = max(started_at + options.start_timeout - time.monotonic(), 0)
+    ready, waiting = ray.wait(pending, num_returns=len(pending), timeout=patience)
     if waiting:
         raise LoadError(
-            f"member {spec.name!r}: {len(waiting)} of {len(asked)} replicas have not started in "
-            f"{options.start_timeout:g} seconds; each asks for {_wanted(options)}, and free are "
-            f"{_free()}: ask for less, add nodes, or raise start_timeout"
+            f"member {spec.name!r}: {len(waiting)} of {len(pending)} replicas have not started in "
+            f"{options.start_timeout:g} seconds; each asks for {_requested_resources(options)}, "
+            f"and free are {_free_resources()}: ask for less, add nodes, or raise start_timeout"
         )
     try:
-        nodes = ray.get(ready)
+        places = ray.get(ready)
     except RayError as error:
-        raise LoadError(f"member {spec.name!r}: its actor died: {_line(error)}") from error
-    paired = dict(zip(ready, nodes, strict=True))
+        raise LoadError(f"member {spec.name!r}: its actor died: {_one_line(error)}") from error
+    place_of = dict(zip(ready, places, strict=True))
     return RemoteMember(
-        [_Actor(handle, paired[ref]) for handle, ref in zip(handles, asked, strict=True)]
+        [_Actor(handle, place_of[ref]) for handle, ref in zip(handles, pending, strict=True)]
     )
 
 
-def _end(handles: Sequence[Any]) -> None:
+def _kill(handles: Sequence[Any]) -> None:
     """End actors; those that are gone already are fine."""
     for handle in handles:
         if ray.is_initialized():
             ray.kill(handle, no_restart=True)
 
 
-def _wanted(options: RayOptions) -> str:
-    asked = {"CPU": options.num_cpus, "GPU": options.num_gpus, **options.resources}
-    return ", ".join(f"{amount:g} {name}" for name, amount in asked.items() if amount) or "nothing"
+def _requested_resources(options: RayOptions) -> str:
+    amounts = {"CPU": options.num_cpus, "GPU": options.num_gpus, **options.resources}
+    return (
+        ", ".join(f"{amount:g} {name}" for name, amount in amounts.items() if amount) or "nothing"
+    )
 
 
-def _free() -> str:
+def _free_resources() -> str:
     available: Any = ray.available_resources
-    shown = {
+    free = {
         name: amount
         for name, amount in available().items()
         if not name.startswith(("node:", "memory", "object_store"))
     }
-    return ", ".join(f"{amount:g} {name}" for name, amount in sorted(shown.items())) or "none"
+    return ", ".join(f"{amount:g} {name}" for name, amount in sorted(free.items())) or "none"
 
 
-def _line(error: BaseException) -> str:
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said[:200]}"
+def _one_line(error: BaseException) -> str:
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message[:200]}"

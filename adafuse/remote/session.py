@@ -16,7 +16,7 @@ from adafuse.config import DecodingConfig
 from adafuse.decoding.member import Drafts, PromptNLL
 from adafuse.events import Loss, MemberUsage
 from adafuse.remote import wire
-from adafuse.remote.transport import Link, LostSessionError, Replica, Replicas
+from adafuse.remote.transport import Connection, LostSessionError, Replica, Replicas
 
 __all__ = ["RatedRemoteSession", "RemoteSession"]
 
@@ -32,29 +32,30 @@ class RemoteSession:
     """
 
     def __init__(
-        self, replicas: Replicas, asked: Plain, config: DecodingConfig, link: Link, opened: Plain,
-        state: Plain,
+        self, replicas: Replicas, open_arguments: Plain, config: DecodingConfig,
+        connection: Connection, opened: Plain, state: Plain,
     ) -> None:  # fmt: skip
         self._replicas = replicas
-        self._asked = asked  # the arguments of `open`
+        self._open_arguments = open_arguments
         self._limit = config.round_timeout
         self._rate = config.weighting == "perplexity"
-        self._link = link
+        self._connection = connection
         self.templated: bool = opened["templated"]
         self.extra_stops: tuple[str, ...] = tuple(opened["extra_stops"])
         self.price: float = opened["price"]
-        self.place = link.replica.transport.place
-        self._fit: PromptNLL | None = None
+        self.place = connection.replica.transport.place
+        self._prompt_nll: PromptNLL | None = None
         self._hints: list[str] = []
         self._sizes: dict[tuple[str, bool], int] = {}  # tokens of this round's candidates
         self._prefilled = False
         self._committed: list[tuple[str, list[int]]] = []
-        self._since: list[tuple[str, Plain]] = []  # calls since the last commit that shape the next
+        # Calls since the last commit that the next one depends on.
+        self._replayed_calls: list[tuple[str, Plain]] = []
         self._ids: list[int] = []
         self._losses: list[Loss] = []
-        self._before: MemberUsage | None = None  # what it has cost at hosts that were lost
-        self._absorb(state)
-        self._learn(state)
+        self._usage_elsewhere: MemberUsage | None = None  # what it has cost at hosts that were lost
+        self._set_state(state)
+        self._append_new(state)
 
     @property
     def room(self) -> int:
@@ -64,10 +65,11 @@ class RemoteSession:
     @property
     def usage(self) -> MemberUsage:
         """What this session has cost so far, at every host; time is what it took there."""
-        here = MemberUsage(
+        current = MemberUsage(
             token_ids=tuple(self._ids), losses=tuple(self._losses), **self._usage
         )  # fmt: skip
-        return here if self._before is None else _both(self._before, here)
+        before = self._usage_elsewhere
+        return current if before is None else _usage_sum(before, current)
 
     def likely(self) -> list[str]:
         """See `adafuse.decoding.member.Speculative`."""
@@ -83,26 +85,26 @@ class RemoteSession:
 
     def prefill(self) -> None:
         """Read the prompt."""
-        fit = self._call("prefill", rate=self._rate)
-        self._fit = None if fit is None else wire.read_fit(fit)
+        nll = self._call("prefill", rate=self._rate)
+        self._prompt_nll = None if nll is None else wire.read_prompt_nll(nll)
         self._prefilled = True
 
     def draft(self, *, strip_blank: bool) -> Drafts:
         """Propose candidates; see `adafuse.decoding.member.Session`."""
         arguments = {"strip_blank": strip_blank, "hints": self._hints}
-        self._sizes, self._hints, self._since = {}, [], []
-        found = self._call("draft", **arguments)
-        self._since.append(("draft", arguments))
-        drafts = wire.read_drafts(found)
+        self._sizes, self._hints, self._replayed_calls = {}, [], []
+        reply = self._call("draft", **arguments)
+        self._replayed_calls.append(("draft", arguments))
+        drafts = wire.read_drafts(reply)
         texts = [(draft.text, draft.ends) for draft in drafts.drafts]
-        self._sizes.update(zip(texts, found["sizes"], strict=True))
+        self._sizes.update(zip(texts, reply["sizes"], strict=True))
         return drafts
 
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
         """Score candidates; see `adafuse.decoding.member.Session`."""
-        found = self._call("score", candidates=list(candidates))
-        self._sizes.update(zip(candidates, found["sizes"], strict=True))
-        scores: list[float | None] = found["scores"]
+        reply = self._call("score", candidates=list(candidates))
+        self._sizes.update(zip(candidates, reply["sizes"], strict=True))
+        scores: list[float | None] = reply["scores"]
         return scores
 
     def count(self, text: str, ends: bool) -> int:
@@ -113,90 +115,91 @@ class RemoteSession:
 
     def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
         """Cut a candidate to what fits in `limit` tokens; see `adafuse.decoding.member.Session`."""
-        most = _LONGEST * (len(text.encode()) + 1)  # and a blank may come before it
-        if self._sizes.get((text, ends), most) <= limit:
+        upper_bound = _LONGEST * (len(text.encode()) + 1)  # and a blank may come before it
+        if self._sizes.get((text, ends), upper_bound) <= limit:
             return text, False
         arguments = {"text": text, "ends": ends, "limit": limit}
         self._sizes = {}  # it may be committed as other ids than were drafted
         fitting, cut = self._call("fit", **arguments)
-        self._since.append(("fit", arguments))
+        self._replayed_calls.append(("fit", arguments))
         return fitting, cut
 
     def commit(self, text: str, ends: bool) -> int:
         """Append the text; keys and values of what was read already are kept there."""
-        known = len(self._ids)
+        before = len(self._ids)
         self._call("commit", text=text, ends=ends)
-        self._committed.append((text, self._ids[known:]))
-        self._sizes, self._since = {}, []
+        self._committed.append((text, self._ids[before:]))
+        self._sizes, self._replayed_calls = {}, []
         return self._room
 
     def close(self) -> None:
         """Let go of the cache there, without waiting for it."""
-        self._link.close()
+        self._connection.close()
 
     def _call(self, method: str, **arguments: Any) -> Any:
         until = None if self._limit is None else time.monotonic() + self._limit
         try:
-            value, state = self._link.send(method, arguments, until)
+            value, state = self._connection.send(method, arguments, until)
         except ConnectionError as error:
-            value, state = self._again(method, arguments, until, error)
-        self._absorb(state)
-        self._learn(state)
+            value, state = self._retry(method, arguments, until, error)
+        self._set_state(state)
+        self._append_new(state)
         return value
 
-    def _again(
+    def _retry(
         self, method: str, arguments: Plain, until: float | None, error: ConnectionError
     ) -> tuple[Any, Plain]:
         """Make a call that had no reply again: there, else at another replica."""
-        besides: list[Replica] = []
+        tried: list[Replica] = []
         if not isinstance(error, LostSessionError):  # perhaps only the reply is lost
             try:
-                return self._link.send(method, arguments, until)
+                return self._connection.send(method, arguments, until)
             except LostSessionError:
                 pass  # it was started again, and may as well go on there
             except ConnectionError:
-                besides.append(self._link.replica)
-        while (replica := self._replicas.take(besides)) is not None:
-            besides.append(replica)
-            link = Link(self._replicas, replica)
+                tried.append(self._connection.replica)
+        while (replica := self._replicas.take(tried)) is not None:
+            tried.append(replica)
+            connection = Connection(self._replicas, replica)
             try:
-                self._rebuild(link, until)
+                self._replay(connection, until)
             except ConnectionError:
-                link.close()
+                connection.close()
                 continue
             except BaseException:
-                link.close()
+                connection.close()
                 raise
-            self._link.close()
-            self._link = link
+            self._connection.close()
+            self._connection = connection
             try:
-                return link.send(method, arguments, until)
+                return connection.send(method, arguments, until)
             except ConnectionError:
                 continue
         raise error
 
-    def _rebuild(self, link: Link, until: float | None) -> None:
+    def _replay(self, connection: Connection, until: float | None) -> None:
         """Bring a new session to where this one is."""
         before = self.usage
-        _, state = link.send("open", self._asked, until)
+        _, state = connection.send("open", self._open_arguments, until)
         if self._prefilled:
-            _, state = link.send("prefill", {"rate": False}, until)
+            _, state = connection.send("prefill", {"rate": False}, until)
         if self._committed:
-            _, state = link.send("restore", {"spans": self._committed}, until)
-        for method, arguments in self._since:
-            _, state = link.send(method, arguments, until)
+            _, state = connection.send("restore", {"spans": self._committed}, until)
+        for method, arguments in self._replayed_calls:
+            _, state = connection.send(method, arguments, until)
         self._sizes = {}
-        self._absorb(state)
-        twice = self._usage["rounds_left_out"]  # this round, if it is among them
-        self._before = replace(before, rounds_left_out=before.rounds_left_out - twice)
+        self._set_state(state)
+        counted_again = self._usage["rounds_left_out"]  # this round, if it is among them
+        left_out = before.rounds_left_out - counted_again
+        self._usage_elsewhere = replace(before, rounds_left_out=left_out)
 
-    def _absorb(self, state: Plain) -> None:
+    def _set_state(self, state: Plain) -> None:
         """Keep what the other side says of itself."""
         self._room: int = state["room"]
         self._usage: Plain = state["usage"]
         self._likely: list[str] = state["likely"]
 
-    def _learn(self, state: Plain) -> None:
+    def _append_new(self, state: Plain) -> None:
         """Keep what has come to the answer with a call."""
         self._ids += state["ids"]
         self._losses += wire.read_losses(state["losses"])
@@ -207,11 +210,11 @@ class RatedRemoteSession(RemoteSession):
 
     def prompt_nll(self) -> PromptNLL:
         """See `adafuse.decoding.member.Rated`; it came with the prefill."""
-        assert self._fit is not None, "asked for after prefill, by weighting 'perplexity'"
-        return self._fit
+        assert self._prompt_nll is not None, "asked for after prefill, by weighting 'perplexity'"
+        return self._prompt_nll
 
 
-def _both(one: MemberUsage, other: MemberUsage) -> MemberUsage:
+def _usage_sum(first: MemberUsage, last: MemberUsage) -> MemberUsage:
     """What two hosts have done for one answer, the later one last."""
 
     def sums(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
@@ -221,5 +224,5 @@ def _both(one: MemberUsage, other: MemberUsage) -> MemberUsage:
         "forward_passes", "tokens_processed", "replaced_characters", "rounds_left_out",
         "forward_seconds", "reused_tokens",
     )  # fmt: skip
-    totals: Any = {name: getattr(one, name) + getattr(other, name) for name in added}
-    return replace(other, seconds=sums(one.seconds, other.seconds), **totals)
+    totals: Any = {name: getattr(first, name) + getattr(last, name) for name in added}
+    return replace(last, seconds=sums(first.seconds, last.seconds), **totals)

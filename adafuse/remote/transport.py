@@ -1,4 +1,4 @@
-"""The way to a host: how a call gets there, which of several hosts to ask, and one session at one.
+"""The way to a host: how a call gets there, which of several hosts to ask, and a session's calls.
 
 Knows calls and replies in plain values, and neither prompts nor drafts.
 """
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from adafuse.remote import wire
 
 __all__ = [
-    "Link",
+    "Connection",
     "LostSessionError",
     "Replica",
     "Replicas",
@@ -24,7 +24,7 @@ __all__ = [
     "seconds_left",
 ]
 
-_REST = 10.0  # seconds for which a replica that failed is asked last
+_REST = 10.0  # seconds for which a replica that failed is tried last
 
 Plain = dict[str, Any]
 
@@ -77,10 +77,10 @@ def seconds_left(until: float | None) -> float | None:
     """
     if until is None:
         return None
-    left = until - time.monotonic()
-    if left <= 0:
+    seconds = until - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError("no time was left for it")
-    return left
+    return seconds
 
 
 @dataclass(eq=False, slots=True)
@@ -114,17 +114,19 @@ class Replicas:
     def in_order(self) -> list[Replica]:
         """All, the one to ask first first: it has not failed lately, and has fewest sessions."""
         now = time.monotonic()
-        return sorted(self._all, key=lambda one: (one.rests_until > now, one.sessions))
+        return sorted(self._all, key=lambda replica: (replica.rests_until > now, replica.sessions))
 
-    def take(self, besides: Collection[Replica] = ()) -> Replica | None:
+    def take(self, excluded: Collection[Replica] = ()) -> Replica | None:
         """The one to open a session at, which counts as open from now on; None if none is left."""
         with self._lock:
-            one = next((one for one in self.in_order() if one not in besides), None)
-            if one is not None:
-                one.sessions += 1
-                if one.rests_until:  # it has failed: until it answers let others go elsewhere
-                    one.rests_until = time.monotonic() + _REST
-            return one
+            replica = next(
+                (replica for replica in self.in_order() if replica not in excluded), None
+            )
+            if replica is not None:
+                replica.sessions += 1
+                if replica.rests_until:  # it has failed: until it answers let others go elsewhere
+                    replica.rests_until = time.monotonic() + _REST
+            return replica
 
     def leave(self, replica: Replica) -> None:
         """One session less."""
@@ -140,7 +142,7 @@ class Replicas:
         replica.rests_until = 0.0
 
 
-class Link:
+class Connection:
     """One session at one replica.
 
     Args:
@@ -165,10 +167,10 @@ class Link:
             LostSessionError: see `read_reply`; also for other errors.
             TimeoutError: it is later than `until`.
         """
-        named = {"session": self._name, "number": self._number, **arguments}
+        numbered = {"session": self._name, "number": self._number, **arguments}
         seconds = seconds_left(until)
         try:
-            reply = self.replica.transport.call(method, named, seconds)
+            reply = self.replica.transport.call(method, numbered, seconds)
         except (ConnectionError, TimeoutError):
             self._replicas.failed(self.replica)
             raise

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from adafuse import errors
+import adafuse.errors as errors
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.constraints.constraint import Constraint
 from adafuse.decoding.member import Draft, Drafts, PromptNLL
@@ -24,14 +24,14 @@ __all__ = [
     "read_config",
     "read_drafts",
     "read_error",
-    "read_fit",
     "read_losses",
     "read_prompt",
+    "read_prompt_nll",
     "write_config",
     "write_drafts",
     "write_error",
-    "write_fit",
     "write_prompt",
+    "write_prompt_nll",
     "write_usage",
 ]
 
@@ -48,7 +48,7 @@ def write_prompt(prompt: Prompt) -> Plain:
     """
     constraint = None if prompt.constraint is None else asdict(prompt.constraint)
     try:
-        shown: Plain = json.loads(
+        plain: Plain = json.loads(
             json.dumps({"messages": prompt.messages, "tools": prompt.tools}, default=_mapping)
         )
     except (TypeError, ValueError, RecursionError) as error:
@@ -56,7 +56,7 @@ def write_prompt(prompt: Prompt) -> Plain:
             f"the prompt holds what cannot be sent to another machine ({error}); give strings, "
             "numbers, lists and mappings"
         ) from None
-    return {**shown, "text": prompt.text, "format": prompt.format, "constraint": constraint}
+    return {**plain, "text": prompt.text, "format": prompt.format, "constraint": constraint}
 
 
 def _mapping(value: object) -> Plain:
@@ -120,14 +120,14 @@ def read_losses(plain: Sequence[Sequence[str]]) -> list[Loss]:
     return [Loss(text, reads) for text, reads in plain]
 
 
-def write_fit(fit: PromptNLL) -> Plain:
+def write_prompt_nll(nll: PromptNLL) -> Plain:
     """How well a member predicts its prompt."""
-    return {"texts": fit.texts, "whole": fit.whole}
+    return {"texts": nll.texts, "whole": nll.whole}
 
 
-def read_fit(plain: Plain) -> PromptNLL:
+def read_prompt_nll(plain: Plain) -> PromptNLL:
     """How well a member predicts its prompt."""
-    texts = tuple(None if one is None else (one[0], one[1]) for one in plain["texts"])
+    texts = tuple(None if nll is None else (nll[0], nll[1]) for nll in plain["texts"])
     return PromptNLL(texts, (plain["whole"][0], plain["whole"][1]))
 
 
@@ -136,13 +136,13 @@ def write_error(error: Exception) -> Plain:
     if isinstance(error, AdaFuseError):
         kinds = [kind.__name__ for kind in type(error).__mro__]
         kind = next(name for name in kinds if name in errors.__all__)
-        held = {key: one for key, one in vars(error).items() if _is_plain(one)}
-        return {"kind": kind, "message": str(error), "held": held}
+        attributes = {key: value for key, value in vars(error).items() if _is_plain(value)}
+        return {"kind": kind, "message": str(error), "held": attributes}
     name = type(error).__name__
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":  # torch's
         return {"kind": "MemoryError", "message": str(error) or name, "held": {}}
-    said = f"{name}: {error}" if str(error) else name
-    return {"kind": "RuntimeError", "message": said, "held": {}}
+    message = f"{name}: {error}" if str(error) else name
+    return {"kind": "RuntimeError", "message": message, "held": {}}
 
 
 def _is_plain(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Characters that would steer what shows a text, as ones that are seen: terminals and pages.
+"""Makes control characters visible, so that no text steers the terminal or page that shows it.
 
 Tabs and newlines are text, and so are joiners and direction marks, which scripts need.
 """
@@ -27,5 +27,5 @@ _VISIBLE |= {
 
 
 def visible(text: str) -> str:
-    """The text with such characters replaced; any other text is returned as it is."""
+    """The text with control characters replaced; any other text is returned as it is."""
     return text.translate(_VISIBLE)

@@ -23,7 +23,7 @@ class StopScanner:
         self._stops = tuple(dict.fromkeys(stops))
         self._sorted = sorted(self._stops)
         self._first = {stop[:1] for stop in self._stops}
-        self._begun = deque[int]()  # places of the text from which a stop may have begun, in order
+        self._starts = deque[int]()  # places of the text from which a stop may have begun, in order
         self.text = ""
         self._until: int | None = None
 
@@ -32,14 +32,14 @@ class StopScanner:
 
         Characters of the answer from `until` on are no text that could hold a stop.
         """
-        seen = len(self.text)
+        before = len(self.text)
         self.text += piece
         self._until = until
-        self._begun += (at for at, char in enumerate(piece, seen) if char in self._first)
+        self._starts += (at for at, char in enumerate(piece, before) if char in self._first)
         ends = [
             (at + len(stop), -len(stop))
             for stop in self._stops
-            if (at := self.text.find(stop, max(0, seen - len(stop) + 1), until)) >= 0
+            if (at := self.text.find(stop, max(0, before - len(stop) + 1), until)) >= 0
         ]
         if not ends:
             return None
@@ -52,11 +52,11 @@ class StopScanner:
         if self._until is not None:
             return 0
         # A place from which no stop goes on now never will be one again.
-        while self._begun and not self._goes_on(self.text[self._begun[0] :]):
-            self._begun.popleft()
-        return len(self.text) - self._begun[0] if self._begun else 0
+        while self._starts and not self._can_continue(self.text[self._starts[0] :]):
+            self._starts.popleft()
+        return len(self.text) - self._starts[0] if self._starts else 0
 
-    def _goes_on(self, suffix: str) -> bool:
+    def _can_continue(self, suffix: str) -> bool:
         """Whether a stop begins with `suffix` and is longer; in order, such follow it at once."""
         at = bisect_left(self._sorted, suffix)
         return any(

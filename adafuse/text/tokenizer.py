@@ -6,17 +6,22 @@ This module knows nothing of prompts, templates or models.
 
 from __future__ import annotations
 
-import copy
-import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from adafuse.errors import UnsupportedTokenizerError
+from adafuse.events import Loss
+from adafuse.text.pipeline import (
+    BLANK,
+    byte_decoding,
+    plain_copy,
+    prefixes_first_piece_only,
+    without_prefix_blank,
+)
 from adafuse.text.words import decode, starts_with_whitespace
 
 __all__ = ["END_STRINGS", "TokenCodec"]
@@ -24,7 +29,6 @@ __all__ = ["END_STRINGS", "TokenCodec"]
 END_STRINGS = ("<|endoftext|>", "<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<eos>", "</s>")
 """Strings that end an answer wherever a tokenizer holds them as special added tokens."""
 
-_BLANK = "▁"  # how SentencePiece writes a space
 _BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
 _NO_TOKEN = "\ufffd".encode()  # ids of a padded vocabulary that the tokenizer has no text for
 _PROBES = ("Hello, world", " two  blanks", "\n\tif x < 5:\n", "naïve 日本語 ไทย 👩‍🔬 e\u0301")
@@ -54,7 +58,7 @@ class TokenCodec:
             )
         self._name = name
         self._tokenizer = tokenizer
-        self._byte_level, self._byte_fallback = _decoding(backend, name)
+        self._byte_level, self._byte_fallback = byte_decoding(backend, name)
         alphabet: dict[int, str] = bytes_to_unicode()  # type: ignore[no-untyped-call]
         self._byte_of = {char: byte for byte, char in alphabet.items()}
         added = tokenizer.added_tokens_decoder
@@ -63,10 +67,9 @@ class TokenCodec:
         self._bytes: dict[int, bytes] = {}
         self._spaced: dict[int, bool] = {}
         # Private copies: the flags of the caller's tokenizer stay as they are.
-        self._whole = _plain_copy(backend, self.special)
-        self._continuation = _without_prefix(self._whole)
-        steps = _steps(_parts(backend)["pre_tokenizer"], "pretokenizers")
-        self._blank_at_start_only = any(step.get("prepend_scheme") == "first" for step in steps)
+        self._start = plain_copy(backend, self.special)
+        self._continuation = without_prefix_blank(self._start)
+        self._blank_at_start_only = prefixes_first_piece_only(backend)
         self._check(tokenizer)
 
     def end_ids(self, generation_eos: int | Iterable[int] | None) -> frozenset[int]:
@@ -78,10 +81,10 @@ class TokenCodec:
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token adds to a text; of an added token, its literal content."""
-        known = self._bytes.get(token)
-        if known is None:
-            known = self._bytes[token] = self._read_token(token)
-        return known
+        data = self._bytes.get(token)
+        if data is None:
+            data = self._bytes[token] = self._read_token(token)
+        return data
 
     def text_tokens(self) -> list[bytes]:
         """The bytes of every id that may be text; empty for special and unknown ids.
@@ -94,14 +97,14 @@ class TokenCodec:
                 f"member {self._name!r}: its tokenizer has no byte fallback, so it cannot write "
                 "every text that a grammar may ask for; leave it out of constrained answers"
             )
-        count = max(self._whole.get_vocab_size(with_added_tokens=True), max(self._added, default=0))
-        known = [b"" if id_ in self.special else self.token_bytes(id_) for id_ in range(count + 1)]
-        return [b"" if data is _NO_TOKEN else data for data in known]
+        count = max(self._start.get_vocab_size(with_added_tokens=True), max(self._added, default=0))
+        tokens = [b"" if id_ in self.special else self.token_bytes(id_) for id_ in range(count + 1)]
+        return [b"" if data is _NO_TOKEN else data for data in tokens]
 
     def _read_token(self, token: int) -> bytes:
         if token in self._added:
             return self._added[token]
-        piece = self._whole.id_to_token(token)
+        piece = self._start.id_to_token(token)
         if piece is None:
             return _NO_TOKEN
         if self._byte_level:
@@ -110,18 +113,18 @@ class TokenCodec:
             return piece.encode()
         if self._byte_fallback and _BYTE_PIECE.fullmatch(piece):
             return bytes([int(piece[3:5], 16)])
-        return piece.replace(_BLANK, " ").encode()
+        return piece.replace(BLANK, " ").encode()
 
     def _literal(self, content: str) -> bytes:
         """An added token's text; SentencePiece writes its spaces there too (Gemma's blank runs)."""
-        return (content if self._byte_level else content.replace(_BLANK, " ")).encode()
+        return (content if self._byte_level else content.replace(BLANK, " ")).encode()
 
     def starts_with_whitespace(self, token: int) -> bool:
         """Whether the token's text begins with whitespace."""
-        known = self._spaced.get(token)
-        if known is None:
-            known = self._spaced[token] = starts_with_whitespace(self.token_bytes(token))
-        return known
+        spaced = self._spaced.get(token)
+        if spaced is None:
+            spaced = self._spaced[token] = starts_with_whitespace(self.token_bytes(token))
+        return spaced
 
     def join(self, tokens: Iterable[int]) -> bytes:
         """The bytes of several tokens."""
@@ -131,6 +134,21 @@ class TokenCodec:
         """The text of tokens, without a last character that is not finished."""
         return decode(self.join(tokens))[0]
 
+    def loss_of(
+        self, text: str, tokens: Iterable[int], *, blanks_before: bool = False
+    ) -> Loss | None:
+        """How the tokens of a text read, where the tokenizer cannot hold it exactly; else None.
+
+        Args:
+            text: what the tokens should read as.
+            tokens: its encoding.
+            blanks_before: whether the tokens may have blanks before the text: some tokenizers put
+                one there, and a chat answer leaves out those that were drafted.
+        """
+        reads = self.text(tokens)
+        expected = text.rjust(len(reads)) if blanks_before else text
+        return None if reads == expected else Loss(text, reads)
+
     def replaced(self, tokens: Iterable[int]) -> int:
         """How many U+FFFD in the text of tokens stand for bytes that are no UTF-8."""
         tokens = list(tokens)
@@ -139,10 +157,10 @@ class TokenCodec:
 
     def whole_prefix(self, tokens: Sequence[int]) -> list[int]:
         """The longest run of first tokens that leaves no character unfinished."""
-        kept = list(tokens)
-        while kept and decode(self.join(kept))[1]:
-            kept.pop()
-        return kept
+        prefix = list(tokens)
+        while prefix and decode(self.join(prefix))[1]:
+            prefix.pop()
+        return prefix
 
     def encode(self, text: str) -> list[int]:
         """Encode a text that continues another: no special tokens, no blank put before it.
@@ -157,7 +175,7 @@ class TokenCodec:
         With `special_tokens` the tokenizer's own come first (a BOS); any that it would put at the
         end, such as T5's `</s>`, are left off, since the answer goes on from there.
         """
-        encoding = self._whole.encode(text, add_special_tokens=special_tokens)
+        encoding = self._start.encode(text, add_special_tokens=special_tokens)
         ids, added = encoding.ids, encoding.special_tokens_mask
         while special_tokens and ids and added[len(ids) - 1]:
             ids = ids[:-1]
@@ -168,7 +186,7 @@ class TokenCodec:
 
         Some tokenizers put their blank before every such piece, others only at the very start.
         """
-        tokenizer = self._continuation if self._blank_at_start_only else self._whole
+        tokenizer = self._continuation if self._blank_at_start_only else self._start
         return tokenizer.encode(text, add_special_tokens=False).ids
 
     def _check(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -180,10 +198,10 @@ class TokenCodec:
             )
         for probe in _PROBES:
             ids = [t for t in self.encode(probe) if t not in self.special]
-            theirs = _decode(tokenizer, [*anchor, *ids]).removeprefix(_decode(tokenizer, anchor))
-            if theirs != self.text(ids):
+            decoded = _decode(tokenizer, [*anchor, *ids]).removeprefix(_decode(tokenizer, anchor))
+            if decoded != self.text(ids):
                 raise UnsupportedTokenizerError(
-                    f"member {self._name!r}: {type(tokenizer).__name__} decodes {theirs!r} where "
+                    f"member {self._name!r}: {type(tokenizer).__name__} decodes {decoded!r} where "
                     f"its tokens join to {self.text(ids)!r}; its texts cannot be joined exactly"
                 )
 
@@ -193,109 +211,3 @@ def _decode(tokenizer: PreTrainedTokenizerBase, ids: Collection[int]) -> str:
         list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
     )
     return str(decoded)
-
-
-def _parts(backend: Tokenizer) -> dict[str, Any]:
-    """The JSON of a tokenizer's pipeline, without its vocabulary (which can be large)."""
-    shell = Tokenizer(models.BPE())
-    shell.normalizer = backend.normalizer
-    shell.pre_tokenizer = backend.pre_tokenizer
-    shell.decoder = backend.decoder
-    return json.loads(shell.to_str())  # type: ignore[no-any-return]
-
-
-def _steps(part: dict[str, Any] | None, key: str) -> list[dict[str, Any]]:
-    """A pipeline part as a flat list of steps."""
-    if part is None:
-        return []
-    if part["type"] == "Sequence":
-        return [step for one in part[key] for step in _steps(one, key)]
-    return [part]
-
-
-def _decoding(backend: Tokenizer, name: str) -> tuple[bool, bool]:
-    """Whether pieces are byte-level (else SentencePiece), and whether `<0x0A>` is a byte.
-
-    Refuses what is neither.
-    """
-    kind = type(backend.model).__name__
-    steps = _steps(_parts(backend)["decoder"], "decoders")
-    types = {step["type"] for step in steps}
-    if kind == "WordPiece" or "WordPiece" in types:
-        raise UnsupportedTokenizerError(
-            f"member {name!r}: a WordPiece tokenizer drops whitespace, so no text survives it "
-            "exactly; use a model with a byte-level BPE or SentencePiece tokenizer"
-        )
-    if "ByteLevel" in types:
-        return True, False
-    blanks = any(s["type"] == "Replace" and s["pattern"] == {"String": _BLANK} for s in steps)
-    if "Metaspace" in types or blanks:
-        return False, "ByteFallback" in types
-    raise UnsupportedTokenizerError(
-        f"member {name!r}: its tokenizer ({kind}, decoder {sorted(types) or 'none'}) is neither "
-        "byte-level BPE nor SentencePiece-style"
-    )
-
-
-def _plain_copy(backend: Tokenizer, special: Mapping[int, str]) -> Tokenizer:
-    """A copy that reads special strings as plain text and neither cuts nor pads."""
-    plain: Tokenizer = copy.deepcopy(backend)
-    plain.encode_special_tokens = True
-    plain.no_truncation()
-    plain.no_padding()
-    unknown = getattr(backend.model, "unk_token", None)
-    reached = {
-        content
-        for id_, content in special.items()
-        if content != unknown and id_ in plain.encode(content, add_special_tokens=False).ids
-    }
-    return _renamed(plain, special) if reached else plain
-
-
-def _renamed(plain: Tokenizer, special: Mapping[int, str]) -> Tokenizer:
-    """The same with special tokens under names that no piece of a text has: with a real blank.
-
-    For models that find them in their own vocabulary, whatever `encode_special_tokens` says
-    (Unigram does).
-    """
-    parts = json.loads(plain.to_str())
-    names = {content: f" {id_} " for id_, content in special.items()}
-    for added in parts["added_tokens"]:
-        if added["special"]:
-            added["content"] = names.get(added["content"], added["content"])
-    vocabulary = parts["model"]["vocab"]
-    if isinstance(vocabulary, dict):
-        parts["model"]["vocab"] = {names.get(k, k): id_ for k, id_ in vocabulary.items()}
-    else:
-        parts["model"]["vocab"] = [[names.get(piece, piece), *rest] for piece, *rest in vocabulary]
-    if (unknown := parts["model"].get("unk_token")) is not None:
-        parts["model"]["unk_token"] = names.get(unknown, unknown)
-    renamed: Tokenizer = Tokenizer.from_str(json.dumps(parts))
-    renamed.encode_special_tokens = True
-    return renamed
-
-
-def _without_prefix(backend: Tokenizer) -> Tokenizer:
-    """The same tokenizer without the blank it puts before a text; itself if it puts none."""
-    parts = _parts(backend)
-    normalizers = _steps(parts["normalizer"], "normalizers")
-    pre_tokenizers = _steps(parts["pre_tokenizer"], "pretokenizers")
-    kept = [step for step in normalizers if step["type"] != "Prepend"]
-    changed = len(kept) < len(normalizers)
-    for step in pre_tokenizers:
-        if step["type"] == "Metaspace" and step["prepend_scheme"] != "never":
-            step["prepend_scheme"], changed = "never", True
-        if step["type"] == "ByteLevel" and step["add_prefix_space"]:
-            step["add_prefix_space"], changed = False, True
-    if not changed:
-        return backend
-    parts["normalizer"] = {"type": "Sequence", "normalizers": kept}
-    if pre_tokenizers:
-        parts["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": pre_tokenizers}
-    shell = Tokenizer.from_str(json.dumps(parts))
-    bare: Tokenizer = copy.deepcopy(backend)
-    bare.encode_special_tokens = True
-    bare.normalizer = shell.normalizer
-    if pre_tokenizers:
-        bare.pre_tokenizer = shell.pre_tokenizer
-    return bare

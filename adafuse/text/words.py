@@ -7,12 +7,13 @@ tokenizers: it is told each token's bytes, and what the next greedy token looks 
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import regex
 
-__all__ = ["Word", "count_words", "decode", "sizes_of", "starts_with_whitespace"]
+__all__ = ["Word", "count_words", "decode", "sizes_of", "split_words", "starts_with_whitespace"]
 
 # Scripts written without spaces; Script_Extensions, so that shared punctuation counts too.
 _SCRIPTS = (
@@ -21,6 +22,7 @@ _SCRIPTS = (
 )
 _UNSPACED = regex.compile(f"[{_SCRIPTS}]")
 _WORD = regex.compile(f"[{_SCRIPTS}]|[^{_SCRIPTS}]+")
+_SPACED_WORD = re.compile(r"\s*\S+|\s+$")
 _REPLACEMENT = "\ufffd"
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -28,6 +30,11 @@ _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
 def count_words(text: str) -> int:
     """How many words a text has, by itself: what whitespace parts, and every unspaced character."""
     return sum(len(_WORD.findall(part)) for part in text.split())
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """A text in words, each with the whitespace before it; whitespace at the end stands alone."""
+    return tuple(_SPACED_WORD.findall(text))
 
 
 def sizes_of(candidates: Sequence[tuple[str, bool]], scoring: str) -> list[int] | None:
@@ -90,7 +97,7 @@ class Word:
             return Word(text, pending, tokens, self.whole_text, self.whole_tokens)
         return Word(text, b"", tokens, text, tokens)
 
-    def whole(self) -> Word:
+    def without_pending(self) -> Word:
         """The word without the tokens of an unfinished character."""
         return Word(self.whole_text, b"", self.whole_tokens, self.whole_text, self.whole_tokens)
 

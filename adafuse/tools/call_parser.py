@@ -2,7 +2,7 @@
 
 A call ends behind its JSON, so the strings in it may hold the marks themselves; where the JSON is
 broken, it ends at the next mark. This module does not know which tools there are but by name, and
-nothing of models or grammars; `tools` finds the calls in an answer.
+nothing of models or grammars; `call_scanner` finds the calls in an answer.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from adafuse.tools.partial_json import MALFORMED, NO_OBJECT, PartialJson, load_json, unquoted
+from adafuse.tools.syntax import CALL_END, CALL_START
 
-__all__ = ["CALL_END", "CALL_START", "CallReader", "InvalidCall", "ToolCall"]
-
-CALL_START = "<tool_call>"
-CALL_END = "</tool_call>"
+__all__ = ["CallParser", "InvalidCall", "ToolCall"]
 
 _MARK = re.compile(f"{CALL_START}|{CALL_END}")
 _BEGUN = [re.escape(mark[:n]) for mark in (CALL_START, CALL_END) for n in range(1, len(mark))]
@@ -49,7 +47,7 @@ class InvalidCall:
     error: str
 
 
-class CallReader:
+class CallParser:
     """Reads one call, from behind its CALL_START.
 
     Args:
@@ -67,13 +65,13 @@ class CallReader:
         self._text = ""
         self._json = PartialJson()
         self._error: str | None = None
-        self._written: str | None = None
+        self._arguments: str | None = None
 
     @property
     def arguments(self) -> str:
         """The JSON text of the arguments as far as it is sure. It only ever grows."""
         if self.call is not None:
-            return self._written or ""
+            return self._arguments or ""
         begin, end = self._json.arguments
         if begin is None or self._text[begin] != "{":
             return ""  # a string's text is another
@@ -96,67 +94,67 @@ class CallReader:
         self._text += text
         if self._error is None:
             self._error = self._json.read(self._text)
-        named = self._json.name
-        if named is not None and (self._names is None or named in self._names):
-            self.name = named
-        if self._error is None and not self._json.whole:
+        name = self._json.name
+        if name is not None and (self._names is None or name in self._names):
+            self.name = name
+        if self._error is None and not self._json.complete:
             if not last:
                 return None
             self._error = "the call's JSON does not end"
         if self._error is None:
-            rest = self._text[self._json.at :].lstrip()
-            if rest.startswith(CALL_END):
-                return self._ended(rest[len(CALL_END) :])
-            if rest.startswith(CALL_START):
-                return self._ended(rest)
-            if last and CALL_END.startswith(rest):
-                return self._ended("")
-            if last and CALL_START.startswith(rest):
-                return self._ended(rest)
-            if not last and (not rest or _MARK_BEGUN.match(rest)):
+            behind = self._text[self._json.at :].lstrip()
+            if behind.startswith(CALL_END):
+                return self._end(behind[len(CALL_END) :])
+            if behind.startswith(CALL_START):
+                return self._end(behind)
+            if last and CALL_END.startswith(behind):
+                return self._end("")
+            if last and CALL_START.startswith(behind):
+                return self._end(behind)
+            if not last and (not behind or _MARK_BEGUN.match(behind)):
                 return None
             self._error = "something follows the call's JSON"
-        return self._broken(last)
+        return self._end_malformed(last)
 
-    def _broken(self, last: bool) -> str | None:
+    def _end_malformed(self, last: bool) -> str | None:
         begin, end = self._json.arguments
         mark = _MARK.search(self._text, end or 0)
         if mark is None and not last:
             return None
-        stop, behind = mark.span() if mark is not None else (len(self._text),) * 2
+        stop, end_of_call = mark.span() if mark is not None else (len(self._text),) * 2
         if begin is not None:
-            read = self._text[begin : min(self._json.at, stop) if end is None else end]
-            self._written = unquoted(read)
+            arguments_end = min(self._json.at, stop) if end is None else end
+            self._arguments = unquoted(self._text[begin:arguments_end])
         if mark is not None and mark.group() == CALL_START:
-            behind = stop
-        self._invalid(self._text[:behind], self._error or MALFORMED)
-        return self._text[behind:]
+            end_of_call = stop
+        self._set_invalid(self._text[:end_of_call], self._error or MALFORMED)
+        return self._text[end_of_call:]
 
-    def _ended(self, rest: str) -> str:
-        text = self._text[: len(self._text) - len(rest)]
+    def _end(self, behind: str) -> str:
+        text = self._text[: len(self._text) - len(behind)]
         begin, end = self._json.arguments
         if begin is not None:
-            self._written = unquoted(self._text[begin:end])
+            self._arguments = unquoted(self._text[begin:end])
         try:
-            self.call = self._checked(self._text[: self._json.at].lstrip())
+            self.call = self._validated_call(self._text[: self._json.at].lstrip())
         except (ValueError, RecursionError) as error:
-            self._invalid(text, " ".join(str(error).split()))
-        return rest
+            self._set_invalid(text, " ".join(str(error).split()))
+        return behind
 
-    def _checked(self, whole: str) -> ToolCall:
-        """Raises ValueError with what is wrong."""
-        load_json(whole)
+    def _validated_call(self, text: str) -> ToolCall:
+        """The call of a JSON text; raises ValueError with what is wrong."""
+        load_json(text)
         if self._json.name is None:
             raise ValueError('the call has no "name"')
-        if self._written is None:
+        if self._arguments is None:
             raise ValueError('the call has no "arguments"')
         if self.name is None:
-            there = ", ".join(sorted(self._names or ())) or "none"
-            raise ValueError(f"there is no tool {self._json.name!r}; there are: {there}")
-        arguments = load_json(self._written)
+            names = ", ".join(sorted(self._names or ())) or "none"
+            raise ValueError(f"there is no tool {self._json.name!r}; there are: {names}")
+        arguments = load_json(self._arguments)
         if not isinstance(arguments, dict):
             raise ValueError(NO_OBJECT)
         return ToolCall(self.name, arguments)
 
-    def _invalid(self, text: str, error: str) -> None:
-        self.call = InvalidCall(CALL_START + text, self._json.name, self._written, error)
+    def _set_invalid(self, text: str, error: str) -> None:
+        self.call = InvalidCall(CALL_START + text, self._json.name, self._arguments, error)

@@ -28,14 +28,14 @@ class PartialJson:
 
     Attributes:
         at: characters read; the one there is what is wrong, if something is.
-        whole: the object has ended.
+        complete: the object has ended.
         name: the value of its "name".
         arguments: where the value of its "arguments" begins and ends, each None if not read yet.
     """
 
     def __init__(self) -> None:
         self.at = 0
-        self.whole = False
+        self.complete = False
         self.name: str | None = None
         self.arguments: tuple[int | None, int | None] = (None, None)
         self._text = ""
@@ -49,22 +49,23 @@ class PartialJson:
     def read(self, text: str) -> str | None:
         """Read on in `text`, which begins with what it was; returns what is wrong."""
         self._text = text
-        while self.at < len(text) and not self.whole:
+        while self.at < len(text) and not self.complete:
             char = text[self.at]
-            error = self._step(char) if self._string is None else self._in_string(char)
+            read = self._read_outside_string if self._string is None else self._read_in_string
+            error = read(char)
             if error is not None:
                 return error
             self.at += 1
         return None
 
-    def _step(self, char: str) -> str | None:
+    def _read_outside_string(self, char: str) -> str | None:
         if not self._depth and not char.isspace():
             self._depth = 1
             return None if char == "{" else "the call holds no JSON object"
         if char != '"' and char not in _OUTSIDE_STRINGS:
             return None if char.isspace() and not self._depth else MALFORMED
         if self._depth == 1:
-            error = self._outermost(char)
+            error = self._read_outermost(char)
             if error is not None:
                 return error
         if char == '"':
@@ -74,13 +75,13 @@ class PartialJson:
             return "the call's JSON is nested too deeply" if self._depth > _DEEPEST else None
         elif char in "}]":
             self._depth -= 1
-            self.whole = not self._depth
+            self.complete = not self._depth
             begin, end = self.arguments
             if self._depth == 1 and begin is not None and end is None:
                 self.arguments = (begin, self.at + 1)
         return None
 
-    def _outermost(self, char: str) -> str | None:
+    def _read_outermost(self, char: str) -> str | None:
         if self._value == -1 and not char.isspace():
             self._value = self.at
             if self._key == "name":
@@ -93,7 +94,7 @@ class PartialJson:
             self._value = -1
         return self._end_value() if char in ",}]" else None
 
-    def _in_string(self, char: str) -> str | None:
+    def _read_in_string(self, char: str) -> str | None:
         if char < " ":
             return "a string in the call's JSON does not end, or holds an unescaped line break"
         if char == '"' and not self._escaped:

@@ -247,7 +247,7 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         """Yield words as they are fused; closing or cancelling it stops the decoder and waits."""
         model = self._for_call(stop, kwargs).model_copy()
         model._decoders = Decoders()
-        return model._decoders.closing(
+        return model._decoders.relay(
             super(ChatModel, model).astream(input, config, stop=stop, **kwargs)
         )
 

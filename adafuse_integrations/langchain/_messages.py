@@ -31,7 +31,7 @@ from langchain_core.messages import (
 )
 
 from adafuse.errors import PromptError
-from adafuse.prompting.messages import core_call, name_results, reading, written_call
+from adafuse.prompting.messages import core_call, message_errors, name_results, written_call
 from adafuse.validation import show
 
 __all__ = ["core_messages"]
@@ -55,7 +55,7 @@ def core_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
 
 
 def _core_message(index: int, message: BaseMessage) -> dict[str, Any]:
-    with reading(index, message):
+    with message_errors(index, message):
         return _read_message(index, message)
 
 

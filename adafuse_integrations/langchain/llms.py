@@ -155,7 +155,7 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         """As `stream`; closing or cancelling it stops the decoder and waits for its round."""
         model = self._for_call(stop, kwargs).model_copy()
         model._decoders = Decoders()
-        return model._decoders.closing(
+        return model._decoders.relay(
             super(AdaFuseLLM, model).astream(input, config, stop=model._stops)
         )
 

@@ -31,7 +31,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 
 from adafuse.errors import PromptError
-from adafuse.prompting.messages import core_call, name_results, reading, written_call
+from adafuse.prompting.messages import core_call, message_errors, name_results, written_call
 from adafuse.tools.partial_json import load_json
 
 __all__ = ["core_messages", "refuse_others"]
@@ -70,7 +70,7 @@ def refuse_others(messages: object) -> None:
 
 
 def _core_message(index: int, message: ChatMessage) -> dict[str, Any]:
-    with reading(index, message):
+    with message_errors(index, message):
         return _read_message(index, message)
 
 

@@ -18,9 +18,9 @@ _OTHER_COMMANDS = ("ls", "validate", "-h", "--help")
 
 def main() -> None:
     """Run the harness; an error of ours is one line and an exit code: 2 for settings, else 1."""
-    given = sys.argv[1:]
-    named = any(one in ("-M", "--model") or one.startswith("--model=") for one in given)
-    if given and given[0] not in _OTHER_COMMANDS and not named:
+    words = sys.argv[1:]
+    names_model = any(word in ("-M", "--model") or word.startswith("--model=") for word in words)
+    if words and words[0] not in _OTHER_COMMANDS and not names_model:
         sys.argv += ["--model", "adafuse"]
     try:
         cli_evaluate()

@@ -52,8 +52,8 @@ def read_chat(context: str) -> Conversation | None:
     if not context.startswith(_MARK):
         return None
     try:
-        held = json.loads(context.removeprefix(_MARK))
-        return Conversation(tuple(held["messages"]), held["prefix"])
+        content = json.loads(context.removeprefix(_MARK))
+        return Conversation(tuple(content["messages"]), content["prefix"])
     except (ValueError, KeyError, TypeError):
         raise PromptError(
             "a context begins like a conversation of ours and is none: a task must not change "

@@ -37,61 +37,68 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
 }
 """Arguments of which these values change no answer."""
 
-_DECODING = [one.name for one in fields(DecodingConfig)]
+_DECODING = [field.name for field in fields(DecodingConfig)]
 
 
-def read_generation(given: Mapping[str, Any], config: DecodingConfig) -> dict[str, Any]:
+def read_generation(gen_kwargs: Mapping[str, Any], config: DecodingConfig) -> dict[str, Any]:
     """Settings for one request, to override those of `config`.
 
     Args:
-        given: the request's `generation_kwargs`: `until`, `max_gen_toks`, `do_sample`,
+        gen_kwargs: of the request: `until`, `max_gen_toks`, `do_sample`,
             `temperature`, and any field of `DecodingConfig` or `preset`.
         config: of the ensemble; its stops stay, and `until` is added.
 
     Raises:
         ConfigError: an argument is unknown, or asks for another kind of decoding.
     """
-    known = ["until", "do_sample", *_LENGTHS, *_SHAPES_SAMPLING, *_ONLY, *_DECODING, "preset"]
-    refuse_unknown("generation argument", given, known)
-    settings = {name: value for name, value in given.items() if name in (*_DECODING, "preset")}
-    until = given.get("until") or ()
-    listed = [until] if isinstance(until, str) else list(until)
-    stops = [*config.stop, *read_stops("stop", given.get("stop")), *(one for one in listed if one)]
+    names = ["until", "do_sample", *_LENGTHS, *_SHAPES_SAMPLING, *_ONLY, *_DECODING, "preset"]
+    refuse_unknown("generation argument", gen_kwargs, names)
+    settings = {name: value for name, value in gen_kwargs.items() if name in (*_DECODING, "preset")}
+    until = gen_kwargs.get("until") or ()
+    until_strings = [until] if isinstance(until, str) else list(until)
+    stops = [
+        *config.stop,
+        *read_stops("stop", gen_kwargs.get("stop")),
+        *(stop for stop in until_strings if stop),
+    ]
     settings["stop"] = tuple(dict.fromkeys(stops))
-    lengths = [given[name] for name in _LENGTHS if given.get(name) is not None]
+    lengths = [gen_kwargs[name] for name in _LENGTHS if gen_kwargs.get(name) is not None]
     settings.pop("max_new_tokens", None)
     if lengths:
-        settings["max_new_tokens"] = _whole(lengths[0])
-    settings["temperature"] = _temperature(given, config.temperature)
-    _refuse_others(given, _ONLY, "one greedy or drawn answer, without beams")
+        settings["max_new_tokens"] = _as_integer(lengths[0])
+    settings["temperature"] = _temperature(gen_kwargs, config.temperature)
+    _refuse_others(gen_kwargs, _ONLY, "one greedy or drawn answer, without beams")
     if settings["temperature"] > 0:
-        _refuse_others(given, _SHAPES_SAMPLING, "a draw among candidates, which nothing shapes")
+        _refuse_others(
+            gen_kwargs, _SHAPES_SAMPLING, "a draw among candidates, which nothing shapes"
+        )
     return settings
 
 
-def _whole(length: Any) -> Any:
+def _as_integer(length: Any) -> Any:
     """A length as a whole number, if it is one written as a float."""
     return int(length) if isinstance(length, float) and length.is_integer() else length
 
 
-def _temperature(given: Mapping[str, Any], default: float) -> float:
+def _temperature(gen_kwargs: Mapping[str, Any], default: float) -> float:
     """0 for greedy decoding, else the temperature of the draw."""
-    do_sample, asked = given.get("do_sample"), given.get("temperature")
+    do_sample, temperature = gen_kwargs.get("do_sample"), gen_kwargs.get("temperature")
     if do_sample not in (None, True, False):
         raise ConfigError(f"do_sample must be True or False, not {show(do_sample)}")
     if do_sample is False:
         return 0.0
-    found = default if asked is None else asked
-    if do_sample and asked is None and not default:
+    effective = default if temperature is None else temperature
+    if do_sample and temperature is None and not default:
         raise ConfigError("do_sample=True needs a temperature above 0")
-    return float(found) if isinstance(found, int) else found
+    return float(effective) if isinstance(effective, int) else effective
 
 
 def _refuse_others(
-    given: Mapping[str, Any], taken: Mapping[str, tuple[Any, ...]], decoder: str
+    gen_kwargs: Mapping[str, Any], taken: Mapping[str, tuple[Any, ...]], decoder: str
 ) -> None:
     for name, values in taken.items():
-        if name in given and given[name] not in values:
+        if name in gen_kwargs and gen_kwargs[name] not in values:
             raise ConfigError(
-                f"{name}={show(given[name])} has no meaning for an ensemble: it gives {decoder}"
+                f"{name}={show(gen_kwargs[name])} has no meaning for an ensemble: it gives "
+                f"{decoder}"
             )

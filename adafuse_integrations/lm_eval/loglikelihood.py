@@ -66,14 +66,14 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
             DecodingError: the model gives no numbers.
         """
         if conversation is not None:
-            pairs = [self._answer(conversation, one) for one in continuations]
+            pairs = [self._answer_ids(conversation, text) for text in continuations]
             return self._loglikelihood_tokens(pairs)
         requests = [
-            Instance(request_type="loglikelihood", doc={}, arguments=(context, one), idx=0)
-            for one in continuations
+            Instance(request_type="loglikelihood", doc={}, arguments=(context, text), idx=0)
+            for text in continuations
         ]
-        found: list[Scored] = self.loglikelihood(requests, disable_tqdm=True)
-        return found
+        scores: list[Scored] = self.loglikelihood(requests, disable_tqdm=True)
+        return scores
 
     def rolling(self, text: str) -> float:
         """The log-likelihood of a whole text, in windows as long as the model's."""
@@ -85,7 +85,7 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
             context_len=1,
         )
         self._note_loss(text, ids)
-        return sum(total for total, _ in self._read(map(make_disjoint_window, windows)))
+        return sum(total for total, _ in self._score_ids(map(make_disjoint_window, windows)))
 
     # What `TemplateLM` asks for.
 
@@ -99,13 +99,13 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
     def prefix_token_id(self) -> int:
         """The id in front of a text without a context."""
         begins: int | None = self._tokens.bos_token_id
-        found = begins if begins is not None else self.eot_token_id
-        if found is None:
+        token_id = begins if begins is not None else self.eot_token_id
+        if token_id is None:
             raise ConfigError(
                 f"member {self._member.name!r}: its tokenizer has neither a BOS nor an EOS, so "
                 "there is nothing for a text without a context to follow"
             )
-        return found
+        return token_id
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
@@ -116,8 +116,8 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
             string, self._tokens.decode(self.prefix_token_id)
         ):
             add_special_tokens = False
-        given = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
-        ids: list[int] = self._tokens.encode(string, **given)
+        options = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
+        ids: list[int] = self._tokens.encode(string, **options)
         return ids
 
     def _loglikelihood_tokens(
@@ -131,7 +131,7 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
                     "no token of its own"
                 )
             self._note_loss("".join(texts), [*context, *continuation])
-        return self._read([(context, continuation) for _, context, continuation in requests])
+        return self._score_ids([(context, continuation) for _, context, continuation in requests])
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
         """As the harness calls `rolling`."""
@@ -143,13 +143,13 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
 
     # Ids.
 
-    def _answer(self, chat: Conversation, text: str) -> tuple[Any, list[int], list[int]]:
+    def _answer_ids(self, chat: Conversation, text: str) -> tuple[Any, list[int], list[int]]:
         """An answer in a conversation: (texts, ids of the context, ids of the answer)."""
-        begun = chat.prefix.rstrip()
-        text = chat.prefix[len(begun) :] + text
-        prompt = read_prompt(prompt_of("", replace(chat, prefix=begun)))
+        prefix = chat.prefix.rstrip()
+        text = chat.prefix[len(prefix) :] + text
+        prompt = read_prompt(prompt_of("", replace(chat, prefix=prefix)))
         rendered, codec = rendered_ids(self._member, prompt), self._member.codec
-        if not begun:
+        if not prefix:
             text = answer_text(rendered, text)
         context, ids = list(rendered.ids), codec.encode(text)
         # As behind a text: whitespace at the end of a context counts with what continues it.
@@ -161,7 +161,7 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
             ids.insert(0, context.pop())
         return ("", text), context, ids
 
-    def _read(self, pairs: Any) -> list[Scored]:
+    def _score_ids(self, pairs: Any) -> list[Scored]:
         """Log-likelihoods of (context, continuation) ids; those of one context are read together.
 
         tokens   0 1 2 3 | 4 5 6        window 5: tokens 0 is dropped, 6 is not read
@@ -175,17 +175,17 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
                 raise ContextWindowError(self._member.name, self.max_length, len(continuation))
             self.cut += len(context) > room
             groups.setdefault(tuple(context[-room:]), []).append((at, continuation))
-        found: dict[int, Scored] = {}
-        for key, wanted in groups.items():
-            known = continuations_logprobs(self._member, key, [ids for _, ids in wanted])
-            for (at, _), one in zip(wanted, known, strict=True):
-                if math.isnan(one.total):
+        scored: dict[int, Scored] = {}
+        for key, continuations in groups.items():
+            logprobs = continuations_logprobs(self._member, key, [ids for _, ids in continuations])
+            for (at, _), result in zip(continuations, logprobs, strict=True):
+                if math.isnan(result.total):
                     raise DecodingError(
                         f"member {self._member.name!r} gave a log-likelihood that is not a number; "
                         "try a wider dtype such as float32 or bfloat16, or check the checkpoint"
                     )
-                found[at] = one.total, one.is_greedy
-        return [found[at] for at in range(len(found))]
+                scored[at] = result.total, result.is_greedy
+        return [scored[at] for at in range(len(scored))]
 
     def _note_loss(self, text: str, ids: Sequence[int]) -> None:
         codec = self._member.codec

@@ -72,7 +72,8 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
         cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
     ) -> Self:
         """From model arguments; what the harness adds gives way to them."""
-        added = {name: one for name, one in (additional_config or {}).items() if one is not None}
+        added = additional_config or {}
+        added = {name: value for name, value in added.items() if value is not None}
         merged = {**added, **arg_dict}
         if "device" not in arg_dict and "device" in added:
             merged["device"] = usable_device(added["device"])
@@ -102,23 +103,24 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
             if not continuation:
                 raise PromptError(f"the continuation of {context[-40:]!r} is empty")
             groups.setdefault(context, []).append(at)
-        scorers = self._scoring()
-        found: dict[int, tuple[float, bool]] = {}
-        with self._bar(len(requests), "loglikelihood", disable_tqdm) as bar:
+        scorers = self._member_scorers()
+        results: dict[int, tuple[float, bool]] = {}
+        with self._progress_bar(len(requests), "loglikelihood", disable_tqdm) as bar:
             for context, places in groups.items():
                 chat = read_chat(context)
                 continuations = [requests[at].args[1] for at in places]
                 scored = {
-                    name: one.score(context, chat, continuations) for name, one in scorers.items()
+                    name: scorer.score(context, chat, continuations)
+                    for name, scorer in scorers.items()
                 }
                 for row, at in enumerate(places):
                     totals = {name: rows[row][0] for name, rows in scored.items()}
                     greedy = all(rows[row][1] for rows in scored.values())
-                    found[at] = self._mean(totals), greedy
-                    self.cache_hook.add_partial("loglikelihood", requests[at].args, found[at])
+                    results[at] = self._weighted_mean(totals), greedy
+                    self.cache_hook.add_partial("loglikelihood", requests[at].args, results[at])
                 bar.update(len(places))
-        self._report(scorers)
-        return [found[at] for at in range(len(requests))]
+        self._warn_of_losses(scorers)
+        return [results[at] for at in range(len(requests))]
 
     def loglikelihood_rolling(
         self, requests: Sequence[Any], disable_tqdm: bool = False
@@ -127,46 +129,51 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
 
         Each member has windows of its own length.
         """
-        scorers = self._scoring()
-        found = []
-        with self._bar(len(requests), "loglikelihood_rolling", disable_tqdm) as bar:
+        scorers = self._member_scorers()
+        totals = []
+        with self._progress_bar(len(requests), "loglikelihood_rolling", disable_tqdm) as bar:
             for request in requests:
                 (text,) = request.args
-                total = self._mean({name: one.rolling(text) for name, one in scorers.items()})
-                found.append(total)
+                total = self._weighted_mean(
+                    {name: scorer.rolling(text) for name, scorer in scorers.items()}
+                )
+                totals.append(total)
                 self.cache_hook.add_partial("loglikelihood_rolling", request.args, total)
                 bar.update(1)
-        self._report(scorers)
-        return found
+        self._warn_of_losses(scorers)
+        return totals
 
-    def _mean(self, totals: Mapping[str, float]) -> float:
+    def _weighted_mean(self, totals: Mapping[str, float]) -> float:
         """The weighted mean of the members' totals."""
         weight = sum(self._weights[name] for name in totals)
         return sum(self._weights[name] * total for name, total in totals.items()) / weight
 
-    def _scoring(self) -> dict[str, MemberScorer]:
+    def _member_scorers(self) -> dict[str, MemberScorer]:
         """Members that have a weight; the others are not asked."""
         if self._scorers is None:
             from adafuse_integrations.lm_eval.loglikelihood import MemberScorer  # imports torch
 
-            asked = [member for member in self.ensemble.members if self._weights[member.name] > 0]
-            self._scorers = {member.name: MemberScorer(member) for member in asked}
+            self._scorers = {
+                member.name: MemberScorer(member)
+                for member in self.ensemble.members
+                if self._weights[member.name] > 0
+            }
         return self._scorers
 
-    def _report(self, scorers: Mapping[str, MemberScorer]) -> None:
+    def _warn_of_losses(self, scorers: Mapping[str, MemberScorer]) -> None:
         """Say what members lost, and begin to count anew."""
-        for name, one in scorers.items():
-            if one.cut:
+        for name, scorer in scorers.items():
+            if scorer.cut:
                 warn(
-                    f"member {name!r}: {one.cut} texts were longer than its window of "
-                    f"{one.max_length} tokens; they lost their first tokens"
+                    f"member {name!r}: {scorer.cut} texts were longer than its window of "
+                    f"{scorer.max_length} tokens; they lost their first tokens"
                 )
-            if one.lossy:
+            if scorer.lossy:
                 warn(
-                    f"member {name!r}: its tokenizer cannot hold {one.lossy} texts exactly; it "
+                    f"member {name!r}: its tokenizer cannot hold {scorer.lossy} texts exactly; it "
                     "scored its own rendering of them"
                 )
-            one.cut = one.lossy = 0
+            scorer.cut = scorer.lossy = 0
 
     # Answers.
 
@@ -180,14 +187,14 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
         """
         from adafuse_integrations.lm_eval.generate_until import answer_all  # imports torch
 
-        found: dict[int, str] = {}
-        with self._bar(len(requests), "generate_until", disable_tqdm) as bar:
-            asked = [request.args for request in requests]
-            for at, text in answer_all(self.ensemble, asked, self.batch_size):
-                found[at] = text
-                self.cache_hook.add_partial("generate_until", asked[at], text)
+        answers: dict[int, str] = {}
+        with self._progress_bar(len(requests), "generate_until", disable_tqdm) as bar:
+            arguments = [request.args for request in requests]
+            for at, text in answer_all(self.ensemble, arguments, self.batch_size):
+                answers[at] = text
+                self.cache_hook.add_partial("generate_until", arguments[at], text)
                 bar.update(1)
-        return [found[at] for at in range(len(requests))]
+        return [answers[at] for at in range(len(requests))]
 
     # Conversations, and what the harness writes down.
 
@@ -211,7 +218,10 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
         if not chat_template:
             return None
         tokenizers = {m.name: getattr(m, "tokenizer", None) for m in self.ensemble.members}
-        templates = {name: getattr(one, "chat_template", None) for name, one in tokenizers.items()}
+        templates = {
+            name: getattr(tokenizer, "chat_template", None)
+            for name, tokenizer in tokenizers.items()
+        }
         return json.dumps(templates, ensure_ascii=False)
 
     @property
@@ -221,14 +231,14 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
 
     def get_model_info(self) -> dict[str, Any]:
         """What the harness notes beside the results."""
-        backbones = [getattr(m, "runner", None) for m in self.ensemble.members]
+        runners = [getattr(m, "runner", None) for m in self.ensemble.members]
         return {
             "adafuse_version": __version__,
             "members": dict(self._weights),
-            "model_num_parameters": int(sum(one.parameters for one in backbones if one)),
-            "model_dtype": "+".join(str(one.model.dtype) for one in backbones if one),
+            "model_num_parameters": int(sum(runner.parameters for runner in runners if runner)),
+            "model_dtype": "+".join(str(runner.model.dtype) for runner in runners if runner),
             "decoding": str(self.ensemble.config),
         }
 
-    def _bar(self, total: int, what: str, disabled: bool) -> Any:
+    def _progress_bar(self, total: int, what: str, disabled: bool) -> Any:
         return tqdm(total=total, disable=disabled or self.rank != 0, desc=f"Running {what}")

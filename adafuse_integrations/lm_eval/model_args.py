@@ -40,8 +40,8 @@ def build_ensemble(
         ConfigError: neither or both are given, a setting is unknown or wrong.
         LoadError: a member cannot be loaded.
     """
-    known = [*(one.name for one in fields(DecodingConfig)), "preset"]
-    refuse_unknown("model argument", settings, [*known, "models", *loading, "batch_size"])
+    names = [*(field.name for field in fields(DecodingConfig)), "preset"]
+    refuse_unknown("model argument", settings, [*names, "models", *loading, "batch_size"])
     settings = dict(settings)
     if "weights" in settings:
         settings["weights"] = _weights(settings["weights"])
@@ -53,35 +53,37 @@ def build_ensemble(
         return Ensemble(ensemble.members, ensemble.config.override(**settings))
     if models is None:
         raise ConfigError("name the members: models=org/model-a+org/model-b, or an ensemble")
-    listed = models.split("+") if isinstance(models, str) else models
-    if not isinstance(listed, list | tuple):
+    models_list = models.split("+") if isinstance(models, str) else models
+    if not isinstance(models_list, list | tuple):
         raise ConfigError(f"models must be 'a+b' or a list of members, not {show(models)}")
-    specs = [as_spec(model_folder(one) if isinstance(one, str) else one) for one in listed]
+    specs = [
+        as_spec(model_folder(model) if isinstance(model, str) else model) for model in models_list
+    ]
     if loading["trust_remote_code"]:
         specs = [replace(spec, trust_remote_code=True) for spec in specs]
     return Ensemble.load(specs, device=loading["device"], dtype=loading["dtype"], **settings)
 
 
-def _weights(given: object) -> object:
+def _weights(weights: object) -> object:
     """Weights as numbers, if they are words."""
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        return (given,)
-    if not isinstance(given, str):
-        return given
+    if isinstance(weights, int | float) and not isinstance(weights, bool):
+        return (weights,)
+    if not isinstance(weights, str):
+        return weights
     try:
-        return tuple(float(one) for one in given.split("+"))
+        return tuple(float(weight) for weight in weights.split("+"))
     except ValueError:
-        raise ConfigError(f"weights must be numbers such as 0.6+0.4, not {show(given)}") from None
+        raise ConfigError(f"weights must be numbers such as 0.6+0.4, not {show(weights)}") from None
 
 
-def read_batch_size(given: object, most: object) -> int:
+def read_batch_size(batch_size: object, max_batch_size: object) -> int:
     """How many answers to decode at the same time; "auto" is as many as `generate_batch` does."""
-    limit = None if most is None else whole("max_batch_size", most, 1)
-    if isinstance(given, str):
-        if given.split(":")[0] == "auto":
+    limit = None if max_batch_size is None else whole("max_batch_size", max_batch_size, 1)
+    if isinstance(batch_size, str):
+        if batch_size.split(":")[0] == "auto":
             return limit or MAX_CONCURRENCY
-        given = int(given) if given.isdecimal() else given
-    return whole("batch_size", given, 1)
+        batch_size = int(batch_size) if batch_size.isdecimal() else batch_size
+    return whole("batch_size", batch_size, 1)
 
 
 def usable_device(device: str | None) -> str | None:

@@ -1,7 +1,7 @@
-"""Members that read contexts as the harness has them: too long ones from the left, begun answers.
+"""Members that truncate contexts from the left and continue begun answers, as the harness asks.
 
-A context that leaves no room for the answer loses its first tokens, as many as it takes, which is
-what the harness's own models do; each member loses its own. Imports torch.
+A context that leaves no room for the answer loses as many of its first tokens as are needed, which
+is what the harness's own models do; each member truncates by its own tokens. Imports torch.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class ContextMember(LocalMember):
         """The end of the context, as much of it as fits."""
         rendered = rendered_ids(self, prompt)
         text = prompt.text or ""
-        self.spelt += any(one in text for one in self.codec.special.values())
+        self.spelt += any(content in text for content in self.codec.special.values())
         if len(rendered.ids) > self._limit:
             self.cut.append(len(rendered.ids))
             rendered = replace(rendered, ids=rendered.ids[-self._limit :])
@@ -98,7 +98,7 @@ def context_members(
         ConfigError: a member's window has no room for the answer alone.
         PromptError: answers are begun, and a member is not of this process.
     """
-    made: list[Member] = []
+    truncating: list[Member] = []
     for member in members:
         if not isinstance(member, LocalMember):
             if prefixed:
@@ -106,7 +106,7 @@ def context_members(
                     f"member {member.name!r} is a {type(member).__name__}, which cannot go on from "
                     "a begun answer; leave the task's gen_prefix out, or the chat template"
                 )
-            made.append(member)
+            truncating.append(member)
             continue
         limit = window_of(member) - config.max_new_tokens
         if limit < 1:
@@ -114,5 +114,5 @@ def context_members(
                 f"max_gen_toks is {config.max_new_tokens}, but the window of member "
                 f"{member.name!r} is {window_of(member)}: no context would be left"
             )
-        made.append(ContextMember(member, limit, exact=len(members) == 1))
-    return made
+        truncating.append(ContextMember(member, limit, exact=len(members) == 1))
+    return truncating

@@ -1,4 +1,4 @@
-"""Saying what goes on but may not be what was meant."""
+"""Warnings of what works, but perhaps not as it was meant."""
 
 from __future__ import annotations
 

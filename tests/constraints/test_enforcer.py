@@ -170,7 +170,7 @@ def answered(one: Ensemble, fits: bool, tokens: int, **given: Any) -> Answer | N
 
 def shortest(one: Ensemble, constraint: Constraint) -> list[int]:
     """How many tokens each member needs for what closes the answer from the start."""
-    closing = TextMatcher(constraint).closing("")
+    closing = TextMatcher(constraint).completion("")
     assert closing is not None
     return [len(member.codec.encode(closing)) for member in one.members]  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""What the referee says of a text: what may follow, what must, and how it ends in time."""
+"""What the text matcher says of a text: what may follow, what must, and how it ends in time."""
 
 import itertools
 import json
@@ -58,7 +58,7 @@ def sentence(constraint: Constraint, rng: random.Random, most: int) -> str:
 @pytest.mark.parametrize("pattern", CLOSABLE)
 def test_a_closing_is_found_and_makes_the_answer_whole(pattern: str) -> None:
     one = text_matcher(regex=pattern)
-    closing = one.closing("")
+    closing = one.completion("")
     assert closing is not None
     assert regex.fullmatch(pattern, closing)
     assert one.admit(closing, True) == (closing, True)
@@ -73,9 +73,9 @@ def test_a_closing_is_found_after_every_beginning(pattern: str) -> None:
     rng = random.Random(pattern)
     for _ in range(3):
         one, text = TextMatcher(constraint), sentence(constraint, rng, 30)
-        one.closing("")
+        one.completion("")
         for length in range(0, len(text) + 1, 5):
-            closing = one.closing(text[:length])
+            closing = one.completion(text[:length])
             assert closing is not None
             assert regex.fullmatch(pattern, text[:length] + closing), (text[:length], closing)
 
@@ -90,7 +90,7 @@ def test_json_can_be_closed_wherever_it_stops(seed: int) -> None:
     text = sentence(constraint, random.Random(seed), 120)
     one = TextMatcher(constraint)
     for length in sorted({0, len(text) // 3, len(text) // 2, len(text)}):
-        closing = one.closing(text[:length])
+        closing = one.completion(text[:length])
         assert closing is not None, (schema, text[:length])
         assert not wrong(schema, text[:length] + closing), (schema, text[:length], closing)
 
@@ -110,15 +110,15 @@ def test_json_can_be_closed_wherever_it_stops(seed: int) -> None:
     ],
 )
 def test_a_closing_ends_what_is_open_and_no_more(text: str, closing: str) -> None:
-    assert text_matcher(json_schema=CLOSED_PERSON).closing(text) == closing
-    assert after(text, json_schema=CLOSED_PERSON).closing("") == closing
+    assert text_matcher(json_schema=CLOSED_PERSON).completion(text) == closing
+    assert after(text, json_schema=CLOSED_PERSON).completion("") == closing
     json.loads(text + closing)
 
 
 def test_what_the_grammar_does_not_allow_cannot_be_closed() -> None:
     one = text_matcher(regex="(ab)*c")
-    assert one.closing("abb") is None
-    assert one.closing("ab") == "c"
+    assert one.completion("abb") is None
+    assert one.completion("ab") == "c"
 
 
 def test_a_closing_that_is_hard_to_find_is_not_looked_for_without_end(
@@ -133,7 +133,7 @@ def test_a_closing_that_is_hard_to_find_is_not_looked_for_without_end(
     monkeypatch.setattr(adafuse.constraints.completion, "_greedy", lambda matcher: None)
     monkeypatch.setattr(adafuse.constraints.completion, "_search", search)
     one = text_matcher(regex=r"([^\n]{20,}\n){3}")
-    assert {one.closing("x" * count) for count in range(50)} == {None}
+    assert {one.completion("x" * count) for count in range(50)} == {None}
     assert searches == 3
 
 
@@ -227,21 +227,21 @@ def test_a_trigger_is_found_however_the_answer_is_cut(places: list[int]) -> None
         assert one.since == 22
         assert not one.free
         assert (one.accepting, one.complete) == (False, False)
-    assert (whole.forced(), whole.closing("")) == (cut.forced(), cut.closing(""))
+    assert (whole.forced(), whole.completion("")) == (cut.forced(), cut.completion(""))
     assert whole.admit("}}", True) == cut.admit("}}", True)
 
 
 def test_before_a_trigger_everything_is_allowed() -> None:
     one = TextMatcher(CALLS)
     assert one.admit("any <tool text\n", True) == ("any <tool text\n", True)
-    assert (one.forced(), one.closing(""), one.accepting, one.complete) == ("", "", True, False)
+    assert (one.forced(), one.completion(""), one.accepting, one.complete) == ("", "", True, False)
     assert one.triggers("<tool_call>")
     assert not one.triggers("<tool_call")
     one.feed("any <tool_")
     assert one.triggers("call>\n")
     assert one.admit("call>x", True) == ("call>", False)
     assert one.admit("call>\n{?", False) == ("call>\n{?", False)
-    assert str(one.closing("call>")).endswith("}}\n</tool_call>")
+    assert str(one.completion("call>")).endswith("}}\n</tool_call>")
     one.feed("call>")
     assert one.forced() == ""  # a line break and a brace begin a word
     assert one.since == 4

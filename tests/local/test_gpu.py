@@ -142,7 +142,7 @@ def test_a_model_sharded_over_two_devices_gives_what_the_oracle_gives(tmp_path: 
 
 
 def test_no_device_is_named_outside_configuration() -> None:
-    """The default in `loading`, and that of lm-eval's command, which its adapter has to know.
+    """The default in `loader`, and that of lm-eval's command, which its adapter has to know.
 
     Other modules take the device of the model.
     """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adafuse.prompting.chat_formats import readings
+from adafuse.prompting.chat_formats import chat_forms
 from adafuse.prompting.chat_template import ChatTemplate, chat_template
 from adafuse.prompting.prompt import read_prompt
 from adafuse.prompting.renderer import FALLBACK_STOP
@@ -238,7 +238,7 @@ def test_no_form_of_a_conversation_loses_or_reorders_its_texts(roles: list[str])
             ]}  # fmt: skip
         messages.append(message)
     for template in (templated("qwen2", QWEN), templated("llama3", LLAMA31)):
-        for reading in readings(messages, TOOLS, template):
+        for reading in chat_forms(messages, TOOLS, template):
             told = json.dumps(reading.messages)
             places = [told.index(f"text {at}.") for at in range(len(messages))]
             assert places == sorted(places)

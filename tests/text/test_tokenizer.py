@@ -163,6 +163,16 @@ def test_a_prompt_of_plain_words_loses_nothing(name: str) -> None:
     assert opened(name, "Who wrote the play?").usage.losses == ()
 
 
+def test_the_loss_of_a_text_is_how_its_tokens_read() -> None:
+    codec = member("qwen2").codec
+    reads, blank = codec.encode("é"), codec.encode("  é")
+    assert codec.loss_of("é", reads) is None
+    assert codec.loss_of("e\u0301", reads) == Loss("e\u0301", "é")
+    assert codec.loss_of("é", blank) == Loss("é", "  é")
+    assert codec.loss_of("é", blank, blanks_before=True) is None
+    assert codec.loss_of("  é", reads, blanks_before=True) == Loss("  é", "é")
+
+
 def test_bytes_that_are_no_text_are_counted_as_replaced() -> None:
     codec = member("llama").codec
     high = codec.encode("我")  # bytes of a character that has no piece

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adafuse.text.words import Word, decode, starts_with_whitespace
+from adafuse.text.words import Word, decode, split_words, starts_with_whitespace
 
 CAP = 16
 CHECKED = settings(max_examples=100, deadline=None, derandomize=True)
@@ -91,7 +91,7 @@ def test_a_text_cut_anywhere_in_its_bytes_is_read_back(case: tuple[str, list[byt
     word = read(pieces)
     assert (word.text, word.pending, word.whole_text) == (text, b"", text)
     assert word.whole_tokens == len(pieces)
-    assert word.whole() == word
+    assert word.without_pending() == word
 
 
 @given(splits())
@@ -108,7 +108,7 @@ def test_a_pending_character_never_completes_and_its_tokens_can_be_dropped(
             assert word.decided
         else:
             whole = word
-        assert word.whole() == whole
+        assert word.without_pending() == whole
         assert case[0].startswith(word.text)
 
 
@@ -194,3 +194,12 @@ def test_a_part_of_a_whitespace_character_is_not_whitespace_yet(blank: str) -> N
 def test_starts_with_whitespace_is_isspace_of_the_first_character(text: str) -> None:
     data = text.encode("utf-8", "replace")
     assert starts_with_whitespace(data) == data.decode()[:1].isspace()
+
+
+@CHECKED
+@given(TEXTS)
+def test_a_text_is_split_into_words_that_join_to_it(text: str) -> None:
+    words = split_words(text)
+    assert "".join(words) == text
+    assert all(not word[-1:].isspace() and len(word.split()) == 1 for word in words[:-1])
+    assert split_words(" two  words\n") == (" two", "  words", "\n")
