@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,11 +17,9 @@ from adafuse._version import __version__
 from adafuse.events import MemberUsage, Round
 from adafuse.serve.request import Ask, Served
 from adafuse.telemetry.summary import summarise
-from adafuse.tools import CallPiece, CallScanner, InvalidCall, Piece, TextPiece
+from adafuse.tools.answer_parts import AnswerParts, CallPart
 
 __all__ = ["Choice", "Reply", "fingerprint"]
-
-_FINISH = {"stop": "stop", "stop_string": "stop", "length": "length"}
 
 
 def fingerprint(served: Served) -> str:
@@ -38,78 +36,64 @@ class Choice:
         ask: the request.
 
     Attributes:
-        rounds: those read so far.
         text: of the answer, outside calls, so far.
-        calls: tool calls so far, as a message has them.
+        calls: tool calls so far, by id, as a message has them.
     """
 
     def __init__(self, index: int, ask: Ask) -> None:
         self.index = index
-        self.rounds: list[Round] = []
         self.text = ""
-        self.calls: list[dict[str, Any]] = []
-        self._scanner = CallScanner(ask.tools) if ask.tools else None
+        self.calls: dict[str, dict[str, Any]] = {}
+        self._parts = AnswerParts(ask.tools, by_word=False)
         self._tools = ask.tools
-        self._at: dict[int, int] = {}  # from calls of the answer to calls that are told as such
 
-    def feed(self, one: Round) -> Iterator[dict[str, Any]]:
+    def feed(self, round_: Round) -> Iterator[dict[str, Any]]:
         """What a round adds, as deltas of a message."""
-        self.rounds.append(one)
-        if self._scanner is None:
-            pieces: list[Piece] = [TextPiece(one.text)]
-        else:
-            pieces = self._scanner.feed(one.text)
-            if one.finish_reason is not None:
-                pieces += self._scanner.finish()
-        for piece in pieces:
-            if isinstance(piece, CallPiece) and not self._is_text(piece):
-                yield {"tool_calls": [self._call(piece)]}
+        for part in self._parts.feed(round_):
+            call, text = part.call, part.text
+            if call is not None and (call.id in self.calls or call.name in self._tools):
+                yield {"tool_calls": [self._call(call)]}
                 continue
-            text = piece.text if isinstance(piece, TextPiece) else _written(piece)
+            if call is not None and call.invalid is not None:  # over before its tool can be told
+                text = call.gap + call.invalid.text
             if text:
                 self.text += text
                 yield {"content": text}
 
     @property
+    def rounds(self) -> Sequence[Round]:
+        """Those read so far."""
+        return self._parts.rounds
+
+    @property
     def finish_reason(self) -> str | None:
         """Why the answer ended; None while it goes on."""
-        reason = self.rounds[-1].finish_reason if self.rounds else None
-        if reason is None or self._scanner is None:
-            return reason and _FINISH[reason]
-        valid = [call for call in self._scanner.calls if not isinstance(call, InvalidCall)]
-        cut = len(valid) < len(self._scanner.calls) and reason != "stop"
-        return "tool_calls" if valid and not cut else _FINISH[reason]
+        reason = self._parts.finish_reason
+        return "stop" if reason == "stop_string" else reason
 
     @property
     def message(self) -> dict[str, Any]:
         """The whole message."""
-        called = {"tool_calls": self.calls} if self.calls else {}
+        called = {"tool_calls": list(self.calls.values())} if self.calls else {}
         content = self.text if self.text or not self.calls else None
         return {"role": "assistant", "content": content, "refusal": None, **called}
 
     @property
     def usage(self) -> Mapping[str, MemberUsage]:
         """By member, once the answer has ended."""
-        return (self.rounds[-1].usage if self.rounds else None) or {}
+        return (self._parts.last.usage if self._parts.last is not None else None) or {}
 
-    def _is_text(self, piece: CallPiece) -> bool:
-        """Whether a call is told as text: it is over before it can be told of which tool it is."""
-        return piece.index not in self._at and piece.name not in self._tools
-
-    def _call(self, piece: CallPiece) -> dict[str, Any]:
-        if piece.index in self._at:
-            at = self._at[piece.index]
-            self.calls[at]["function"]["arguments"] += piece.arguments
-            return {"index": at, "function": {"arguments": piece.arguments}}
-        at = self._at[piece.index] = len(self.calls)
-        head = {"id": f"call_{uuid.uuid4().hex}", "type": "function"}
-        function = {"name": piece.name, "arguments": piece.arguments}
-        self.calls.append({**head, "function": function})
-        return {"index": at, **head, "function": dict(function)}
-
-
-def _written(piece: CallPiece) -> str:
-    return f"{piece.gap}{piece.invalid.text}" if piece.invalid is not None else ""
+    def _call(self, part: CallPart) -> dict[str, Any]:
+        function = {"name": part.name, "arguments": part.arguments}
+        if part.id in self.calls:
+            self.calls[part.id]["function"]["arguments"] += part.arguments
+            return {
+                "index": list(self.calls).index(part.id),
+                "function": {"arguments": part.arguments},
+            }
+        call = {"id": part.id, "type": "function", "function": function}
+        self.calls[part.id] = call
+        return {"index": len(self.calls) - 1, **call, "function": dict(function)}
 
 
 class Reply:

@@ -23,7 +23,7 @@ from pydantic import field_serializer, model_validator
 from adafuse.config import MemberSpec
 from adafuse.errors import ConfigError
 from adafuse.prompting.response_format import instruction
-from adafuse_integrations._shared.answer_parts import read_parts
+from adafuse_integrations._shared.answer_stream import read_parts
 from adafuse_integrations._shared.chat import ChatFields
 from adafuse_integrations._shared.context_window import smallest_window
 from adafuse_integrations._shared.fields import CompletionFields
