@@ -26,7 +26,7 @@ from adafuse.serve.errors import ApiError
 from adafuse.serve.metrics import Metrics
 from adafuse.serve.request import Ask, Served
 
-__all__ = ["Answers", "RequestService"]
+__all__ = ["Answers", "Desk", "RequestService"]
 
 _log = logging.getLogger(__name__)
 _LEAST_SECONDS = 1e-3  # what is left of a limit is above 0
@@ -218,3 +218,6 @@ class Answers:
         except TimeoutError:
             message = f"no place was free within {limit:g} seconds; ask again later"
             raise ApiError(503, message, code="queue_timeout") from None
+
+
+Desk = RequestService  # the class's name before 0.9; docs/serve.md and users import it
