@@ -24,8 +24,8 @@ __all__ = ["Choice", "Reply", "fingerprint"]
 
 def fingerprint(served: Served) -> str:
     """What answers depend on besides the request: members, settings and version."""
-    told = repr((__version__, served.members, served.config))
-    return f"fp_{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    basis = repr((__version__, served.members, served.config))
+    return f"fp_{hashlib.sha256(basis.encode()).hexdigest()[:12]}"
 
 
 class Choice:
@@ -117,83 +117,80 @@ class Reply:
             "system_fingerprint": fingerprint(served),
         }
 
-    def feed(self, at: int, one: Round) -> None:
+    def feed(self, at: int, round_: Round) -> None:
         """Read a round of a whole answer."""
-        for _ in self.choices[at].feed(one):
+        for _ in self.choices[at].feed(round_):
             pass
 
     def whole(self, incomplete: Mapping[int, str]) -> dict[str, Any]:
         """All of it, once every answer has ended."""
-        choices = [self._choice(one) for one in self.choices]
+        choices = [self._choice(choice) for choice in self.choices]
         details = self._details(incomplete) if self._ask.details else {}
         return {**self._head, "choices": choices, "usage": self.usage(), **details}
 
     def begin(self) -> Iterator[dict[str, Any]]:
         """The pieces before any words."""
         if self._ask.chat:
-            for one in self.choices:
-                yield self._piece(one, {"role": "assistant", "content": ""})
+            for choice in self.choices:
+                yield self._piece(choice, {"role": "assistant", "content": ""})
 
-    def pieces(self, at: int, one: Round) -> Iterator[dict[str, Any]]:
+    def pieces(self, at: int, round_: Round) -> Iterator[dict[str, Any]]:
         """What a round adds."""
         choice = self.choices[at]
-        for delta in choice.feed(one):
+        for delta in choice.feed(round_):
             yield self._piece(choice, delta)
 
     def end(self, incomplete: Mapping[int, str]) -> Iterator[dict[str, Any]]:
         """The pieces behind the answers: why each ended, and what they cost."""
-        for one in self.choices:
-            last = one is self.choices[-1] and self._ask.details
+        for choice in self.choices:
+            last = choice is self.choices[-1] and self._ask.details
             details = self._details(incomplete) if last else {}
-            yield {**self._piece(one, {}, one.finish_reason), **details}
+            yield {**self._piece(choice, {}, choice.finish_reason), **details}
         if self._ask.include_usage:
             yield {**self._piece_head(), "choices": [], "usage": self.usage()}
 
     def usage(self) -> dict[str, Any]:
         """Tokens of all answers, as the first member counts them."""
-        used = [one.usage[self._first] for one in self.choices if self._first in one.usage]
-        prompt = sum(one.prompt_tokens for one in used)
-        completion = sum(one.committed_tokens for one in used)
+        usages = [choice.usage for choice in self.choices]
+        used = [usage[self._first] for usage in usages if self._first in usage]
+        prompt = sum(usage.prompt_tokens for usage in used)
+        completion = sum(usage.committed_tokens for usage in used)
         return {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": sum(one.reused_tokens for one in used)},
+            "prompt_tokens_details": {"cached_tokens": sum(usage.reused_tokens for usage in used)},
         }
 
-    def _choice(self, one: Choice) -> dict[str, Any]:
-        said = {"message": one.message} if self._ask.chat else {"text": one.text}
-        return {
-            "index": one.index,
-            **said,
-            "logprobs": None,
-            "finish_reason": one.finish_reason,
-        }
+    def _choice(self, choice: Choice) -> dict[str, Any]:
+        said = {"message": choice.message} if self._ask.chat else {"text": choice.text}
+        reason = choice.finish_reason
+        return {"index": choice.index, **said, "logprobs": None, "finish_reason": reason}
 
     def _piece_head(self) -> dict[str, Any]:
         return {**self._head, "object": "chat.completion.chunk"} if self._ask.chat else self._head
 
     def _piece(
-        self, one: Choice, delta: Mapping[str, Any], reason: str | None = None
+        self, answer: Choice, delta: Mapping[str, Any], reason: str | None = None
     ) -> dict[str, Any]:
         said = {"delta": delta} if self._ask.chat else {"text": delta.get("content", "")}
-        choice = {"index": one.index, **said, "logprobs": None, "finish_reason": reason}
+        choice = {"index": answer.index, **said, "logprobs": None, "finish_reason": reason}
         usage = {"usage": None} if self._ask.include_usage else {}
         return {**self._piece_head(), "choices": [choice], **usage}
 
     def _details(self, incomplete: Mapping[int, str]) -> dict[str, Any]:
         """Who wrote what, and who was lost."""
-        rounds = [one for choice in self.choices for one in choice.rounds]
+        rounds = [round_ for choice in self.choices for round_ in choice.rounds]
         names = {name for choice in self.choices for name in choice.usage}
-        told = summarise(rounds, {})
-        words = {**dict.fromkeys(sorted(names), 0), **told.words_by_member}
+        summary = summarise(rounds, {})
+        words = {**dict.fromkeys(sorted(names), 0), **summary.words_by_member}
         details = {
             "words_by_member": words,
-            "rounds": told.rounds,
-            "unanimous": told.unanimous,
-            "scored": told.scored,
-            "forced": told.forced,
-            "dropped": [asdict(lost) for one in rounds for lost in one.dropped],
+            "rounds": summary.rounds,
+            "unanimous": summary.unanimous,
+            "scored": summary.scored,
+            "forced": summary.forced,
+            "dropped": [asdict(lost) for round_ in rounds for lost in round_.dropped],
             "incomplete": [incomplete.get(choice.index) for choice in self.choices],
         }
         return {"adafuse": details}
