@@ -17,6 +17,7 @@ from adafuse.constraints.grammar import byte_table, regex_grammar, with_layout
 from adafuse.errors import ConfigError, DecodingError
 from adafuse.json_schema import SchemaError, bounded
 from adafuse.tools import CALL_END, CALL_START, RESULT_START
+from adafuse.tools.choice import check_tool_choice
 from adafuse.validation import show
 
 __all__ = ["Constraint", "arguments_rule", "read_constraint"]
@@ -74,7 +75,7 @@ def read_constraint(
         ConfigError: an unknown tool, or something that cannot be enforced.
         MissingExtraError: llguidance is not installed.
     """
-    choice = _read_choice(tools, tool_choice)
+    choice = check_tool_choice(tool_choice, [tool["function"]["name"] for tool in tools])
     if choice == "none" or not tools:
         settings = _of_settings(config)
         return Constraint("answer", _NO_CALL, prose=True) if tools and not settings else settings
@@ -94,22 +95,6 @@ def read_constraint(
             raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
     triggered = Constraint("tool call", f"start: calls\n{rules}", CALL_START, False, prose=True)
     return _enforceable("tools", triggered)
-
-
-def _read_choice(tools: Sequence[Mapping[str, Any]], choice: str | None) -> str:
-    names = [tool["function"]["name"] for tool in tools]
-    if choice is not None and not isinstance(choice, str):
-        raise ConfigError(f"tool_choice must be a string, not {show(choice)}")
-    if choice in (None, "auto", "none"):
-        return choice or "auto"
-    if not tools:
-        raise ConfigError(f"tool_choice {choice!r} needs tools")
-    if choice in ("any", "required"):
-        return "any"
-    if choice not in names:
-        known = ", ".join(["auto", "any", "none", *names])
-        raise ConfigError(f"unknown tool_choice {choice!r}; known: {known}")
-    return choice
 
 
 def _of_settings(config: DecodingConfig) -> Constraint | None:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from adafuse._version import __version__
 from adafuse.serve.auth import Keys
 from adafuse.serve.errors import ApiError
-from adafuse.serve.handlers import respond, told
+from adafuse.serve.handlers import error_response, respond
 from adafuse.serve.metrics import CONTENT_TYPE_LATEST
 from adafuse.serve.request import read_chat, read_completion
 from adafuse.serve.service import RequestService
@@ -25,16 +25,16 @@ MAX_BODY_BYTES = 4 * 2**20
 def create_app(
     service: RequestService, *, keys: Sequence[str] = (), max_body_bytes: int = MAX_BODY_BYTES
 ) -> FastAPI:
-    """An application that answers with what a desk decodes.
+    """An application that answers with what a service decodes.
 
     Args:
-        desk: where requests are handed in.
+        service: where requests are handed in.
         keys: one of them must come with each request, but for health; without any, anybody may ask.
         max_body_bytes: longest body of a request.
     """
     app = FastAPI(title="adafuse", version=__version__, openapi_url=None)
-    app.add_exception_handler(ApiError, _told)
-    app.add_exception_handler(HTTPException, _told)
+    app.add_exception_handler(ApiError, _respond_error)
+    app.add_exception_handler(HTTPException, _respond_error)
     app.include_router(_health(service))
     guarded = APIRouter(dependencies=[Depends(Keys(keys).check)])
 
@@ -82,9 +82,9 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "adafuse"}
 
 
-async def _told(request: Request, error: Exception) -> JSONResponse:
+async def _respond_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, HTTPException):  # of the framework: no such path, or no such method
         message = f"{request.method} {request.url.path}: {error.detail}"
         headers = dict(error.headers or {})
         error = ApiError(error.status_code, message, code="no_such_path", headers=headers)
-    return told(error)
+    return error_response(error)

@@ -27,9 +27,9 @@ class Keys:
         """Raise ApiError, of status 401, unless the request has one of them."""
         if not self._digests:
             return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        digest = _digest(given.strip().encode("latin-1"))  # the bytes that were sent
-        right = [hmac.compare_digest(digest, one) for one in self._digests]
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        digest = _digest(key.strip().encode("latin-1"))  # the bytes that were sent
+        right = [hmac.compare_digest(digest, right_key) for right_key in self._digests]
         if scheme.lower() != "bearer" or not any(right):
             raise ApiError(
                 401,
@@ -80,14 +80,14 @@ def parse_object(body: bytes) -> dict[str, Any]:
         ApiError: it holds something else.
     """
     try:
-        given = json.loads(body.decode(), parse_constant=_refuse_constant)
+        value = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())
-        raise ApiError(400, f"the body is not JSON: {said}", code="invalid_json") from None
-    if not isinstance(given, dict):
-        kind = type(given).__name__
+        reason = " ".join(str(error).split())
+        raise ApiError(400, f"the body is not JSON: {reason}", code="invalid_json") from None
+    if not isinstance(value, dict):
+        kind = type(value).__name__
         raise ApiError(400, f"the body must be a JSON object, not {kind}", code="invalid_json")
-    return given
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -26,7 +26,7 @@ __all__ = ["ApiError", "api_error"]
 
 _BAD, _SERVER = "invalid_request_error", "server_error"
 # The first that fits counts.
-_KNOWN: tuple[tuple[type[AdaFuseError], int, str, str], ...] = (
+_CODES: tuple[tuple[type[AdaFuseError], int, str, str], ...] = (
     (ContextWindowError, 400, _BAD, "context_length_exceeded"),
     (PromptMemoryError, 503, _SERVER, "prompt_memory"),
     (PromptError, 400, _BAD, "invalid_prompt"),
@@ -100,8 +100,8 @@ def api_error(error: BaseException, arguments: frozenset[str] = frozenset()) -> 
     """
     if isinstance(error, ApiError):
         return error
-    for known, status, kind, code in _KNOWN:
-        if isinstance(error, known):
+    for error_type, status, kind, code in _CODES:
+        if isinstance(error, error_type):
             param = _param(str(error), arguments) if status == 400 else None
             return ApiError(status, str(error), code=code, kind=kind, param=param)
     return ApiError(500, "the server failed; its log says how", code="internal_error")

@@ -24,16 +24,16 @@ from adafuse.serve.request import ARGUMENTS, Ask, Served
 from adafuse.serve.response import Reply
 from adafuse.serve.service import Answers, RequestService
 
-__all__ = ["respond", "told"]
+__all__ = ["error_response", "respond"]
 
 T = TypeVar("T")
 _Rounds = AsyncGenerator[tuple[int, Round]]
 
 
-def told(error: BaseException) -> JSONResponse:
+def error_response(error: BaseException) -> JSONResponse:
     """An error as a response."""
-    known = api_error(error, ARGUMENTS)
-    return JSONResponse(known.body, known.status, known.headers)
+    described = api_error(error, ARGUMENTS)
+    return JSONResponse(described.body, described.status, described.headers)
 
 
 async def respond(
@@ -45,7 +45,7 @@ async def respond(
     """Answer a request.
 
     Args:
-        desk: where it is handed in.
+        service: where it is handed in.
         request: its body is not read yet.
         read: checks the body.
         limit: of the body, in bytes.
@@ -80,13 +80,13 @@ async def respond(
 def _failed(error: Exception, visit: Visit) -> Response:
     gone = isinstance(error, ClientDisconnect)
     visit.end("gone" if gone else api_error(error).code)
-    return Response(status_code=400) if gone else told(error)  # nobody reads the first
+    return Response(status_code=400) if gone else error_response(error)  # nobody reads the first
 
 
 async def _whole(rounds: _Rounds, answers: Answers, reply: Reply, visit: Visit) -> dict[str, Any]:
-    async for at, one in rounds:
+    async for at, round_ in rounds:
         visit.words()
-        reply.feed(at, one)
+        reply.feed(at, round_)
     return reply.whole(answers.incomplete)
 
 
@@ -97,14 +97,11 @@ async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
         ClientDisconnect: nobody does; the work is cancelled.
     """
 
-    async def working() -> T:
-        return await work
-
     async def watching() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    result, gone = asyncio.create_task(working()), asyncio.create_task(watching())
+    result, gone = asyncio.ensure_future(work), asyncio.create_task(watching())
     try:
         await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
@@ -153,13 +150,13 @@ class _Events(StreamingResponse):
             yield _event(piece)
         try:
             async with aclosing(self._rounds):
-                async for at, one in self._rounds:
-                    for piece in self._reply.pieces(at, one):
+                async for at, round_ in self._rounds:
+                    for piece in self._reply.pieces(at, round_):
                         yield _event(piece)
         except Exception as error:
-            known = api_error(error, ARGUMENTS)
-            self._visit.end(known.code)
-            yield _event(known.body)
+            described = api_error(error, ARGUMENTS)
+            self._visit.end(described.code)
+            yield _event(described.body)
             return
         for piece in self._reply.end(self._answers.incomplete):
             yield _event(piece)

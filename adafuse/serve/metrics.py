@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -22,63 +23,60 @@ class Metrics:
 
     Args:
         gate: tells how many answers run and wait.
+
+    Attributes:
+        requests, seconds, first: counts of requests, which `Visit` keeps.
     """
 
     def __init__(self, gate: Admission) -> None:
         self._registry = CollectorRegistry()
-        at = self._registry
-        self._requests = Counter(
+        counter = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, buckets=_SECONDS, registry=self._registry)
+        self.requests = counter(
             "adafuse_requests",
             "Requests that have ended, by path and outcome: 'ok', 'gone' or an error's code.",
             ["endpoint", "outcome"],
-            registry=at,
         )
-        self._seconds = Histogram(
+        self.seconds = histogram(
             "adafuse_request_seconds",
             "From a request to the end of its answer, waiting included; of those that are 'ok'.",
             ["endpoint"],
-            buckets=_SECONDS,
-            registry=at,
         )
-        self._first = Histogram(
+        self.first = histogram(
             "adafuse_first_words_seconds",
             "From a request to the first words that are decoded for it.",
             ["endpoint"],
-            buckets=_SECONDS,
-            registry=at,
         )
-        self._tokens = Counter(
+        self._tokens = counter(
             "adafuse_tokens",
             "Tokens of answers that have ended, as their first members count them.",
             ["kind"],
-            registry=at,
         )
-        self._words = Counter(
-            "adafuse_words", "Words by the member that drafted them.", ["member"], registry=at
-        )
-        self._failures = Counter(
+        self._words = counter("adafuse_words", "Words by the member that drafted them.", ["member"])
+        self._failures = counter(
             "adafuse_member_failures",
             "Failures of members, whether they were dropped or raised.",
             ["member", "phase"],
-            registry=at,
         )
-        running = Gauge("adafuse_answers_running", "Answers that are being decoded.", registry=at)
-        running.set_function(lambda: gate.running)
-        waiting = Gauge("adafuse_answers_waiting", "Answers that wait for a place.", registry=at)
-        waiting.set_function(lambda: gate.waiting)
+        for name, text, count in (
+            ("running", "Answers that are being decoded.", lambda: gate.running),
+            ("waiting", "Answers that wait for a place.", lambda: gate.waiting),
+        ):
+            gauge = Gauge(f"adafuse_answers_{name}", text, registry=self._registry)
+            gauge.set_function(count)
 
     def visit(self, endpoint: str) -> Visit:
         """A request begins."""
         return Visit(self, endpoint)
 
-    def round(self, one: Round) -> None:
+    def round(self, round_: Round) -> None:
         """A round of some answer."""
-        if one.words and one.member:
-            self._words.labels(one.member).inc(len(one.words))
-        for lost in one.dropped:
+        if round_.words and round_.member:
+            self._words.labels(round_.member).inc(len(round_.words))
+        for lost in round_.dropped:
             self._failures.labels(lost.member, lost.phase).inc()
-        if one.usage:
-            first = next(iter(one.usage.values()))
+        if round_.usage:
+            first = next(iter(round_.usage.values()))
             self._tokens.labels("prompt").inc(first.prompt_tokens)
             self._tokens.labels("completion").inc(first.committed_tokens)
 
@@ -96,16 +94,6 @@ class Metrics:
         for member in members:
             self._words.labels(member)
 
-    def ended(self, endpoint: str, outcome: str, seconds: float) -> None:
-        """A request has ended."""
-        self._requests.labels(endpoint, outcome).inc()
-        if outcome == "ok":
-            self._seconds.labels(endpoint).observe(seconds)
-
-    def began(self, endpoint: str, seconds: float) -> None:
-        """The first words of a request's answer are there."""
-        self._first.labels(endpoint).observe(seconds)
-
 
 class Visit:
     """One request, from when it comes to its outcome."""
@@ -121,10 +109,15 @@ class Visit:
         """Something was decoded; the first time counts."""
         if not self._began:
             self._began = True
-            self._metrics.began(self._endpoint, time.monotonic() - self._start)
+            self._metrics.first.labels(self._endpoint).observe(self._elapsed())
 
     def end(self, outcome: str) -> None:
         """It has ended; the first outcome counts."""
         if not self._ended:
             self._ended = True
-            self._metrics.ended(self._endpoint, outcome, time.monotonic() - self._start)
+            self._metrics.requests.labels(self._endpoint, outcome).inc()
+            if outcome == "ok":
+                self._metrics.seconds.labels(self._endpoint).observe(self._elapsed())
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._start

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,17 +17,15 @@ from adafuse._version import __version__
 from adafuse.events import MemberUsage, Round
 from adafuse.serve.request import Ask, Served
 from adafuse.telemetry.summary import summarise
-from adafuse.tools import CallPiece, CallScanner, InvalidCall, Piece, TextPiece
+from adafuse.tools.answer_parts import AnswerParts, CallPart
 
 __all__ = ["Choice", "Reply", "fingerprint"]
-
-_FINISH = {"stop": "stop", "stop_string": "stop", "length": "length"}
 
 
 def fingerprint(served: Served) -> str:
     """What answers depend on besides the request: members, settings and version."""
-    told = repr((__version__, served.members, served.config))
-    return f"fp_{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    basis = repr((__version__, served.members, served.config))
+    return f"fp_{hashlib.sha256(basis.encode()).hexdigest()[:12]}"
 
 
 class Choice:
@@ -38,78 +36,64 @@ class Choice:
         ask: the request.
 
     Attributes:
-        rounds: those read so far.
         text: of the answer, outside calls, so far.
-        calls: tool calls so far, as a message has them.
+        calls: tool calls so far, by id, as a message has them.
     """
 
     def __init__(self, index: int, ask: Ask) -> None:
         self.index = index
-        self.rounds: list[Round] = []
         self.text = ""
-        self.calls: list[dict[str, Any]] = []
-        self._scanner = CallScanner(ask.tools) if ask.tools else None
+        self.calls: dict[str, dict[str, Any]] = {}
+        self._parts = AnswerParts(ask.tools, by_word=False)
         self._tools = ask.tools
-        self._at: dict[int, int] = {}  # from calls of the answer to calls that are told as such
 
-    def feed(self, one: Round) -> Iterator[dict[str, Any]]:
+    def feed(self, round_: Round) -> Iterator[dict[str, Any]]:
         """What a round adds, as deltas of a message."""
-        self.rounds.append(one)
-        if self._scanner is None:
-            pieces: list[Piece] = [TextPiece(one.text)]
-        else:
-            pieces = self._scanner.feed(one.text)
-            if one.finish_reason is not None:
-                pieces += self._scanner.finish()
-        for piece in pieces:
-            if isinstance(piece, CallPiece) and not self._is_text(piece):
-                yield {"tool_calls": [self._call(piece)]}
+        for part in self._parts.feed(round_):
+            call, text = part.call, part.text
+            if call is not None and (call.id in self.calls or call.name in self._tools):
+                yield {"tool_calls": [self._call(call)]}
                 continue
-            text = piece.text if isinstance(piece, TextPiece) else _written(piece)
+            if call is not None and call.invalid is not None:  # over before its tool can be told
+                text = call.gap + call.invalid.text
             if text:
                 self.text += text
                 yield {"content": text}
 
     @property
+    def rounds(self) -> Sequence[Round]:
+        """Those read so far."""
+        return self._parts.rounds
+
+    @property
     def finish_reason(self) -> str | None:
         """Why the answer ended; None while it goes on."""
-        reason = self.rounds[-1].finish_reason if self.rounds else None
-        if reason is None or self._scanner is None:
-            return reason and _FINISH[reason]
-        valid = [call for call in self._scanner.calls if not isinstance(call, InvalidCall)]
-        cut = len(valid) < len(self._scanner.calls) and reason != "stop"
-        return "tool_calls" if valid and not cut else _FINISH[reason]
+        reason = self._parts.finish_reason
+        return "stop" if reason == "stop_string" else reason
 
     @property
     def message(self) -> dict[str, Any]:
         """The whole message."""
-        called = {"tool_calls": self.calls} if self.calls else {}
+        called = {"tool_calls": list(self.calls.values())} if self.calls else {}
         content = self.text if self.text or not self.calls else None
         return {"role": "assistant", "content": content, "refusal": None, **called}
 
     @property
     def usage(self) -> Mapping[str, MemberUsage]:
         """By member, once the answer has ended."""
-        return (self.rounds[-1].usage if self.rounds else None) or {}
+        return (self._parts.last.usage if self._parts.last is not None else None) or {}
 
-    def _is_text(self, piece: CallPiece) -> bool:
-        """Whether a call is told as text: it is over before it can be told of which tool it is."""
-        return piece.index not in self._at and piece.name not in self._tools
-
-    def _call(self, piece: CallPiece) -> dict[str, Any]:
-        if piece.index in self._at:
-            at = self._at[piece.index]
-            self.calls[at]["function"]["arguments"] += piece.arguments
-            return {"index": at, "function": {"arguments": piece.arguments}}
-        at = self._at[piece.index] = len(self.calls)
-        head = {"id": f"call_{uuid.uuid4().hex}", "type": "function"}
-        function = {"name": piece.name, "arguments": piece.arguments}
-        self.calls.append({**head, "function": function})
-        return {"index": at, **head, "function": dict(function)}
-
-
-def _written(piece: CallPiece) -> str:
-    return f"{piece.gap}{piece.invalid.text}" if piece.invalid is not None else ""
+    def _call(self, part: CallPart) -> dict[str, Any]:
+        function = {"name": part.name, "arguments": part.arguments}
+        if part.id in self.calls:
+            self.calls[part.id]["function"]["arguments"] += part.arguments
+            return {
+                "index": list(self.calls).index(part.id),
+                "function": {"arguments": part.arguments},
+            }
+        call = {"id": part.id, "type": "function", "function": function}
+        self.calls[part.id] = call
+        return {"index": len(self.calls) - 1, **call, "function": dict(function)}
 
 
 class Reply:
@@ -133,83 +117,80 @@ class Reply:
             "system_fingerprint": fingerprint(served),
         }
 
-    def feed(self, at: int, one: Round) -> None:
+    def feed(self, at: int, round_: Round) -> None:
         """Read a round of a whole answer."""
-        for _ in self.choices[at].feed(one):
+        for _ in self.choices[at].feed(round_):
             pass
 
     def whole(self, incomplete: Mapping[int, str]) -> dict[str, Any]:
         """All of it, once every answer has ended."""
-        choices = [self._choice(one) for one in self.choices]
+        choices = [self._choice(choice) for choice in self.choices]
         details = self._details(incomplete) if self._ask.details else {}
         return {**self._head, "choices": choices, "usage": self.usage(), **details}
 
     def begin(self) -> Iterator[dict[str, Any]]:
         """The pieces before any words."""
         if self._ask.chat:
-            for one in self.choices:
-                yield self._piece(one, {"role": "assistant", "content": ""})
+            for choice in self.choices:
+                yield self._piece(choice, {"role": "assistant", "content": ""})
 
-    def pieces(self, at: int, one: Round) -> Iterator[dict[str, Any]]:
+    def pieces(self, at: int, round_: Round) -> Iterator[dict[str, Any]]:
         """What a round adds."""
         choice = self.choices[at]
-        for delta in choice.feed(one):
+        for delta in choice.feed(round_):
             yield self._piece(choice, delta)
 
     def end(self, incomplete: Mapping[int, str]) -> Iterator[dict[str, Any]]:
         """The pieces behind the answers: why each ended, and what they cost."""
-        for one in self.choices:
-            last = one is self.choices[-1] and self._ask.details
+        for choice in self.choices:
+            last = choice is self.choices[-1] and self._ask.details
             details = self._details(incomplete) if last else {}
-            yield {**self._piece(one, {}, one.finish_reason), **details}
+            yield {**self._piece(choice, {}, choice.finish_reason), **details}
         if self._ask.include_usage:
             yield {**self._piece_head(), "choices": [], "usage": self.usage()}
 
     def usage(self) -> dict[str, Any]:
         """Tokens of all answers, as the first member counts them."""
-        used = [one.usage[self._first] for one in self.choices if self._first in one.usage]
-        prompt = sum(one.prompt_tokens for one in used)
-        completion = sum(one.committed_tokens for one in used)
+        usages = [choice.usage for choice in self.choices]
+        used = [usage[self._first] for usage in usages if self._first in usage]
+        prompt = sum(usage.prompt_tokens for usage in used)
+        completion = sum(usage.committed_tokens for usage in used)
         return {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": sum(one.reused_tokens for one in used)},
+            "prompt_tokens_details": {"cached_tokens": sum(usage.reused_tokens for usage in used)},
         }
 
-    def _choice(self, one: Choice) -> dict[str, Any]:
-        said = {"message": one.message} if self._ask.chat else {"text": one.text}
-        return {
-            "index": one.index,
-            **said,
-            "logprobs": None,
-            "finish_reason": one.finish_reason,
-        }
+    def _choice(self, choice: Choice) -> dict[str, Any]:
+        said = {"message": choice.message} if self._ask.chat else {"text": choice.text}
+        reason = choice.finish_reason
+        return {"index": choice.index, **said, "logprobs": None, "finish_reason": reason}
 
     def _piece_head(self) -> dict[str, Any]:
         return {**self._head, "object": "chat.completion.chunk"} if self._ask.chat else self._head
 
     def _piece(
-        self, one: Choice, delta: Mapping[str, Any], reason: str | None = None
+        self, answer: Choice, delta: Mapping[str, Any], reason: str | None = None
     ) -> dict[str, Any]:
         said = {"delta": delta} if self._ask.chat else {"text": delta.get("content", "")}
-        choice = {"index": one.index, **said, "logprobs": None, "finish_reason": reason}
+        choice = {"index": answer.index, **said, "logprobs": None, "finish_reason": reason}
         usage = {"usage": None} if self._ask.include_usage else {}
         return {**self._piece_head(), "choices": [choice], **usage}
 
     def _details(self, incomplete: Mapping[int, str]) -> dict[str, Any]:
         """Who wrote what, and who was lost."""
-        rounds = [one for choice in self.choices for one in choice.rounds]
+        rounds = [round_ for choice in self.choices for round_ in choice.rounds]
         names = {name for choice in self.choices for name in choice.usage}
-        told = summarise(rounds, {})
-        words = {**dict.fromkeys(sorted(names), 0), **told.words_by_member}
+        summary = summarise(rounds, {})
+        words = {**dict.fromkeys(sorted(names), 0), **summary.words_by_member}
         details = {
             "words_by_member": words,
-            "rounds": told.rounds,
-            "unanimous": told.unanimous,
-            "scored": told.scored,
-            "forced": told.forced,
-            "dropped": [asdict(lost) for one in rounds for lost in one.dropped],
+            "rounds": summary.rounds,
+            "unanimous": summary.unanimous,
+            "scored": summary.scored,
+            "forced": summary.forced,
+            "dropped": [asdict(lost) for round_ in rounds for lost in round_.dropped],
             "incomplete": [incomplete.get(choice.index) for choice in self.choices],
         }
         return {"adafuse": details}

@@ -1,19 +1,17 @@
 """The process of a server: it listens, loads, answers, and ends when it is told to.
 
 A first SIGTERM or SIGINT drains it: new requests are refused, answers that are being decoded may
-end. A second one ends the process at once.
+end. A second one ends the process at once. Knows uvicorn, and of answers only whether any goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -28,7 +26,6 @@ __all__ = ["ROUND_SECONDS", "Server", "listen"]
 
 ROUND_SECONDS = 10.0
 """How long an answer that is cancelled may take to end its round."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -55,28 +52,25 @@ class Server(uvicorn.Server):
 
     Args:
         app: of `create_app`.
-        desk: what the application hands requests in at.
+        service: what the application hands requests to.
         drain_seconds: how long answers may go on once the server is to end.
     """
 
     def __init__(self, app: FastAPI, service: RequestService, *, drain_seconds: float) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                access_log=False,
-                lifespan="off",
-                log_config=None,
-                server_header=False,
-                # Of connections whose answers are over, and whose callers are slow to read.
-                timeout_graceful_shutdown=5,
-                ws="none",
-            )
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            lifespan="off",
+            log_config=None,
+            server_header=False,
+            # Of connections whose answers are over, and whose callers are slow to read.
+            timeout_graceful_shutdown=5,
+            ws="none",
         )
+        super().__init__(config)
         self._service = service
         self._drain_seconds = drain_seconds
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ending: asyncio.Task[None] | None = None
-        self._loaded = False
+        self._loading: Future[Ensemble] | None = None
 
     async def run_until_told(
         self,
@@ -94,14 +88,13 @@ class Server(uvicorn.Server):
         Raises:
             AdaFuseError: the ensemble cannot be loaded.
         """
-        self._loop = asyncio.get_running_loop()
         serving = asyncio.create_task(self.serve([listening]))
-        loading = asyncio.wrap_future(_in_thread(load))
+        self._loading = _in_thread(load)
+        loading = asyncio.wrap_future(self._loading)
         try:
             either: set[asyncio.Future[Any]] = {serving, loading}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
-                self._loaded = True
                 self._service.open(loading.result())
                 if self._service.state == "ready":
                     ready()
@@ -115,57 +108,39 @@ class Server(uvicorn.Server):
     @property
     def left_behind(self) -> bool:
         """Whether something still runs in a thread that does not end."""
-        return self._service.busy or not self._loaded
+        loading = self._loading is not None and not self._loading.done()
+        return self._service.busy or loading
 
     def shutdown_soon(self) -> None:
         """Drain, and end; from any thread."""
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._drain)
-
-    def _drain(self) -> None:
         self._service.drain()
-        if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._end())
+        self.should_exit = True
 
-    async def _end(self) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As the base class, once answers have ended; until then new requests are refused."""
+        self._service.drain()
         if not await self._service.drained(self._drain_seconds):
             self._service.cancel()
             await self._service.drained(ROUND_SECONDS)
-        self.should_exit = True
+        await super().shutdown(sockets)
 
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """In place of the base class's, which ends the process by the signal in the end."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {one: signal.signal(one, self._told) for one in _SIGNALS}
-        try:
-            yield
-        finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
-
-    def _told(self, number: int, frame: FrameType | None) -> None:
-        if self._service.state == "draining":
-            os._exit(128 + number)  # as shells have it; nothing is waited for
-        self._service.drain()
+        if self.should_exit:
+            os._exit(128 + sig)  # as shells have it; nothing is waited for
         self.shutdown_soon()
 
 
 def _in_thread(load: Callable[[], Ensemble]) -> Future[Ensemble]:
     """Load in a thread that is no reason for the process to stay."""
     future: Future[Ensemble] = Future()
+    future.set_running_or_notify_cancel()  # who waits for it may give up; the thread goes on
 
     def run() -> None:
         try:
-            loaded = load()
+            future.set_result(load())
         except BaseException as error:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(error)
-        else:
-            if future.set_running_or_notify_cancel():
-                future.set_result(loaded)
+            future.set_exception(error)
 
     threading.Thread(target=run, name="adafuse-load", daemon=True).start()
     return future

@@ -26,7 +26,7 @@ from adafuse.serve.errors import ApiError
 from adafuse.serve.metrics import Metrics
 from adafuse.serve.request import Ask, Served
 
-__all__ = ["Answers", "RequestService"]
+__all__ = ["Answers", "Desk", "RequestService"]
 
 _log = logging.getLogger(__name__)
 _LEAST_SECONDS = 1e-3  # what is left of a limit is above 0
@@ -103,7 +103,7 @@ class RequestService:
     def rounds(self, ask: Ask, at: int, spent: float) -> Generator[Round]:
         """Decode the answer to one prompt, `spent` seconds after it was asked."""
         assert self._ensemble is not None
-        members = self._ensemble.only([self._ensemble.members[one].name for one in ask.chosen])
+        members = self._ensemble.only([self._ensemble.members[index].name for index in ask.chosen])
         settings = {f.name: getattr(ask.config, f.name) for f in fields(ask.config)}
         if ask.config.timeout is not None:
             settings["timeout"] = max(ask.config.timeout - spent, _LEAST_SECONDS)
@@ -131,7 +131,8 @@ class RequestService:
         for answers in list(self._open):
             answers.stop(ApiError(503, "the server is shutting down", code="shutting_down"))
 
-    def _closed(self, answers: Answers) -> None:
+    def forget(self, answers: Answers) -> None:
+        """Answers have ended."""
         self._open.discard(answers)
 
 
@@ -164,14 +165,14 @@ class Answers:
         going = len(self._tasks)
         while going:
             await asyncio.sleep(0)  # a reader of much that is there must not keep the loop
-            at, one = await self._queue.get()
-            if isinstance(one, BaseException):
+            at, event = await self._queue.get()
+            if isinstance(event, BaseException):
                 self.close()
-                raise one
-            if one is None:
+                raise event
+            if event is None:
                 going -= 1
                 continue
-            yield at, one
+            yield at, event
 
     def stop(self, error: ApiError) -> None:
         """End the answers at their next rounds; whoever reads them gets the error."""
@@ -185,8 +186,8 @@ class Answers:
 
     def _ended(self, place: Place, _: asyncio.Task[None]) -> None:
         place.leave()
-        if all(one.done() for one in self._tasks):
-            self._service._closed(self)
+        if all(task.done() for task in self._tasks):
+            self._service.forget(self)
 
     async def _decode(self, at: int, place: Place) -> None:
         decoder: ThreadedIterator[Round] | None = None
@@ -195,9 +196,9 @@ class Answers:
             await self._admitted(place)
             spent = time.monotonic() - self._begun
             decoder = ThreadedIterator(lambda: self._service.rounds(self._ask, at, spent))
-            async for one in decoder:
-                self._service.metrics.round(one)
-                self._queue.put_nowait((at, one))
+            async for round_ in decoder:
+                self._service.metrics.round(round_)
+                self._queue.put_nowait((at, round_))
         except IncompleteAnswerError as error:  # its rounds are all there, and say why it ended
             self.incomplete[at] = str(error)
         except Exception as error:
@@ -218,3 +219,6 @@ class Answers:
         except TimeoutError:
             message = f"no place was free within {limit:g} seconds; ask again later"
             raise ApiError(503, message, code="queue_timeout") from None
+
+
+Desk = RequestService  # the class's former name, which users import

@@ -1,51 +1,64 @@
-"""Which tools an answer must call, as callers of other interfaces put it.
+"""Which tools an answer must call: as the core takes it, and as callers of other interfaces put it.
 
 Knows no framework and no tools but their names.
 """
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adafuse.errors import ConfigError
-from adafuse.validation import refuse_unknown
+from adafuse.validation import show
 
-__all__ = ["read_tool_choice"]
+__all__ = ["check_tool_choice", "read_tool_choice"]
 
 _SAME = {"required": "any"}
 _MODES = ("auto", "any", "none")
 
 
-def read_tool_choice(choice: Any, names: Sequence[str]) -> str:
-    """Read a choice: "auto", "any", "none", or the name of a tool.
+def check_tool_choice(choice: object, names: Sequence[str]) -> str:
+    """The choice of a core call: "auto", "any", "none", or the name of a tool.
 
     Args:
-        choice: one of those; None is "auto", "required" and True are "any", False is "none";
-            {"type": "function", "function": {"name": …}} and {"type": "tool", "name": …} name one,
-            and {"type": "auto"} and the like say the same as the word.
+        choice: one of those; None is "auto", "required" is "any".
         names: of the tools there are.
 
     Raises:
-        ConfigError: it is of another form, names a tool that is not there, or wants a call where
-            there are no tools.
+        ConfigError: it is no string, names a tool that is not there, or wants a call where there
+            are no tools.
     """
     if choice is None:
         return "auto"
+    if not isinstance(choice, str):
+        raise ConfigError(f"tool_choice must be a string, not {show(choice)}")
+    mode = choice if choice in names else _SAME.get(choice, choice)
+    if mode in ("auto", "none"):
+        return mode
+    return _checked(mode, names, _MODES)
+
+
+def read_tool_choice(choice: Any, names: Sequence[str]) -> str:
+    """Read the choice of another interface; `check_tool_choice` says what it may be.
+
+    Args:
+        choice: also True for "any" and False for "none";
+            {"type": "function", "function": {"name": …}} and {"type": "tool", "name": …} name a
+            tool, and {"type": "auto"} and the like say the same as the word.
+        names: of the tools there are.
+
+    Raises:
+        ConfigError: as of `check_tool_choice`, or it is of another form.
+    """
+    named = False
     if isinstance(choice, bool):
         choice = "any" if choice else "none"
-    named = False
-    if isinstance(choice, Mapping):
+    elif isinstance(choice, Mapping):
         choice, named = _of_mapping(choice)
-    if not isinstance(choice, str):
+    if not isinstance(choice, str | None):
         raise ConfigError(f"tool_choice must be a word, a tool's name or a mapping, not {choice!r}")
-    if choice not in names and not named:
-        choice = _SAME.get(choice, choice)
-    if choice not in ("auto", "none") and not names:
-        raise ConfigError(f"tool_choice {choice!r} needs tools")
-    known = names if named else (*_MODES, *names)
-    refuse_unknown("tool_choice", {choice: None}, list(known))
-    return str(choice)
+    return _checked(str(choice), names) if named else check_tool_choice(choice, names)
 
 
 def _of_mapping(choice: Mapping[str, Any]) -> tuple[Any, bool]:
@@ -58,3 +71,14 @@ def _of_mapping(choice: Mapping[str, Any]) -> tuple[Any, bool]:
     if choice.get("type") in (*_MODES, *_SAME):
         return choice["type"], False
     raise ConfigError(f"tool_choice {dict(choice)!r} names no tool; use {{'type': 'function', …}}")
+
+
+def _checked(choice: str, names: Sequence[str], modes: Sequence[str] = ()) -> str:
+    if not names:
+        raise ConfigError(f"tool_choice {choice!r} needs tools")
+    choices = (*modes, *names)
+    if choice not in choices:
+        near = difflib.get_close_matches(choice, choices, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"
+        raise ConfigError(f"unknown tool_choice {choice!r}; {hint}")
+    return choice

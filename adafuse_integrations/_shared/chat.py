@@ -17,8 +17,8 @@ from adafuse.events import Round
 from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
 from adafuse.prompting.response_format import response_schema, with_instruction
 from adafuse.tools import read_tools
+from adafuse.tools.answer_parts import AnswerParts
 from adafuse.tools.choice import read_tool_choice
-from adafuse_integrations._shared.answer_parts import AnswerParts
 from adafuse_integrations._shared.call import Call
 from adafuse_integrations._shared.fields import EnsembleFields
 from adafuse_integrations._shared.settings import read_schema

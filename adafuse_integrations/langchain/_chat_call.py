@@ -36,7 +36,7 @@ from pydantic import ConfigDict, PrivateAttr
 from adafuse.concurrency.async_iterator import Decoders
 from adafuse.ensemble import Ensemble
 from adafuse.prompting.prompt import Message
-from adafuse_integrations._shared.answer_parts import AnswerParts
+from adafuse.tools.answer_parts import AnswerParts
 from adafuse_integrations._shared.chat import ChatFields
 from adafuse_integrations._shared.context_window import smallest_window
 from adafuse_integrations.langchain._base import EnsembleModel

@@ -29,7 +29,8 @@ from langchain_core.utils.json import parse_partial_json
 from pydantic import Field
 
 from adafuse.events import MemberUsage, Round
-from adafuse_integrations._shared.answer_parts import AnswerParts, CallPart, Part, read_parts
+from adafuse.tools.answer_parts import AnswerParts, CallPart
+from adafuse_integrations._shared.answer_stream import DescribedPart, read_parts
 
 __all__ = ["ChatAnswerChunk", "chat_chunks", "whole_message"]
 
@@ -73,12 +74,12 @@ def chat_chunks(
         blocks: whether content is a list of content blocks, as in LangChain's version 1.
         keep_incomplete: pass over IncompleteAnswerError; the response metadata then has its message
             as "incomplete", and so it has before the error is raised.
-        info: for `AnswerParts.info`: logprobs and top_logprobs.
+        info: for `read_parts`: logprobs and top_logprobs.
     """
     layout = _Layout(blocks)
     metadata = dict(first)
     for part in read_parts(rounds, parts, keep_incomplete=keep_incomplete, **info):
-        if isinstance(part, Part):
+        if isinstance(part, DescribedPart):
             message = layout.message(part, metadata)
             yield ChatAnswerChunk(message=message, round=dict(part.source))
             metadata = {}
@@ -103,7 +104,7 @@ class _Layout:
         self._calls: dict[int, int] = {}  # blocks of calls
         self._written: dict[int, str] = {}  # arguments of calls, as chunks have them
 
-    def message(self, part: Part, metadata: dict[str, Any]) -> AIMessageChunk:
+    def message(self, part: DescribedPart, metadata: dict[str, Any]) -> AIMessageChunk:
         content: Any = [] if self._blocks else ""
         calls = []
         if part.call is not None:

@@ -23,7 +23,7 @@ from adafuse.errors import ConfigError
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.prompting.response_format import instruction
 from adafuse.spec import MemberSpec
-from adafuse_integrations._shared.answer_parts import read_parts
+from adafuse_integrations._shared.answer_stream import read_parts
 from adafuse_integrations._shared.chat import ChatFields
 from adafuse_integrations._shared.context_window import smallest_window
 from adafuse_integrations._shared.fields import CompletionFields

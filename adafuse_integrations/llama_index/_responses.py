@@ -25,7 +25,8 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from adafuse_integrations._shared.answer_parts import AnswerParts, CallPart, End, Part
+from adafuse.tools.answer_parts import AnswerParts, CallPart
+from adafuse_integrations._shared.answer_stream import DescribedPart, End
 
 __all__ = ["Snapshot", "chat_response", "completion_response", "snapshots"]
 
@@ -54,7 +55,7 @@ class Snapshot:
 
 
 def snapshots(
-    answer: Iterable[Part | End], parts: AnswerParts, model_name: str
+    answer: Iterable[DescribedPart | End], parts: AnswerParts, model_name: str
 ) -> Generator[Snapshot]:
     """Yield one per part of the answer, and one at its end.
 
@@ -66,7 +67,7 @@ def snapshots(
     text, calls = "", _Calls(parts)
     for part in answer:
         raw: dict[str, Any] = {"model": model_name}
-        if isinstance(part, Part):
+        if isinstance(part, DescribedPart):
             delta = part.text
             if part.call is not None and (refused := calls.feed(part.call)):
                 # Text, so that nobody carries out a call that was cut or is broken.
