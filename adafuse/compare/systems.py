@@ -48,11 +48,11 @@ class System:
     def identity(self) -> dict[str, Any]:
         """Plain values that tell it from others, if members of one name are the same."""
         config = json.loads(json.dumps(asdict(self.ensemble.config)))
-        told = {"members": list(self.members), "settings": config}
+        identity = {"members": list(self.members), "settings": config}
         weights = [float(member.weight) for member in self.ensemble.members]
         if config["weights"] is None and len(set(weights)) > 1:  # the members' own
-            told["weights"] = weights
-        return told
+            identity["weights"] = weights
+        return identity
 
 
 ENSEMBLE = "ensemble"
@@ -84,15 +84,15 @@ def of_members(
     Weights of the others are left out, a leader's place becomes its name. None if the leader is not
     among them: the settings are of no use to these.
     """
-    found = dict(settings)
-    weights, leader = found.get("weights"), found.get("leader")
+    own = dict(settings)
+    weights, leader = own.get("weights"), own.get("leader")
     if isinstance(weights, list | tuple) and len(weights) == len(everyone):
-        found["weights"] = [w for w, name in zip(weights, everyone, strict=True) if name in chosen]
+        own["weights"] = [w for w, name in zip(weights, everyone, strict=True) if name in chosen]
     if isinstance(leader, int) and not isinstance(leader, bool) and leader < len(everyone):
-        found["leader"] = leader = everyone[leader]
+        own["leader"] = leader = everyone[leader]
     if isinstance(leader, str) and leader in everyone and leader not in chosen:
         return None
-    return found
+    return own
 
 
 def together(

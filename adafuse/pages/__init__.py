@@ -5,8 +5,12 @@ html = trace_page(answer)              # or answer.save_trace("answer.html")
 html = report_page(comparison)         # or comparison.save_report("report.html")
 """
 
-from adafuse.compare.report import report_frame, report_page, save_report
+from typing import TYPE_CHECKING, Any
+
 from adafuse.pages.trace import save_trace, trace_frame, trace_page
+
+if TYPE_CHECKING:
+    from adafuse.compare.report import report_frame, report_page, save_report
 
 __all__ = [
     "report_frame",
@@ -16,3 +20,12 @@ __all__ = [
     "trace_frame",
     "trace_page",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The report's functions on first use: traces need nothing of what comparing does."""
+    if name in ("report_frame", "report_page", "save_report"):
+        from adafuse.compare import report
+
+        return getattr(report, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
