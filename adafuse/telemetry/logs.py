@@ -35,7 +35,8 @@ def tell_round(round_: Round) -> None:
     if _log.isEnabledFor(logging.DEBUG):
         _log.debug(
             "round %d: %d words of %s, %s, %d candidates",
-            round_.index, len(round_.words), round_.member or "nobody", round_.kind, len(round_.candidates),
+            round_.index, len(round_.words), round_.member or "nobody", round_.kind,
+            len(round_.candidates),
         )  # fmt: skip
 
 
