@@ -38,7 +38,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adafuse.answer import Answer
+    from adafuse.events import FinishedAnswer
 
 __all__ = [
     "AdaFuseError",
@@ -184,7 +184,7 @@ class IncompleteAnswerError(DecodingError):
         answer: what there is of it; its `finish_reason` says why it ended.
     """
 
-    def __init__(self, what: str, answer: Answer) -> None:
+    def __init__(self, what: str, answer: FinishedAnswer) -> None:
         limit = {
             "length": "at its length limit; allow more tokens, or ask for less",
             "stop_string": "at a stop string; leave that stop out",

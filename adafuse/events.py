@@ -7,21 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 __all__ = [
     "Candidate",
     "Dropped",
     "FinishReason",
+    "FinishedAnswer",
     "Loss",
     "MemberUsage",
     "Round",
+    "RoundKind",
     "cut_rounds",
     "cut_words",
 ]
 
 FinishReason = Literal["stop", "length", "stop_string"]
 """`stop`: an ending candidate won. `length`: max_new_tokens or a full window. `stop_string`."""
+
+RoundKind = Literal["forced", "led", "scored", "unanimous", "empty"]
+"""How a round was decided; `empty`: nothing could be drafted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,37 @@ class Round:
     dropped: tuple[Dropped, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Mapping[str, MemberUsage] | None = None
+
+    @property
+    def kind(self) -> RoundKind:
+        """How it was decided: the first of the flags that is set."""
+        if self.forced:
+            return "forced"
+        if self.led:
+            return "led"
+        if self.scored:
+            return "scored"
+        return "unanimous" if self.unanimous else "empty"
+
+
+class FinishedAnswer(Protocol):
+    """What errors and pages need of a whole answer; `adafuse.Answer` is one."""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+
+    @property
+    def rounds(self) -> Sequence[Round]:
+        """Those it came from, in order."""
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Why it ended."""
+
+    @property
+    def usage(self) -> Mapping[str, MemberUsage]:
+        """What it cost, by member."""
 
 
 def cut_words(words: Sequence[str], length: int) -> tuple[str, ...]:

@@ -22,12 +22,12 @@ from adafuse.errors import AdaFuseError, ConfigError
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.telemetry.summary import summarise
 
-__all__ = ["Given", "Ledger", "answer_all"]
+__all__ = ["Ledger", "SystemAnswer", "answer_all"]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """An answer that was given.
+class SystemAnswer:
+    """One system's answer to one question.
 
     Attributes:
         text: the answer; "" if there is an error.
@@ -64,7 +64,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._known: dict[str, Given] = {}
+        self._answers: dict[str, SystemAnswer] = {}
         self._path = path
         if path is None:
             return
@@ -78,7 +78,7 @@ class Ledger:
             try:
                 record = json.loads(line)
                 key = record.pop("key")
-                self._known[key] = Given(**record)
+                self._answers[key] = SystemAnswer(**record)
             except (ValueError, KeyError, TypeError):
                 raise ConfigError(
                     f"{path} holds a line that is no answer of a comparison: {line[:60]!r:.70}; "
@@ -87,17 +87,17 @@ class Ledger:
         if whole != data.removesuffix(b"\n"):
             path.write_bytes(whole + b"\n" if whole else b"")
 
-    def get(self, key: str) -> Given | None:
+    def get(self, key: str) -> SystemAnswer | None:
         """The answer of this key, if it was given."""
-        return self._known.get(key)
+        return self._answers.get(key)
 
-    def add(self, key: str, given: Given) -> None:
+    def add(self, key: str, answer: SystemAnswer) -> None:
         """Keep an answer; a question that failed is asked again next time."""
-        if given.error:
+        if answer.error:
             return
-        self._known[key] = given
+        self._answers[key] = answer
         if self._path is not None:
-            line = json.dumps({"key": key, **asdict(given)}, ensure_ascii=False)
+            line = json.dumps({"key": key, **asdict(answer)}, ensure_ascii=False)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(f"{line}\n")
 
@@ -111,7 +111,7 @@ def answer_all(
     prompt_format: PromptFormat | None = None,
     advance: Callable[[], None] = lambda: None,
     keep: Callable[[System, int, Answer], None] = lambda system, at, answer: None,
-) -> list[list[Given]]:
+) -> list[list[SystemAnswer]]:
     """Answers by system and question.
 
     Question by question, all systems in turn and each time another one first, so that a machine
@@ -124,19 +124,19 @@ def answer_all(
         advance: called after each answer, also one that was there already.
         keep: told of each new answer with all its rounds.
     """
-    given: list[list[Given | None]] = [[None] * len(questions) for _ in systems]
+    answers: list[list[SystemAnswer | None]] = [[None] * len(questions) for _ in systems]
     for at, question in enumerate(questions):
         order = [(place + at) % len(systems) for place in range(len(systems))]
         for place in order:
             system = systems[place]
             key = _key(system, question, models, prompt_format)
-            known = ledger.get(key)
-            if known is None:
-                known = _ask(system, question, prompt_format, partial(keep, system, at))
-                ledger.add(key, known)
-            given[place][at] = known
+            answer = ledger.get(key)
+            if answer is None:
+                answer = _ask(system, question, prompt_format, partial(keep, system, at))
+                ledger.add(key, answer)
+            answers[place][at] = answer
             advance()
-    return [[one for one in row if one is not None] for row in given]
+    return [[answer for answer in row if answer is not None] for row in answers]
 
 
 def _ask(
@@ -144,18 +144,18 @@ def _ask(
     question: Question,
     prompt_format: PromptFormat | None,
     keep: Callable[[Answer], None],
-) -> Given:
+) -> SystemAnswer:
     prompt = question.prompt if isinstance(question.prompt, str) else list(question.prompt)
     form = prompt_format if isinstance(prompt, str) else None
     began = time.perf_counter()
     try:
         answer = system.ensemble.generate(prompt, prompt_format=form)
     except AdaFuseError as error:  # of this question: others may do
-        return Given("", time.perf_counter() - began, error=" ".join(str(error).split()))
+        return SystemAnswer("", time.perf_counter() - began, error=" ".join(str(error).split()))
     seconds = time.perf_counter() - began
     keep(answer)
     summary, usage = summarise(answer.rounds, answer.usage), answer.usage.values()
-    return Given(
+    return SystemAnswer(
         text=answer.text,
         seconds=seconds,
         finish_reason=answer.finish_reason,

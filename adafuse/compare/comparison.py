@@ -14,8 +14,7 @@ from adafuse.compare.answers import Ledger, answer_all
 from adafuse.compare.dataset import Layout, Question, read_questions, read_rows
 from adafuse.compare.metrics import guess_metric, read_metric
 from adafuse.compare.model_selection import choose
-from adafuse.compare.progress import Bar
-from adafuse.compare.results import Comparison, SystemResult, scored
+from adafuse.compare.results import ComparisonResults, SystemResult, scored
 from adafuse.compare.systems import (
     ENSEMBLE,
     System,
@@ -24,6 +23,7 @@ from adafuse.compare.systems import (
     of_members,
     together,
 )
+from adafuse.compare.terminal import Bar
 from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError, DecodingError, MissingExtraError
@@ -31,9 +31,29 @@ from adafuse.prompting.prompt import PromptFormat
 from adafuse.spec import MemberSpec, as_spec
 from adafuse.validation import whole
 
-__all__ = ["compare"]
+__all__ = ["Comparison", "compare"]
 
 Rows = str | Path | Sequence[Mapping[str, Any]]
+
+
+class Comparison(ComparisonResults):
+    """What `compare` returns: results that can be shown as a page."""
+
+    def save_report(self, path: str | Path) -> Path:
+        """Write one HTML page that shows all of it: the outcome, tables, every question.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        from adafuse.compare.report import save_report  # templates are read when a page is wanted
+
+        return save_report(self, path)
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        from adafuse.compare.report import report_frame
+
+        return report_frame(self)
 
 
 def compare(
@@ -83,8 +103,8 @@ def compare(
         LoadError: a model cannot be loaded.
     """
     layout = layout or Layout()
-    asked, tuned_on = _split(read_rows(questions), dev, layout)
-    judge = read_metric(metric or guess_metric(asked[0]))
+    questions_, tuned_on = _split(read_rows(questions), dev, layout)
+    judge = read_metric(metric or guess_metric(questions_[0]))
     whole("seed", seed, 0)
     if find_spec("scipy") is None:
         raise MissingExtraError("a comparison", "compare")
@@ -114,14 +134,14 @@ def compare(
             what: str, systems: Sequence[System], rows: Sequence[Question]
         ) -> list[SystemResult]:
             advance = bar.task(what, len(systems) * len(rows))
-            pages = place / "traces" if traces and place and rows is asked else None
-            given = answer_all(
+            pages = place / "traces" if traces and place and rows is questions_ else None
+            answers = answer_all(
                 systems, rows, ledger, models=loaded, prompt_format=form, advance=advance,
                 keep=_keeper(pages, rows),
             )  # fmt: skip
             return [
-                SystemResult(s.name, s.members, s.settings, tuple(g), scored(g, rows, judge))
-                for s, g in zip(systems, given, strict=True)
+                SystemResult(s.name, s.members, s.settings, tuple(row), scored(row, rows, judge))
+                for s, row in zip(systems, answers, strict=True)
             ]
 
         ensemble, notes = everyone, list[str]()
@@ -133,15 +153,16 @@ def compare(
             together(ENSEMBLE, ensemble, common, {}),
             *(together(name, ensemble, common, change) for name, change in tried.items()),
         ]
-        results = run("questions", systems, asked)
+        results = run("questions", systems, questions_)
     if not any(one.scores for one in results):
         raise DecodingError(f"no question could be answered; first: {results[0].given[0].error}")
     metrics = tuple(dict.fromkeys(name for one in results for name in one.scores))
-    found = Comparison(asked, tuple(map(_filled(metrics), results)), metrics, tuple(notes), seed)
+    complete = tuple(map(_filled(metrics), results))
+    comparison = Comparison(questions_, complete, metrics, tuple(notes), seed)
     if place is not None:
-        found.save_answers(place / "answers.jsonl")
-        found.save_report(place / "report.html")
-    return found
+        comparison.save_answers(place / "answers.jsonl")
+        comparison.save_report(place / "report.html")
+    return comparison
 
 
 def _split(
@@ -201,7 +222,7 @@ def _keeper(folder: Path | None, rows: Sequence[Question]) -> Callable[[System, 
     def keep(system: System, at: int, answer: Answer) -> None:
         if folder is None or system.alone:
             return
-        from adafuse.pages import save_trace
+        from adafuse.pages.trace import save_trace
 
         number = numbers.setdefault(system.name, len(numbers) + 1)
         name = "".join(c if c.isalnum() else "-" for c in system.name)

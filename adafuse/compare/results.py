@@ -1,7 +1,7 @@
-"""What a comparison found: scores of every answer, means, and how sure they are.
+"""The results of a comparison: scores of every answer, means, and how sure they are.
 
 Intervals are paired bootstrap intervals (scipy): questions are drawn again with replacement, the
-same ones for both systems.
+same ones for both systems. Knows nothing of pages and terminals.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from adafuse.compare.answers import Given
+from adafuse.compare.answers import SystemAnswer
 from adafuse.compare.dataset import Question
 from adafuse.compare.metrics import Metric
 
-__all__ = ["Comparison", "Interval", "SystemResult", "scored"]
+__all__ = ["ComparisonResults", "Interval", "SystemResult", "scored"]
 
 RESAMPLES = 10_000
 
@@ -53,7 +53,7 @@ class SystemResult:
     name: str
     members: tuple[str, ...]
     settings: Mapping[str, Any]
-    given: tuple[Given, ...]
+    given: tuple[SystemAnswer, ...]
     scores: Mapping[str, tuple[float, ...]]
 
     @property
@@ -64,12 +64,12 @@ class SystemResult:
     @property
     def seconds(self) -> float:
         """Mean wall time of an answer."""
-        return float(np.mean([one.seconds for one in self.given]))
+        return float(np.mean([answer.seconds for answer in self.given]))
 
     @property
     def failed(self) -> int:
         """Questions that could not be answered."""
-        return sum(bool(one.error) for one in self.given)
+        return sum(bool(answer.error) for answer in self.given)
 
     def mean(self, metric: str) -> float:
         """Mean score."""
@@ -77,8 +77,8 @@ class SystemResult:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What `compare` found.
+class ComparisonResults:
+    """What a comparison comes to; `adafuse.compare.Comparison` also makes its page.
 
     Attributes:
         questions: those that were answered, but for those that settings were chosen on.
@@ -102,14 +102,14 @@ class Comparison:
     @cached_property
     def best_member(self) -> SystemResult:
         """The member that does best alone; ties go to the earlier."""
-        alone = [one for one in self.systems if one.alone]
-        return max(alone, key=lambda one: one.mean(self.metric))
+        alone = [system for system in self.systems if system.alone]
+        return max(alone, key=lambda system: system.mean(self.metric))
 
     def __getitem__(self, name: str) -> SystemResult:
         """The system of that name; KeyError if there is none."""
-        for one in self.systems:
-            if one.name == name:
-                return one
+        for system in self.systems:
+            if system.name == name:
+                return system
         raise KeyError(name)
 
     def interval(self, system: SystemResult, metric: str | None = None) -> Interval:
@@ -143,22 +143,6 @@ class Comparison:
         lines = [json.dumps(record, ensure_ascii=False) for record in self.records()]
         Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
-    def save_report(self, path: str | Path) -> Path:
-        """Write one HTML page that shows all of it: the outcome, tables, every question.
-
-        Raises:
-            ConfigError: the file cannot be written.
-        """
-        from adafuse.pages import save_report  # templates are read when a page is wanted
-
-        return save_report(self, path)
-
-    def _repr_html_(self) -> str:
-        """How notebooks show it."""
-        from adafuse.pages import report_frame
-
-        return report_frame(self)
-
     def summary(self) -> dict[str, Any]:
         """The table as plain values."""
         return {
@@ -186,10 +170,10 @@ class Comparison:
         return {}
 
     def _interval(self, values: np.ndarray[Any, Any]) -> Interval:
-        known = self._intervals.get(values.tobytes())
-        if known is None:
-            known = self._intervals[values.tobytes()] = self._resampled(values)
-        return known
+        key = values.tobytes()
+        if key not in self._intervals:
+            self._intervals[key] = self._resampled(values)
+        return self._intervals[key]
 
     def _resampled(self, values: np.ndarray[Any, Any]) -> Interval:
         mean = float(values.mean())
@@ -205,18 +189,18 @@ class Comparison:
 
 
 def scored(
-    given: Sequence[Given], questions: Sequence[Question], metric: Metric
+    answers: Sequence[SystemAnswer], questions: Sequence[Question], metric: Metric
 ) -> dict[str, tuple[float, ...]]:
     """Scores by metric's name; what failed has 0 of each.
 
     Args:
         metric: see `adafuse.compare.metrics`.
     """
-    found = [
-        None if one.error else metric(one.text, question)
-        for one, question in zip(given, questions, strict=True)
+    scores = [
+        None if answer.error else metric(answer.text, question)
+        for answer, question in zip(answers, questions, strict=True)
     ]
-    names = list(dict.fromkeys(name for one in found if one is not None for name in one))
+    names = list(dict.fromkeys(name for own in scores if own is not None for name in own))
     return {
-        name: tuple(0.0 if one is None else one.get(name, 0.0) for one in found) for name in names
+        name: tuple(0.0 if own is None else own.get(name, 0.0) for own in scores) for name in names
     }

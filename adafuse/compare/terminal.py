@@ -1,44 +1,61 @@
-"""A comparison as a table on a terminal."""
+"""A comparison on a terminal (rich): a bar while it goes on, and its table.
+
+Knows nothing of how it is made.
+"""
 
 from __future__ import annotations
 
-from rich.console import Group
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
-from adafuse.compare.results import Comparison, Interval, SystemResult
+from adafuse.compare.results import ComparisonResults, Interval, SystemResult
 
-__all__ = ["table"]
+__all__ = ["Bar", "table"]
 
 
-def table(found: Comparison) -> Group:
+def table(comparison: ComparisonResults) -> Group:
     """Scores with their intervals, how they differ from the best member's, and seconds."""
-    drawn = Table(pad_edge=False, header_style="bold", title=_title(found), title_justify="left")
+    drawn = Table(
+        pad_edge=False, header_style="bold", title=_title(comparison), title_justify="left"
+    )
     drawn.add_column("system")
-    for metric in found.metrics:
+    for metric in comparison.metrics:
         drawn.add_column(escape(metric), justify="right")
-    drawn.add_column(f"against {escape(found.best_member.name)}", justify="right")
+    drawn.add_column(f"against {escape(comparison.best_member.name)}", justify="right")
     drawn.add_column("seconds", justify="right")
-    if any(one.failed for one in found.systems):
+    if any(one.failed for one in comparison.systems):
         drawn.add_column("failed", justify="right")
-    for system in found.systems:
-        drawn.add_row(*_cells(found, system), style="" if system.alone else "cyan")
-    return Group(drawn, *(Text(line) for line in _below(found)))
+    for system in comparison.systems:
+        drawn.add_row(*_cells(comparison, system), style="" if system.alone else "cyan")
+    return Group(drawn, *(Text(line) for line in _below(comparison)))
 
 
-def _title(found: Comparison) -> str:
-    return f"{len(found.questions)} questions; scores of 100 with 95 % intervals"
+def _title(comparison: ComparisonResults) -> str:
+    return f"{len(comparison.questions)} questions; scores of 100 with 95 % intervals"
 
 
-def _cells(found: Comparison, system: SystemResult) -> list[str]:
+def _cells(comparison: ComparisonResults, system: SystemResult) -> list[str]:
     cells = [escape(system.name)]
-    for metric in found.metrics:
-        one = found.interval(system, metric)
-        cells.append(f"{100 * one.mean:.1f} [{100 * one.low:.0f}, {100 * one.high:.0f}]")
-    cells.append("" if system is found.best_member else _signed(found.difference(system)))
+    for metric in comparison.metrics:
+        mean = comparison.interval(system, metric)
+        cells.append(f"{100 * mean.mean:.1f} [{100 * mean.low:.0f}, {100 * mean.high:.0f}]")
+    cells.append("" if system is comparison.best_member else _signed(comparison.difference(system)))
     cells.append(f"{system.seconds:.2f}")
-    if any(one.failed for one in found.systems):
+    if any(one.failed for one in comparison.systems):
         cells.append(str(system.failed or ""))
     return cells
 
@@ -48,9 +65,40 @@ def _signed(one: Interval) -> str:
     return f"{100 * one.mean:+.1f} [{100 * one.low:+.0f}, {100 * one.high:+.0f}]{mark}"
 
 
-def _below(found: Comparison) -> list[str]:
-    lines = [f"{found.metric} counts; * 0 is outside the interval of the difference."]
-    chosen = [one for one in found.systems if not one.alone]
-    if len(chosen) > 2 and not found.notes:
+def _below(comparison: ComparisonResults) -> list[str]:
+    lines = [f"{comparison.metric} counts; * 0 is outside the interval of the difference."]
+    chosen = [one for one in comparison.systems if not one.alone]
+    if len(chosen) > 2 and not comparison.notes:
         lines.append("The best of many is favoured by chance: choose it on other questions.")
-    return [*lines, *found.notes]
+    return [*lines, *comparison.notes]
+
+
+class Bar:
+    """Bars, one for each task; nothing is shown where they are not wanted."""
+
+    def __init__(self, shown: bool) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=Console(stderr=True), disable=not shown)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def task(self, what: str, total: int) -> Callable[[], None]:
+        """Begin a task of `total` steps; call what is returned after each."""
+        task = self._progress.add_task(what, total=total)
+        return lambda: self._progress.advance(task)

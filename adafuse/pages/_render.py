@@ -8,22 +8,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import math
 from pathlib import Path
 from typing import Any
 
 import regex
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from adafuse.errors import ConfigError
-from adafuse.pages._numbers import number
 from adafuse.text.escaping import code_point, visible
 
-__all__ = ["frame", "render", "write"]
+__all__ = ["frame", "number", "render", "write"]
 
 # Whitespace, and format characters but for the joiners and tags that spell letters and emoji.
 _UNSEEN = regex.compile(r"([\s\p{Z}\p{Cf}--[\u200c\u200d\U000e0020-\U000e007f]])", regex.V1)
 _MARKS = {" ": "·", "\n": "↵", "\t": "⇥"}
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A figure with that many decimals; "–" where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value + 0.0:,.{digits}f}".replace("-", "−")
 
 
 def marked(text: str) -> Markup:
@@ -38,8 +47,9 @@ def marked(text: str) -> Markup:
     return Markup("".join(parts))  # noqa: S704 - escaped part by part
 
 
+_PACKAGE = Path(__file__).parents[1]
 _ENVIRONMENT = Environment(
-    loader=PackageLoader("adafuse.pages"),
+    loader=FileSystemLoader([_PACKAGE / "pages/templates", _PACKAGE / "compare/report/templates"]),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

@@ -10,9 +10,8 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from adafuse.answer import Answer
-from adafuse.events import Candidate, Round
-from adafuse.pages._numbers import number
+from adafuse.events import Candidate, FinishedAnswer, Round
+from adafuse.pages._render import number
 
 __all__ = [
     "KINDS",
@@ -79,7 +78,6 @@ class RoundView:
         cut: whether the answer holds less than the candidate.
         candidates: the likeliest first.
         margins: of each member that tested any.
-        lowest: the smallest of each of them, as far as it is a number.
         left_out: members whose numbers were not finite.
         dropped: members that failed, and why.
     """
@@ -100,12 +98,11 @@ class RoundView:
     drafters: tuple[MemberView, ...]
     candidates: tuple[CandidateView, ...]
     margins: tuple[tuple[MemberView, tuple[str, ...]], ...]
-    lowest: Mapping[str, float]
     left_out: tuple[MemberView, ...]
     dropped: tuple[tuple[MemberView, str], ...]
 
 
-def view_members(answer: Answer) -> dict[str, MemberView]:
+def view_members(answer: FinishedAnswer) -> dict[str, MemberView]:
     """Every member that the answer names, by name; those whose usage is known come first."""
     names = dict.fromkeys(answer.usage)
     for one in answer.rounds:
@@ -159,26 +156,15 @@ def _view_round(at: int, one: Round, members: Mapping[str, MemberView], speaker:
             (members[name], tuple(number(margin, 3) for margin in margins))
             for name, margins in one.margins.items()
         ),
-        lowest={
-            name: min(1.0, max(0.0, min(finite)))
-            for name, margins in one.margins.items()
-            if (finite := [margin for margin in margins if not math.isnan(margin)])
-        },
         left_out=tuple(members[name] for name in one.left_out),
         dropped=tuple((members[failed.member], failed.error) for failed in one.dropped),
     )
 
 
-def _kind(one: Round) -> str:
-    if one.forced:
-        return "forced"
-    if one.led:
-        return "led"
-    if not one.candidates:
-        return "nothing"
-    if not one.scored:
-        return "unanimous"
-    return "confident" if one.confident else "contested"
+def _kind(round_: Round) -> str:
+    if round_.kind == "scored":
+        return "confident" if round_.confident else "contested"
+    return "nothing" if round_.kind == "empty" else round_.kind
 
 
 def _parts(text: str) -> tuple[str, str, str]:

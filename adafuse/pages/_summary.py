@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from adafuse.answer import Answer
-from adafuse.events import Loss
-from adafuse.pages._numbers import number
+from adafuse.events import FinishedAnswer, Loss
+from adafuse.pages._render import number
 from adafuse.pages._rounds import KINDS, MemberView, RoundView
 from adafuse.telemetry.summary import summarise
 
@@ -69,7 +68,7 @@ class Totals:
 
 
 def view_totals(
-    answer: Answer, rounds: Sequence[RoundView], members: Mapping[str, MemberView]
+    answer: FinishedAnswer, rounds: Sequence[RoundView], members: Mapping[str, MemberView]
 ) -> Totals:
     """Add up an answer."""
     summary = summarise(answer.rounds, answer.usage)
@@ -118,7 +117,7 @@ def _percent(count: int, total: int) -> float:
 
 
 def _costs(
-    answer: Answer, members: Mapping[str, MemberView], words: Mapping[str, int]
+    answer: FinishedAnswer, members: Mapping[str, MemberView], words: Mapping[str, int]
 ) -> tuple[tuple[str, ...], tuple[UsageRow, ...]]:
     """The table of costs: titles, a row per member, and their sum if there are several."""
     every = answer.usage
@@ -150,7 +149,7 @@ def _costs(
 
 
 def _remarks(
-    answer: Answer, members: Mapping[str, MemberView]
+    answer: FinishedAnswer, members: Mapping[str, MemberView]
 ) -> tuple[tuple[MemberView, str], ...]:
     remarks = []
     for name, one in answer.usage.items():

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adafuse.answer import Answer
-from adafuse.pages._margin_chart import view_strip
+from adafuse.events import FinishedAnswer
 from adafuse.pages._render import frame, render, write
 from adafuse.pages._rounds import view_members, view_rounds
 from adafuse.pages._summary import view_totals
@@ -26,7 +25,7 @@ _FIXED_PITCH = re.compile(r"```|^(?: {2,}|\t|\|)", re.MULTILINE)  # code and tab
 
 
 def trace_page(
-    answer: Answer,
+    answer: FinishedAnswer,
     *,
     prompt: str | Sequence[Message] | None = None,
     title: str | None = None,
@@ -49,14 +48,13 @@ def trace_page(
         rounds=rounds,
         numbers={name: at for at, name in enumerate(members, 1)},
         answer_is_empty=not answer.text,
-        strip=view_strip(rounds, members),
         totals=view_totals(answer, rounds, members),
         fixed_pitch=_FIXED_PITCH.search(answer.text) is not None,
     )
 
 
 def save_trace(
-    answer: Answer,
+    answer: FinishedAnswer,
     path: str | Path,
     *,
     prompt: str | Sequence[Message] | None = None,
@@ -70,7 +68,7 @@ def save_trace(
     return write(trace_page(answer, prompt=prompt, title=title), path)
 
 
-def trace_frame(answer: Answer) -> str:
+def trace_frame(answer: FinishedAnswer) -> str:
     """The page as an HTML element, for notebooks."""
     return frame(trace_page(answer), _TITLE)
 

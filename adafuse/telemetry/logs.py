@@ -8,7 +8,7 @@ from adafuse.errors import MemberError
 from adafuse.events import Round
 from adafuse.telemetry.record import AnswerRecord
 
-__all__ = ["kind_of", "tell_begin", "tell_end", "tell_round", "tells_figures"]
+__all__ = ["tell_begin", "tell_end", "tell_round", "tells_figures"]
 
 _log = logging.getLogger("adafuse.observing")
 logging.getLogger("adafuse").addHandler(logging.NullHandler())
@@ -24,18 +24,19 @@ def tell_begin(account: AnswerRecord) -> None:
     _log.debug("answer begins: %s", ", ".join(account.members))
 
 
-def tell_round(one: Round) -> None:
+def tell_round(round_: Round) -> None:
     """WARNING: members whose numbers were not finite. DEBUG: how a round was decided.
 
     Members that are dropped are logged where that is decided.
     """
-    if one.left_out:
-        names = ", ".join(one.left_out)
-        _log.warning("round %d: left out, as their numbers are not finite: %s", one.index, names)
+    if round_.left_out:
+        names = ", ".join(round_.left_out)
+        _log.warning("round %d: left out, as their numbers are not finite: %s", round_.index, names)
     if _log.isEnabledFor(logging.DEBUG):
         _log.debug(
             "round %d: %d words of %s, %s, %d candidates",
-            one.index, len(one.words), one.member or "nobody", kind_of(one), len(one.candidates),
+            round_.index, len(round_.words), round_.member or "nobody", round_.kind,
+            len(round_.candidates),
         )  # fmt: skip
 
 
@@ -52,17 +53,6 @@ def tell_end(account: AnswerRecord) -> None:
         _outcome(account), summary.rounds, summary.unanimous, summary.scored, account.seconds,
         "-" if first is None else f"{first:.3f} s", words or "none",
     )  # fmt: skip
-
-
-def kind_of(one: Round) -> str:
-    """How a round was decided."""
-    flags = {
-        "forced": one.forced,
-        "led": one.led,
-        "scored": one.scored,
-        "unanimous": one.unanimous,
-    }
-    return next((name for name, flag in flags.items() if flag), "empty")
 
 
 def _outcome(account: AnswerRecord) -> str:

@@ -20,10 +20,8 @@ from adafuse.config import DecodingConfig
 from adafuse.errors import MemberError
 from adafuse.events import Round
 from adafuse.prompting.prompt import Prompt
-from adafuse.telemetry.logs import kind_of
 from adafuse.telemetry.otel_content import (
     CONTENT_VARIABLE,
-    ROUNDS_VARIABLE,
     asked_for,
     input_messages,
     output_messages,
@@ -98,7 +96,6 @@ class AnswerTelemetry:
         self._parent = get_current()
         self._span: Span = trace.INVALID_SPAN
         self._text: list[str] | None = None  # where it is asked for
-        self._tell_rounds = False
         self._common: dict[str, Any] = {
             "gen_ai.operation.name": "text_completion" if prompt.format == "raw" else "chat",
             "gen_ai.provider.name": "adafuse",
@@ -111,11 +108,9 @@ class AnswerTelemetry:
         self._span = self._telemetry.tracer.start_span(
             name, self._parent, SpanKind.INTERNAL, {**self._common, **self._asked()}
         )
-        if self._span.is_recording():
-            self._tell_rounds = asked_for(ROUNDS_VARIABLE)
-            if asked_for(CONTENT_VARIABLE):
-                self._text = []
-                self._span.set_attribute("gen_ai.input.messages", input_messages(self._prompt))
+        if self._span.is_recording() and asked_for(CONTENT_VARIABLE):
+            self._text = []
+            self._span.set_attribute("gen_ai.input.messages", input_messages(self._prompt))
 
     def _asked(self) -> dict[str, Any]:
         config = self._config
@@ -141,29 +136,16 @@ class AnswerTelemetry:
             self._span, end_on_exit=False, record_exception=False, set_status_on_exception=False
         )
 
-    def round(self, one: Round) -> None:
+    def round(self, round_: Round) -> None:
         """A round is there."""
-        told = self._telemetry
-        kind = kind_of(one)
-        told.rounds.add(1, {"adafuse.round.kind": kind})
-        if one.member and one.words:
-            told.words.add(len(one.words), {"adafuse.member": one.member})
-        for name in one.left_out:
-            told.not_finite.add(1, {"adafuse.member": name})
+        telemetry = self._telemetry
+        telemetry.rounds.add(1, {"adafuse.round.kind": round_.kind})
+        if round_.member and round_.words:
+            telemetry.words.add(len(round_.words), {"adafuse.member": round_.member})
+        for name in round_.left_out:
+            telemetry.not_finite.add(1, {"adafuse.member": name})
         if self._text is not None:
-            self._text.append(one.text)
-        if self._tell_rounds:
-            self._span.add_event(
-                "adafuse.round",
-                {
-                    "adafuse.round.index": one.index,
-                    "adafuse.round.kind": kind,
-                    "adafuse.round.words": len(one.words),
-                    "adafuse.round.candidates": len(one.candidates),
-                    "adafuse.round.left_out": one.left_out,
-                    "adafuse.member": one.member,
-                },
-            )
+            self._text.append(round_.text)
 
     def end(self, account: AnswerRecord) -> None:
         """The answer has ended, one way or another."""
@@ -180,21 +162,21 @@ class AnswerTelemetry:
         self._span.end()
 
     def _measure(self, account: AnswerRecord) -> None:
-        told, common = self._telemetry, self._common
+        telemetry, common = self._telemetry, self._common
         failed = {"error.type": type(account.error).__name__} if account.error is not None else {}
-        told.answers.add(1, {**common, **failed, "adafuse.outcome": account.outcome})
-        told.duration.record(account.seconds, {**common, **failed})
+        telemetry.answers.add(1, {**common, **failed, "adafuse.outcome": account.outcome})
+        telemetry.duration.record(account.seconds, {**common, **failed})
         if account.first_seconds is not None:
-            told.first_round.record(account.first_seconds, common)
+            telemetry.first_round.record(account.first_seconds, common)
         for failure in account.failures:
-            told.failures.add(1, _attributes(failure))
+            telemetry.failures.add(1, _attributes(failure))
         for place, (name, used) in enumerate(account.usage.items()):
             counts = {"input": used.prompt_tokens, "output": used.committed_tokens}
             every = {**counts, "processed": used.tokens_processed, "reused": used.reused_tokens}
             for kind, count in every.items():
-                told.tokens.add(count, {"adafuse.member": name, "adafuse.token.kind": kind})
+                telemetry.tokens.add(count, {"adafuse.member": name, "adafuse.token.kind": kind})
             for kind, count in counts.items() if place == 0 else ():
-                told.token_usage.record(count, {**common, "gen_ai.token.type": kind})
+                telemetry.token_usage.record(count, {**common, "gen_ai.token.type": kind})
 
     def _figures(self, account: AnswerRecord) -> dict[str, Any]:
         summary, usage = account.summary, account.usage

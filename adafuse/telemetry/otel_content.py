@@ -11,13 +11,10 @@ from typing import Any
 
 from adafuse.prompting.prompt import Prompt
 
-__all__ = ["CONTENT_VARIABLE", "ROUNDS_VARIABLE", "asked_for", "input_messages", "output_messages"]
+__all__ = ["CONTENT_VARIABLE", "asked_for", "input_messages", "output_messages"]
 
 CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """Prompts and answers are recorded where it is "true", "span_only" or "span_and_event"."""
-
-ROUNDS_VARIABLE = "ADAFUSE_TRACE_ROUNDS"
-"""Every round becomes an event of the span where it is "true"."""
 
 
 def asked_for(variable: str) -> bool:

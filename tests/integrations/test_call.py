@@ -70,7 +70,7 @@ GIVEN: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("given", GIVEN, ids=str)
+@pytest.mark.parametrize("given", GIVEN, ids="+".join)
 @pytest.mark.parametrize("how", LANGCHAIN)
 @pytest.mark.parametrize("kind", [AdaFuseLLM, ChatAdaFuse])
 def test_langchain_reads_a_call_once(
@@ -84,7 +84,7 @@ def test_langchain_reads_a_call_once(
 
 
 @pytest.mark.parametrize(
-    "given", [{"tools": [add]}, {"response_format": {"type": "json_object"}}], ids=str
+    "given", [{"tools": [add]}, {"response_format": {"type": "json_object"}}], ids="+".join
 )
 def test_tools_and_forms_are_no_second_call(given: dict[str, Any], read: Counter[str]) -> None:
     llm = ChatAdaFuse(ensemble=two(), keep_incomplete=True)
@@ -103,7 +103,7 @@ LLAMA_INDEX: dict[str, Callable[..., Any]] = {
 }
 
 
-@pytest.mark.parametrize("given", GIVEN, ids=str)
+@pytest.mark.parametrize("given", GIVEN, ids="+".join)
 @pytest.mark.parametrize("how", LLAMA_INDEX)
 def test_llama_index_reads_a_call_once(how: str, given: dict[str, Any], read: Counter[str]) -> None:
     llm = IndexLLM(ensemble=two())

@@ -215,20 +215,9 @@ def test_totals() -> None:
     assert "A a cannot hold these texts exactly Text It reads naïve naive" in flat
 
 
-def test_strip_has_a_column_for_every_round_and_a_bar_for_every_margin() -> None:
-    one = every_kind()
-    page = Page(trace_page(one))
-    columns = [has for tag, has in page.tags if tag == "a" and str(has["id"]).startswith("s")]
-    assert [has["href"] for has in columns] == [f"#r{at}" for at in range(1, 11)]
-    bars = [has for tag, has in page.tags if tag == "path" and "bars" in str(has.get("class"))]
-    assert len(bars) == sum(len(each.margins) for each in one.rounds)
-    assert "Round 3, contested; smallest margins: A 0.125, B 0.125" in page.said
-
-
 def test_margins_that_are_no_numbers() -> None:
     one = replace(unanimous("a", "a", "b"), margins={"a": (float("nan"),), "b": ()})
     page = Page(trace_page(answer([one], "a", "b")))
-    assert not [has for _, has in page.tags if str(has.get("class")).startswith("bars m")]
     assert page.texts["r1"].count("–") == 2
 
 

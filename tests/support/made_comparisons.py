@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from adafuse.compare import Comparison, Given, Question, SystemResult
+from adafuse.compare import Comparison, Question, SystemAnswer, SystemResult
 
 MEMBERS = ("small", "large")
 
 
-def given(text: str, *members: str, error: str = "", at: int = 0) -> Given:
+def given(text: str, *members: str, error: str = "", at: int = 0) -> SystemAnswer:
     """An answer of these members; the first wrote most of it."""
     if error:
-        return Given("", 0.5, error=error)
+        return SystemAnswer("", 0.5, error=error)
     words = {name: 3 * (number == 0) + 1 for number, name in enumerate(members)}
-    return Given(
+    return SystemAnswer(
         text, 0.25 * len(members) + at % 7 / 50, "stop" if at % 5 else "length", rounds=5, scored=2,
         words=words, forward_passes=9 * len(members), tokens_processed=80, tokens=6,
     )  # fmt: skip

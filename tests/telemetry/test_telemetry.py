@@ -91,8 +91,7 @@ def told() -> Told:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (CONTENT, "ADAFUSE_TRACE_ROUNDS"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv(CONTENT, raising=False)
 
 
 def pair(first: Callable[[Member], Member] = lambda member: member) -> list[Member]:
@@ -267,15 +266,6 @@ def test_too_few_members_names_all_that_failed(told: Told) -> None:
     assert told.metric("adafuse.member.failures", error__type="MemoryError") == 1
 
 
-def test_rounds_are_events_if_asked_for(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ADAFUSE_TRACE_ROUNDS", "true")
-    seen = list(observe(told, pair()))
-    events = [event for event in told.span.events if event.name == "adafuse.round"]
-    assert [dict(event.attributes or {})["adafuse.round.index"] for event in events] == [
-        one.index for one in seen
-    ]
-
-
 def everything(told: Told, log: str) -> str:
     """All that was told, as one text."""
     data = told.metrics_out.get_metrics_data()
@@ -295,15 +285,12 @@ def asking(told: Told) -> None:
     rounds.close()
 
 
-def test_no_text_is_told(
-    told: Told, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ADAFUSE_TRACE_ROUNDS", "true")
+def test_no_text_is_told(told: Told, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "adafuse"):
         asking(told)
     text = everything(told, caplog.text)
     assert "round 1" in text
-    assert "adafuse.round" in text
+    assert "adafuse.rounds" in text
     assert not [one for one in TEXTS if one in text]
 
 

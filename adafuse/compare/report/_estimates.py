@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from adafuse.pages._numbers import number
+from adafuse.pages._render import number
 
 __all__ = ["Estimate", "plural", "signed"]
 
@@ -27,14 +27,14 @@ class Estimate:
     difference: bool = False
 
     @property
-    def told(self) -> bool:
+    def has_interval(self) -> bool:
         """Whether there is an interval at all."""
         return all(map(math.isfinite, (self.mean, self.low, self.high)))
 
     @property
     def verdict(self) -> str:
         """ "better" or "worse" for a difference whose interval excludes 0, else ""."""
-        if not (self.difference and self.told):
+        if not (self.difference and self.has_interval):
             return ""
         return "better" if self.low > 0 else "worse" if self.high < 0 else ""
 
@@ -46,7 +46,7 @@ class Estimate:
     @property
     def interval(self) -> str:
         """Such as "+1.0 to +8.0"."""
-        if not self.told:
+        if not self.has_interval:
             return "–"
         low, high = (signed(v) if self.difference else number(v, 1) for v in (self.low, self.high))
         return f"{low} to {high}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from adafuse.compare.report._estimates import Estimate
 from adafuse.compare.report._systems import SystemView
-from adafuse.pages._numbers import number
+from adafuse.pages._render import number
 
 __all__ = ["Axis", "Dot", "Plot", "view_plot"]
 
@@ -82,7 +82,7 @@ def _axis(estimates: Sequence[Estimate | None], line: float) -> Axis:
     def dot(one: Estimate | None) -> Dot | None:
         if one is None or not math.isfinite(one.mean):
             return None
-        if not one.told:
+        if not one.has_interval:
             return Dot(place(one.mean), None, None)
         return Dot(place(one.mean), place(one.low), place(one.high))
 

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from adafuse.compare.dataset import Question
 from adafuse.compare.report._systems import SystemView
-from adafuse.pages._numbers import number
-
-if TYPE_CHECKING:
-    from adafuse.compare.dataset import Question
-    from adafuse.compare.results import Comparison
+from adafuse.compare.results import ComparisonResults
+from adafuse.pages._render import number
 
 __all__ = ["AnswerView", "QuestionView", "view_questions"]
 
@@ -56,11 +53,13 @@ class QuestionView:
     failed: bool
 
 
-def view_questions(found: Comparison, systems: Sequence[SystemView]) -> Iterator[QuestionView]:
+def view_questions(
+    comparison: ComparisonResults, systems: Sequence[SystemView]
+) -> Iterator[QuestionView]:
     """One after the other, as there may be thousands."""
-    for at, question in enumerate(found.questions):
+    for at, question in enumerate(comparison.questions):
         short = _short(question)
-        answers = tuple(_answer(found, system, at) for system in systems)
+        answers = tuple(_answer(comparison, system, at) for system in systems)
         yield QuestionView(
             at=at + 1,
             short=short,
@@ -72,21 +71,21 @@ def view_questions(found: Comparison, systems: Sequence[SystemView]) -> Iterator
         )
 
 
-def _answer(found: Comparison, system: SystemView, at: int) -> AnswerView:
-    result = found.systems[system.at]
-    given = result.given[at]
-    scores = [result.scores[metric][at] for metric in found.metrics]
+def _answer(comparison: ComparisonResults, system: SystemView, at: int) -> AnswerView:
+    result = comparison.systems[system.at]
+    answer = result.given[at]
+    scores = [result.scores[metric][at] for metric in comparison.metrics]
     return AnswerView(
         system=system,
-        text=given.text,
+        text=answer.text,
         scores=tuple(
             (metric, number(100 * score, 1).removesuffix(".0"))
-            for metric, score in zip(found.metrics, scores, strict=True)
+            for metric, score in zip(comparison.metrics, scores, strict=True)
         ),
         right=scores[0] >= 1,
-        seconds=number(given.seconds, 2),
-        reason=given.finish_reason,
-        error=given.error,
+        seconds=number(answer.seconds, 2),
+        reason=answer.finish_reason,
+        error=answer.error,
     )
 
 

@@ -10,14 +10,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adafuse.compare.report._estimates import Estimate
-from adafuse.pages._numbers import number
+from adafuse.compare.results import ComparisonResults, SystemResult
+from adafuse.pages._render import number
 from adafuse.pages._rounds import MemberView, name_members
-
-if TYPE_CHECKING:
-    from adafuse.compare.results import Comparison, SystemResult
 
 __all__ = ["SystemView", "view_systems"]
 
@@ -72,20 +70,20 @@ class SystemView:
         return tuple((kind, _percent(one, sum(counts.values()))) for kind, one in counts.items())
 
 
-def view_systems(found: Comparison) -> list[SystemView]:
+def view_systems(comparison: ComparisonResults) -> list[SystemView]:
     """Every system, in order."""
-    names = dict.fromkeys(name for system in found.systems for name in system.members)
+    names = dict.fromkeys(name for system in comparison.systems for name in system.members)
     members = name_members(names)
-    counting = [system.scores[found.metric] for system in found.systems]
+    counting = [system.scores[comparison.metric] for system in comparison.systems]
     binary = all(score in (0, 1) for scores in counting for score in scores)
-    return [_view(found, at, members, binary) for at in range(len(found.systems))]
+    return [_view(comparison, at, members, binary) for at in range(len(comparison.systems))]
 
 
 def _view(
-    found: Comparison, at: int, members: Mapping[str, MemberView], binary: bool
+    comparison: ComparisonResults, at: int, members: Mapping[str, MemberView], binary: bool
 ) -> SystemView:
-    system, best = found.systems[at], found.best_member
-    own, other = system.scores[found.metric], best.scores[found.metric]
+    system, best = comparison.systems[at], comparison.best_member
+    own, other = system.scores[comparison.metric], best.scores[comparison.metric]
     verdicts = "".join(
         "+" if one > two else "-" if one < two else "=" for one, two in zip(own, other, strict=True)
     )
@@ -97,9 +95,11 @@ def _view(
         name=system.name,
         members=tuple(members[name] for name in system.members),
         best=system is best,
-        means=tuple(_mean(found, system, metric) for metric in found.metrics),
+        means=tuple(_mean(comparison, system, metric) for metric in comparison.metrics),
         differences=tuple(
-            _difference(found, system, metric) for metric in found.metrics if system is not best
+            _difference(comparison, system, metric)
+            for metric in comparison.metrics
+            if system is not best
         ),
         seconds=number(system.seconds, 2),
         tokens=number(tokens / len(answered) if answered else None, 1),
@@ -117,18 +117,18 @@ def _view(
     )
 
 
-def _mean(found: Comparison, system: SystemResult, metric: str) -> Estimate:
+def _mean(comparison: ComparisonResults, system: SystemResult, metric: str) -> Estimate:
     if not _finite(system.scores[metric]):
         return Estimate(math.nan, math.nan, math.nan)
-    one = found.interval(system, metric)
-    return _estimate(one.mean, one.low, one.high, len(found.questions), difference=False)
+    one = comparison.interval(system, metric)
+    return _estimate(one.mean, one.low, one.high, len(comparison.questions), difference=False)
 
 
-def _difference(found: Comparison, system: SystemResult, metric: str) -> Estimate:
-    if not _finite(system.scores[metric]) or not _finite(found.best_member.scores[metric]):
+def _difference(comparison: ComparisonResults, system: SystemResult, metric: str) -> Estimate:
+    if not _finite(system.scores[metric]) or not _finite(comparison.best_member.scores[metric]):
         return Estimate(math.nan, math.nan, math.nan, difference=True)
-    one = found.difference(system, metric=metric)
-    return _estimate(one.mean, one.low, one.high, len(found.questions), difference=True)
+    one = comparison.difference(system, metric=metric)
+    return _estimate(one.mean, one.low, one.high, len(comparison.questions), difference=True)
 
 
 def _estimate(mean: float, low: float, high: float, count: int, *, difference: bool) -> Estimate:

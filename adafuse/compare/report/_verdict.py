@@ -8,14 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adafuse.compare.report._estimates import plural
 from adafuse.compare.report._systems import SystemView
-from adafuse.pages._numbers import number
-
-if TYPE_CHECKING:
-    from adafuse.compare.results import Comparison
+from adafuse.compare.results import ComparisonResults
+from adafuse.pages._render import number
 
 __all__ = ["FEW", "Verdict", "view_verdict"]
 
@@ -43,43 +40,45 @@ class Verdict:
     remarks: tuple[str, ...]
 
 
-def view_verdict(found: Comparison, systems: Sequence[SystemView]) -> Verdict:
+def view_verdict(comparison: ComparisonResults, systems: Sequence[SystemView]) -> Verdict:
     """Judge the ensemble as it was set, or what was chosen on other questions."""
     together = [one for one in systems if not one.alone]
     best = next(one for one in systems if one.best)
     if not together:
         claim = f"Only members by themselves were compared; {best.name} does best."
-        return Verdict(None, "unclear", claim, "", "", tuple(_remarks(found, systems, None)))
-    system = together[-1] if found.notes else together[0]
+        return Verdict(None, "unclear", claim, "", "", tuple(_remarks(comparison, systems, None)))
+    system = together[-1] if comparison.notes else together[0]
     kind = system.differences[0].verdict or "unclear"
-    claim, figures = _sentence(found, system, best)
+    claim, figures = _sentence(comparison, system, best)
     return Verdict(
         system=system,
-        kind=kind if len(found.questions) >= FEW else "unclear",
+        kind=kind if len(comparison.questions) >= FEW else "unclear",
         claim=claim,
         figures=figures,
-        cost=_cost(found, system, best),
-        remarks=tuple(_remarks(found, systems, system)),
+        cost=_cost(comparison, system, best),
+        remarks=tuple(_remarks(comparison, systems, system)),
     )
 
 
-def _sentence(found: Comparison, system: SystemView, best: SystemView) -> tuple[str, str]:
-    count, difference = len(found.questions), system.differences[0]
+def _sentence(
+    comparison: ComparisonResults, system: SystemView, best: SystemView
+) -> tuple[str, str]:
+    count, difference = len(comparison.questions), system.differences[0]
     it, member = _called(system), f"its best member, {best.name}"
-    untold = f"No difference can be told between {it} and {member}"
+    unclear = f"No difference can be told between {it} and {member}"
     if math.isnan(difference.mean):
-        return f"{untold}:", "not all scores are numbers."
+        return f"{unclear}:", "not all scores are numbers."
     if count == 1:
         own, other = system.means[0].value, best.means[0].value
         return (
             f"One question cannot tell whether {it} is better than {member}:",
-            f"{found.metric} {own} against {other}.",
+            f"{comparison.metric} {own} against {other}.",
         )
     if system.tied == count:
-        return f"{untold}:", "they score the same on every question."
-    figures = f"{found.metric} {difference.value} points (95 % interval {difference.interval}"
+        return f"{unclear}:", "they score the same on every question."
+    figures = f"{comparison.metric} {difference.value} points (95 % interval {difference.interval}"
     if not difference.verdict:
-        return f"{untold}:", f"{figures}, which includes 0)."
+        return f"{unclear}:", f"{figures}, which includes 0)."
     it = it[0].upper() + it[1:]
     if count < FEW:
         return (
@@ -94,8 +93,8 @@ def _called(system: SystemView) -> str:
     return "the ensemble" if system.name == "ensemble" else f"the ensemble “{system.name}”"
 
 
-def _cost(found: Comparison, system: SystemView, best: SystemView) -> str:
-    own, other = (found.systems[one.at].seconds for one in (system, best))
+def _cost(comparison: ComparisonResults, system: SystemView, best: SystemView) -> str:
+    own, other = (comparison.systems[one.at].seconds for one in (system, best))
     said = f"An answer takes {system.seconds} s, {best.name} alone {best.seconds} s"
     if not (other > 0 and math.isfinite(own / other)):
         return f"{said}."
@@ -103,19 +102,19 @@ def _cost(found: Comparison, system: SystemView, best: SystemView) -> str:
 
 
 def _remarks(
-    found: Comparison, systems: Sequence[SystemView], chosen: SystemView | None
+    comparison: ComparisonResults, systems: Sequence[SystemView], chosen: SystemView | None
 ) -> list[str]:
-    count, remarks = len(found.questions), []
+    count, remarks = len(comparison.questions), []
     if count < FEW:
         remarks.append(
             f"{plural(count, 'question')} only: intervals from fewer than {FEW} are too narrow. "
             "Ask more before you decide."
         )
     together = [one for one in systems if not one.alone]
-    if chosen and found.notes and len(together) > 1:
+    if chosen and comparison.notes and len(together) > 1:
         remarks.append(f"“{chosen.name}” was chosen on other questions, so these test it fairly.")
     elif chosen and len(together) > 2:
-        ahead = max(together, key=lambda one: found.systems[one.at].mean(found.metric))
+        ahead = max(together, key=lambda one: comparison.systems[one.at].mean(comparison.metric))
         remarks.append(
             f"{plural(len(together) - 1, 'variant')} met the same questions. The best of many is "
             f"favoured by chance: before you take “{ahead.name}” ({ahead.differences[0].value}) "
@@ -124,7 +123,9 @@ def _remarks(
     for one in systems:
         if one.failed:
             remarks.append(f"{one.name}: {plural(one.failed, 'answer')} failed and scored 0.")
-        scores = [s for metric in found.metrics for s in found.systems[one.at].scores[metric]]
+        scores = [
+            s for metric in comparison.metrics for s in comparison.systems[one.at].scores[metric]
+        ]
         if odd := sum(not math.isfinite(score) for score in scores):
             remarks.append(
                 f"{one.name}: {plural(odd, 'score')} {'is' if odd == 1 else 'are'} no finite "

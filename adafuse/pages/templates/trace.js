@@ -2,7 +2,7 @@
 // Shows a round beside the answer, as a copy of its entry in the list of all rounds.
 (() => {
   const find = (id) => document.getElementById(id);
-  const [answer, strip, panel, shown] = ["answer", "strip", "panel", "shown"].map(find);
+  const [answer, panel, shown] = ["answer", "panel", "shown"].map(find);
   const words = [...answer.querySelectorAll("a")];
   if (!words.length) return;
   const hint = [...shown.childNodes];
@@ -11,16 +11,14 @@
   let chosen = 0;
 
   const placeOf = (target) => {
-    const link = target.closest?.("#answer a, #strip a");
+    const link = target.closest?.("#answer a");
     return link ? Number(link.id.slice(1)) : 0;
   };
 
   function show(at) {
     if (at === lit) return;
-    for (const part of ["w", "s"]) {
-      find(part + lit)?.classList.remove("on");
-      find(part + at)?.classList.add("on");
-    }
+    find("w" + lit)?.classList.remove("on");
+    find("w" + at)?.classList.add("on");
     lit = at;
     const copy = find("r" + at)?.cloneNode(true);
     copy?.removeAttribute("id");
@@ -44,9 +42,6 @@
     if (!at) return;
     stop(at);
     words[at - 1].scrollIntoView({ block: "nearest" });
-    const [column, view] = [find("s" + at).getBoundingClientRect(), strip.getBoundingClientRect()];
-    if (column.left < view.left || column.right > view.right)
-      strip.scrollLeft += column.left - view.left - view.width / 2;
   }
 
   function close() {
@@ -74,12 +69,10 @@
     stop(at);
     show(at);
   });
-  for (const place of [answer, strip]) {
-    place.addEventListener("pointerover", (event) => {
-      if (event.pointerType === "mouse") show(placeOf(event.target) || chosen);
-    });
-    place.addEventListener("pointerleave", () => show(chosen));
-  }
+  answer.addEventListener("pointerover", (event) => {
+    if (event.pointerType === "mouse") show(placeOf(event.target) || chosen);
+  });
+  answer.addEventListener("pointerleave", () => show(chosen));
   document.addEventListener("click", (event) => {
     const at = placeOf(event.target);
     if (at && !event.ctrlKey && !event.metaKey) {
