@@ -170,8 +170,10 @@ def _json(what: str, schema: Mapping[str, Any], tokens: int) -> str:
         made = bounded(schema, tokens)
         layout = json.dumps(with_layout(made.schema))
         if problem := _problem(f"start: %json {layout}"):
+            definitions = {"$defs": made.schema["$defs"]}
             for part, keyword, pointer in made.suspects:
-                if its_problem := _problem(f"start: %json {json.dumps(part)}"):
+                its_layout = json.dumps({**part, **definitions})
+                if its_problem := _problem(f"start: %json {its_layout}"):
                     empty = "Unsatisfiable" in its_problem
                     why = "leaves nothing" if empty else f"cannot be followed: {its_problem}"
                     raise SchemaError(keyword, pointer, f"{why}; make it simpler")

@@ -1,177 +1,82 @@
-"""What a schema may mean for one value: options, each a set of parts that hold together.
+"""Whether two schemas of a `oneOf` can be told apart, whatever is written for the one.
 
-`allOf`, `$ref` and what stands beside them hold together; `anyOf`, `oneOf` choose. Knows no keyword
-that says something of the value itself.
+Careful: where it cannot tell, it says no. Knows no grammar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from adafuse.json_schema.keywords import COMBINING, KEYWORDS, OWN, check
-from adafuse.json_schema.pointers import Document, SchemaError, child
+from adafuse.json_schema.document import Document
+from adafuse.json_schema.keywords import LISTING, says_nothing, types_of
+from adafuse.json_schema.validation import Validation
 
-__all__ = ["Option", "Place", "Reader"]
+__all__ = ["Comparison"]
 
-Place = tuple[str, ...]
-"""Pointers of schemas that a value must all match; none of them: it may be anything."""
+_DEEPEST = 4  # levels of properties by which schemas may be told apart
+_EVERY = {"null", "boolean", "number", "string", "array", "object"}
+_OPEN = {"additionalProperties", "patternProperties", "propertyNames", "allOf", "anyOf", "oneOf"}
 
-_EVALUATED = ("unevaluatedProperties", "unevaluatedItems")
-_MOST_OPTIONS = 500
+Schema = dict[str, Any] | bool
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """One way to match a schema.
+class Comparison:
+    """Compares schemas of one value.
 
     Attributes:
-        parts: pointers of the schemas whose own keywords all hold.
-        picks: of each `oneOf` on the way its pointer, and which of its schemas was taken.
+        names: of properties that are written whether a schema lists them or not.
     """
 
-    parts: tuple[str, ...] = ()
-    picks: tuple[tuple[str, int], ...] = ()
+    document: Document
+    validation: Validation
+    names: Collection[str] = ()
 
+    def apart(self, first: Schema, second: Schema) -> bool:
+        """Whether no value that is written for one schema matches the other, and vice versa."""
+        return self._excludes(first, second, 0) and self._excludes(second, first, 0)
 
-class Reader:
-    """Reads one schema.
+    def _excludes(self, written: Schema, other: Schema, depth: int) -> bool:
+        """Whether no value that is written for the first schema matches the second."""
+        written, other = self._behind(written), self._behind(other)
+        if isinstance(written, bool) or isinstance(other, bool):
+            return written is False or other is False
+        for listing in (written, other):
+            if listing.keys() & set(LISTING):
+                values = listing["enum"] if "enum" in listing else [listing["const"]]
+                accepts = self.validation.accepts
+                return not any(accepts(written, one) and accepts(other, one) for one in values)
+        shared = _types(written, guessed=True) & _types(other)
+        if shared == {"object"}:
+            return self._objects_exclude(written, other, depth)
+        return not shared
 
-    Args:
-        document: the schema.
-
-    Attributes:
-        meanings: what is known of options, by their parts; for `merging`.
-    """
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.meanings: dict[tuple[str, ...], Any] = {}
-        self._known: dict[Place, list[Option]] = {}
-        self._checked: set[str] = set()
-
-    def options(self, place: Place) -> list[Option]:
-        """The ways to match some schemas at once; none if nothing matches.
-
-        Raises:
-            SchemaError: a keyword cannot be enforced.
-        """
-        if place not in self._known:
-            alone = self._alone(place)
-            found = [Option()]
-            seen: dict[str, list[Option]] = {}
-            for pointer in place:
-                found = _both(found, self._expand(pointer, (), alone, seen), "allOf", pointer)
-            self._known[place] = found
-        return self._known[place]
-
-    def joined(self, places: Iterable[Place]) -> Place:
-        """The place whose value matches all that those of some places match."""
-        pointers = dict.fromkeys(pointer for place in places for pointer in place)
-        return tuple(pointer for pointer in pointers if not self._is_silent(pointer))
-
-    def _is_silent(self, pointer: str) -> bool:
-        schema = self.document.at(pointer)
-        if isinstance(schema, dict):
-            return not schema.keys() & KEYWORDS
-        return schema is True
-
-    def _expand(
-        self,
-        pointer: str,
-        above: tuple[str, ...],
-        alone: str | None,
-        seen: dict[str, list[Option]],
-    ) -> list[Option]:
-        """The ways to match one schema; `seen` has those that were read for the same place.
-
-        Without it, schemas that name the next one twice would be read 2^n times.
-        """
-        if pointer not in seen:
-            seen[pointer] = self._read(pointer, above, alone, seen)
-        return seen[pointer]
-
-    def _read(
-        self,
-        pointer: str,
-        above: tuple[str, ...],
-        alone: str | None,
-        seen: dict[str, list[Option]],
-    ) -> list[Option]:
-        schema = self.document.at(pointer)
-        if isinstance(schema, bool):
-            return [Option()] if schema else []
-        if pointer in above:
-            raise SchemaError("$ref", pointer, "leads back to itself; let it lead to a schema")
-        if pointer not in self._checked:
-            check(schema, pointer)
-            self._checked.add(pointer)
-        for keyword in _EVALUATED:
-            if pointer != alone and schema.get(keyword, True) is not True:
-                why = "cannot be enforced in a part of a schema; put it beside 'properties'"
-                raise SchemaError(keyword, pointer, why)
-        above = (*above, pointer)
-        found = [Option()]
-        own = False
-        for keyword in schema:
-            more: list[Option]
-            if keyword in OWN and not own:
-                own, more = True, [Option((pointer,))]
-            elif keyword == "$ref":
-                target = self.document.target(schema["$ref"], pointer)
-                more = self._expand(target, above, alone, seen)
-            elif keyword in COMBINING:
-                here = child(pointer, keyword)
-                each = [
-                    self._expand(child(here, at), above, alone, seen)
-                    for at in range(len(schema[keyword]))
-                ]
-                more = _chosen(each, here, keyword, pointer)
-            else:
-                continue
-            found = _both(found, more, keyword, pointer)
-        return found
-
-    def _alone(self, place: Place) -> str | None:
-        """The schema that says everything of the value, if it is one."""
-        pointer = place[0] if len(place) == 1 else None
+    def _behind(self, schema: Schema) -> Schema:
+        """What a reference leads to that says all there is to say."""
         seen = set()
-        while pointer is not None and pointer not in seen:
-            seen.add(pointer)
-            schema = self.document.at(pointer)
-            if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
+        while isinstance(schema, dict) and "$ref" in schema and id(schema) not in seen:
+            if not says_nothing({name: schema[name] for name in schema if name != "$ref"}):
                 break
-            if any(keyword in OWN or keyword in COMBINING for keyword in schema):
-                break
-            pointer = self.document.target(schema["$ref"], pointer)
-        return pointer
+            seen.add(id(schema))
+            schema = self.document.target(schema)
+        return schema
+
+    def _objects_exclude(self, written: Any, other: Any, depth: int) -> bool:
+        """Whether a property that one of them must have cannot be right for the other."""
+        mine, theirs = written.get("properties", {}), other.get("properties", {})
+        always = written.get("required", [])
+        for name in dict.fromkeys((*always, *other.get("required", []))):
+            if name in mine and name in theirs:
+                if depth < _DEEPEST and self._excludes(mine[name], theirs[name], depth + 1):
+                    return True
+            elif mine and name not in {*mine, *always, *(() if depth else self.names)}:
+                if not _OPEN & written.keys():
+                    return True  # it is never written
+        return False
 
 
-def _chosen(each: list[list[Option]], here: str, keyword: str, pointer: str) -> list[Option]:
-    if keyword == "allOf":
-        found = [Option()]
-        for options in each:
-            found = _both(found, options, keyword, pointer)
-        return found
-    if keyword == "anyOf":
-        return list(dict.fromkeys(option for options in each for option in options))
-    return [
-        Option(option.parts, ((here, at), *option.picks))
-        for at, options in enumerate(each)
-        for option in options
-    ]
-
-
-def _both(some: list[Option], others: list[Option], keyword: str, pointer: str) -> list[Option]:
-    """Every option of the one with every option of the other."""
-    if len(some) * len(others) > _MOST_OPTIONS:
-        raise SchemaError(keyword, pointer, f"makes over {_MOST_OPTIONS} combinations; choose less")
-    return [
-        Option(
-            tuple(dict.fromkeys((*one.parts, *other.parts))),
-            tuple(dict.fromkeys((*one.picks, *other.picks))),
-        )
-        for one in some
-        for other in others
-    ]
+def _types(schema: dict[str, Any], *, guessed: bool = False) -> set[str]:
+    types = types_of(schema, guessed=guessed) or _EVERY
+    return {"number" if name == "integer" else name for name in types}

@@ -1,0 +1,335 @@
+"""A schema as the grammar library shall have it: every part narrowed so that its values end.
+
+Parts are narrowed each for itself, and the library merges them: what is narrower in each part is
+narrower in all. A part that leads back to itself becomes a row of definitions, so that no answer
+nests without end. Knows what the library refuses, not how it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from adafuse.json_schema.alternatives import Comparison
+from adafuse.json_schema.arrays_objects import FREE_NAME, MOST_ITEMS, array_of, object_of
+from adafuse.json_schema.document import Document, EmptySchemaError, SchemaError
+from adafuse.json_schema.keywords import COMBINING, KINDS, LISTING, refuse, says_nothing, types_of
+from adafuse.json_schema.scalars import listed, number, string, whole
+from adafuse.json_schema.validation import Validation
+
+__all__ = ["Narrower"]
+
+_LEVELS_OF_ANYTHING = 3
+_MOST_PARTS = 20_000
+_MOST_COMBINATIONS = 500
+_MOST_NODES = 1000
+_MOST_LEVELS, _FEWEST_LEVELS = 40, 8  # of a value whose schema leads back to itself
+_MOST_OPTIONS = 150  # of a "oneOf": each is held against each
+_SHORTEST_LIMIT = 32  # characters that every string may have
+_ITEMS = "\ud800"  # stands for what a list holds, among names of properties
+_ORDER = ("string", "number", "integer", "boolean", "null", "array", "object")
+_OWN = {keyword for keywords in KINDS.values() for keyword in keywords}
+_SUSPECT = (
+    *("pattern", "format", "patternProperties", "minProperties", "maxProperties"),
+    *("multipleOf", "minItems", "maxItems", "properties"),
+)
+
+Schema = dict[str, Any] | bool
+
+
+class Narrower:
+    """Narrows one schema.
+
+    Args:
+        document: the schema.
+
+    Attributes:
+        schema: the narrowed one, with its definitions.
+        suspects: parts of it that the grammar library may still refuse, each with the keyword and
+            the pointer that are to blame then.
+
+    Raises:
+        SchemaError: a keyword cannot be enforced, or nothing matches the schema.
+    """
+
+    def __init__(self, document: Document, characters: int) -> None:
+        self._document = document
+        self._validation = Validation(document)
+        self._open: list[dict[str, Any]] = []  # strings without an end
+        self._strings: set[int] = set()  # parts of the document that they come from
+        self._made: dict[tuple[int, int], Any] = {}
+        self._parts = 0
+        self._anythings: dict[int, dict[str, Any]] = {}
+        self.definitions: dict[str, dict[str, Any]] = {}
+        self.suspects: list[tuple[dict[str, Any], str, str]] = []
+        plain, circular = self._targets()
+        self._circular = {id(target) for target in circular}
+        self._most_levels = _MOST_NODES // max(len(circular), 1)
+        self._most_levels = max(_FEWEST_LEVELS, min(_MOST_LEVELS, self._most_levels))
+        for target in plain:
+            self._define(target, 0, 0)
+        for level in reversed(range(self._most_levels)):
+            for target in circular:
+                self._define(target, level, level + 1)
+        made = self._value(document.root, 0, "")
+        share = max(characters // max(len(self._strings), 1), _SHORTEST_LIMIT)
+        for schema in self._open:
+            schema["maxLength"] = max(share, -1 - schema["maxLength"])
+        self.schema = {**made, "$defs": self.definitions}
+
+    def _targets(self) -> tuple[list[Any], list[Any]]:
+        """What references lead to, each behind what it leads to; and what leads back to itself."""
+        targets: dict[int, Any] = {}
+        leads: dict[int, set[int]] = {}
+        waiting = [(self._document.root, 0)]
+        while waiting:
+            part, above = waiting.pop()
+            for inner in _below(part):
+                waiting.append((inner, above))
+            if "$ref" not in part or isinstance(target := self._document.target(part), bool):
+                continue
+            leads.setdefault(above, set()).add(id(target))
+            if id(target) not in targets:
+                targets[id(target)] = target
+                waiting.append((target, id(target)))
+        sorter = TopologicalSorter(leads)
+        plain: list[int] = []
+        try:
+            sorter.prepare()
+        except CycleError:
+            pass
+        while ready := sorter.get_ready():
+            plain += ready
+            sorter.done(*ready)
+        circular = [target for key, target in targets.items() if key not in plain]
+        return [targets[key] for key in plain if key in targets], circular
+
+    def _define(self, target: dict[str, Any], level: int, inner: int) -> None:
+        try:
+            made: Any = self._named(self._value(target, inner, ""))
+        except EmptySchemaError as empty:
+            made = empty
+        self._made[id(target), level] = made
+
+    def _named(self, schema: dict[str, Any]) -> dict[str, Any]:
+        name = str(len(self.definitions))
+        self.definitions[name] = schema
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _value(self, part: Schema | None, level: int, around: str) -> Any:
+        """The schema of a value of which no other part says anything; None: nothing is said."""
+        if part is False:
+            raise EmptySchemaError("false", around, "allows nothing")
+        if part is None or says_nothing(part):
+            return self._anything(_LEVELS_OF_ANYTHING - (part is None))
+        return self._narrow(part, level, None)
+
+    def _narrow(self, part: Schema, level: int, names: Counter[str] | None) -> Any:
+        """The schema of a part.
+
+        Args:
+            names: those that the other parts of the same value list; None if there are none.
+        """
+        if isinstance(part, bool):
+            return {} if part else self._value(part, level, "")
+        pointer = self._document.pointer(part)
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise SchemaError(None, pointer, "it has too many parts; make it smaller")
+        refuse(part, pointer)
+        if part.keys() & set(LISTING):
+            return self._listed(part, pointer)
+        own = [keyword for keyword in part if keyword == "type" or keyword in _OWN]
+        others = [keyword for keyword in part if keyword in COMBINING or keyword == "$ref"]
+        count = bool(own) + sum(len(part[name]) if name == "allOf" else 1 for name in others)
+        if names is None and count > 1:
+            names = self._names(part)
+        made: list[Any] = []
+        for keyword in part:
+            if keyword == "$ref":
+                made.append(self._reference(part, level, names))
+            elif keyword == "allOf":
+                made += [self._narrow(inner, level, names) for inner in _distinct(part["allOf"])]
+            elif keyword in COMBINING:
+                made.append(self._choice(part, keyword, level, names))
+            elif own and keyword == own[0]:
+                made.append(self._own(part, level, names))
+        return self._joined(made, [*others, *own][0] if others or own else "", pointer)
+
+    def _joined(self, made: list[Any], keyword: str, pointer: str) -> Any:
+        """Parts of one value as one schema."""
+        made = _distinct([schema for schema in made if schema])
+        if len(made) < 2:
+            return made[0] if made else {}
+        joined = {"allOf": made}
+        if _ways(joined) > _MOST_COMBINATIONS:
+            why = f"makes over {_MOST_COMBINATIONS} combinations; choose less"
+            raise SchemaError(keyword, pointer, why)
+        self.suspects.append((joined, keyword, pointer))
+        return joined
+
+    def _reference(self, part: dict[str, Any], level: int, names: Counter[str] | None) -> Any:
+        pointer = self._document.pointer(part)
+        target = self._document.target(part)
+        is_circular = id(target) in self._circular
+        if is_circular and level >= self._most_levels:
+            why = "leads back to itself without end; let something be null or left out"
+            raise EmptySchemaError("$ref", pointer, why)
+        if names is not None:
+            return self._narrow(target, level + is_circular, names)
+        if isinstance(target, bool):
+            return self._value(target, level, pointer)
+        made = self._made[id(target), level if is_circular else 0]
+        if isinstance(made, EmptySchemaError):
+            raise made
+        return made
+
+    def _choice(
+        self, part: dict[str, Any], keyword: str, level: int, names: Counter[str] | None
+    ) -> Any:
+        options = part[keyword] if keyword == "oneOf" else _distinct(part[keyword])
+        pointer = self._document.pointer(part)
+        listed_ = [self._names(option) for option in options]
+        others = Counter[str]() if names is None else names - sum(listed_, Counter())
+        if keyword == "oneOf":
+            self._check_apart(options, pointer, others)
+        made: list[Any] = []
+        problem = None
+        for at, option in enumerate(options):
+            try:
+                if names is None:
+                    made.append(self._value(option, level, pointer))
+                else:
+                    schema = self._narrow(option, level, others + listed_[at])
+                    made.append(schema or self._anything(_LEVELS_OF_ANYTHING))
+            except EmptySchemaError as empty:
+                problem = empty
+        made = _distinct(made)
+        if problem and not made:
+            raise problem
+        return made[0] if len(made) == 1 else {"anyOf": made}
+
+    def _check_apart(self, options: list[Schema], pointer: str, names: Counter[str]) -> None:
+        if len(options) > _MOST_OPTIONS:
+            raise SchemaError("oneOf", pointer, f"has over {_MOST_OPTIONS} options; use 'anyOf'")
+        comparison = Comparison(self._document, self._validation, names)
+        for at, option in enumerate(options):
+            for other in range(at):
+                if not comparison.apart(options[other], option):
+                    why = (
+                        f"has options {other} and {at} that may both hold; use 'anyOf', "
+                        "or a required property with another 'const' in each"
+                    )
+                    raise SchemaError("oneOf", pointer, why)
+
+    def _names(self, part: Schema) -> Counter[str]:
+        """The properties that a schema lists, with how many of its parts do."""
+        names: Counter[str] = Counter()
+        waiting, seen = [part], set()
+        while waiting:
+            schema = waiting.pop()
+            if isinstance(schema, bool) or id(schema) in seen:
+                continue
+            seen.add(id(schema))
+            names.update(list(schema.get("properties", ())))
+            names.update([_ITEMS] if "items" in schema else [])
+            waiting += [inner for keyword in COMBINING for inner in schema.get(keyword, ())]
+            if "$ref" in schema:
+                waiting.append(self._document.target(schema))
+        return names
+
+    def _listed(self, part: dict[str, Any], pointer: str) -> dict[str, Any]:
+        values = [value for value in listed(part, pointer) if self._validation.accepts(part, value)]
+        if values:
+            return {"enum": [whole(value) for value in values]}
+        keyword = next(name for name in LISTING if name in part)
+        raise EmptySchemaError(keyword, pointer, "has no value that the other keywords allow")
+
+    def _own(self, part: dict[str, Any], level: int, names: Counter[str] | None) -> dict[str, Any]:
+        """What a part says of the value itself."""
+        pointer = self._document.pointer(part)
+        types = types_of(part, guessed=True) or set()
+        made: dict[str, Any] = {}
+        kinds, problem = [], None
+        for kind in _ORDER:
+            if kind not in types or (kind == "integer" and "number" in types):
+                continue
+            try:
+                made |= self._kind(kind, part, pointer, level, names)
+                kinds.append(kind)
+            except EmptySchemaError as empty:
+                problem = empty
+        if problem and not kinds:
+            raise problem
+        made["type"] = kinds[0] if len(kinds) == 1 else kinds
+        if made.get("maxLength", 0) < 0:
+            self._open.append(made)
+            self._strings.add(id(part))
+        if suspect := [keyword for keyword in _SUSPECT if keyword in part]:
+            self.suspects.append((made, suspect[0], pointer))
+        return made
+
+    def _kind(
+        self, kind: str, part: dict[str, Any], pointer: str, level: int, names: Counter[str] | None
+    ) -> dict[str, Any]:
+        def write(inner: Schema | None) -> dict[str, Any]:
+            return self._value(inner, level, pointer)
+
+        match kind:
+            case "string":
+                return string(part, pointer)
+            case "number" | "integer":
+                return number(part, pointer, kind)
+            case "array":
+                return array_of(part, pointer, write, alone=not (names and names[_ITEMS]))
+            case "object":
+                others = None if names is None else [name for name in names if name != _ITEMS]
+                if others and not part.keys() & set(KINDS["object"]):
+                    return {}  # the other parts say what it is
+                return object_of(part, pointer, write, self._validation.accepts, others)
+        return {}
+
+    def _anything(self, levels: int) -> dict[str, Any]:
+        """Any JSON value of at most so many levels."""
+        if levels not in self._anythings:
+            text = {"type": "string", "maxLength": -1}
+            self._open.append(text)
+            self._strings.add(-levels)
+            simple = {"type": ["number", "boolean", "null"], **number({}, "", "number")}
+            options = [text, simple]
+            if levels > 1:
+                inner = self._anything(levels - 1)
+                lists = {"type": "array", "items": inner, "maxItems": MOST_ITEMS}
+                names = {"patternProperties": {FREE_NAME: inner}, "maxProperties": MOST_ITEMS}
+                options += [lists, {"type": "object", **names, "additionalProperties": False}]
+            self._anythings[levels] = self._named({"anyOf": options})
+        return self._anythings[levels]
+
+
+def _below(schema: Schema) -> Iterator[dict[str, Any]]:
+    """The parts of a schema that are schemas."""
+    if isinstance(schema, bool):
+        return
+    for keyword in ("properties", "patternProperties"):
+        yield from (part for part in schema.get(keyword, {}).values() if part.__class__ is dict)
+    for keyword in ("prefixItems", *COMBINING):
+        yield from (part for part in schema.get(keyword, ()) if part.__class__ is dict)
+    for keyword in ("items", "additionalProperties", "propertyNames"):
+        if isinstance(part := schema.get(keyword), dict):
+            yield part
+
+
+def _distinct(schemas: list[Any]) -> list[Any]:
+    """Without those that are equal to an earlier one."""
+    return list({json.dumps(schema, sort_keys=True): schema for schema in schemas}.values())
+
+
+def _ways(schema: dict[str, Any]) -> int:
+    """Of how many combinations of options a value can be."""
+    if "anyOf" in schema:
+        return sum(map(_ways, schema["anyOf"]))
+    return math.prod(map(_ways, schema.get("allOf", ())))
