@@ -15,7 +15,7 @@ from typing import Any
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.constraints.grammar import byte_table, regex_grammar, with_layout
 from adafuse.errors import ConfigError, DecodingError
-from adafuse.json_schema import SchemaError, bounded
+from adafuse.json_schema import OVERLAPPING, Bounded, SchemaError, bounded
 from adafuse.tools import CALL_END, CALL_START, RESULT_START
 from adafuse.validation import show
 
@@ -168,19 +168,27 @@ def _json(what: str, schema: Mapping[str, Any], tokens: int) -> str:
     """A schema as Lark takes it: bounded, and with nothing in it that cannot be enforced."""
     try:
         made = bounded(schema, tokens)
+        for options, pointer in made.proofs:
+            if byte_table().problem(f"start: %json {json.dumps(options)}"):
+                raise SchemaError("oneOf", pointer, OVERLAPPING)
         layout = json.dumps(with_layout(made.schema))
         if problem := _problem(f"start: %json {layout}"):
-            definitions = {"$defs": made.schema["$defs"]}
-            for part, keyword, pointer in made.suspects:
-                its_layout = json.dumps({**part, **definitions})
-                if its_problem := _problem(f"start: %json {its_layout}"):
-                    empty = "Unsatisfiable" in its_problem
-                    why = "leaves nothing" if empty else f"cannot be followed: {its_problem}"
-                    raise SchemaError(keyword, pointer, f"{why}; make it simpler")
-            raise SchemaError(None, "", problem)
+            raise _blamed(made, problem)
     except SchemaError as error:
         raise ConfigError(f"{what} cannot be enforced: {error}") from None
     return layout
+
+
+def _blamed(made: Bounded, problem: str) -> SchemaError:
+    """Which keyword of a schema the library refuses."""
+    definitions = {"$defs": made.schema["$defs"]}
+    for part, keyword, pointer in made.suspects:
+        if its_problem := _problem(f"start: %json {json.dumps({**part, **definitions})}"):
+            why = f"cannot be followed: {its_problem}"
+            if "Unsatisfiable" in its_problem:
+                why = "leaves nothing"
+            return SchemaError(keyword, pointer, f"{why}; make it simpler")
+    return SchemaError(None, "", problem)
 
 
 def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, most: int) -> str:

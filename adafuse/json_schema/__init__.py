@@ -8,7 +8,6 @@ refused. Plain values; knows no grammar.
     keywords     which there are, and which are refused
     formats, regexes, numeric_bounds   what every reader takes alike
     scalars, arrays_objects   values of one type, with an end
-    alternatives whether the options of a `oneOf` are apart
     narrowing    all of them as one schema, for llguidance to merge
     validation   whether a value is what a schema accepts (`jsonschema`)
 """
@@ -21,10 +20,10 @@ from typing import Any
 
 from adafuse.json_schema.document import Document, SchemaError, modern
 from adafuse.json_schema.keywords import check_shapes
-from adafuse.json_schema.narrowing import Narrower
+from adafuse.json_schema.narrowing import OVERLAPPING, Narrower
 from adafuse.json_schema.validation import problem
 
-__all__ = ["Bounded", "SchemaError", "bounded", "problem"]
+__all__ = ["OVERLAPPING", "Bounded", "SchemaError", "bounded", "problem"]
 
 _CHARACTERS_PER_TOKEN = 4
 
@@ -37,10 +36,12 @@ class Bounded:
         schema: of plain parts, for the grammar.
         suspects: parts of it that the grammar library may still refuse, each with the keyword and
             the pointer that are to blame then.
+        proofs: schemas that it must not refuse, or a `oneOf` (of that pointer) may hold twice.
     """
 
     schema: dict[str, Any]
     suspects: tuple[tuple[dict[str, Any], str, str], ...]
+    proofs: tuple[tuple[dict[str, Any], str], ...]
 
 
 def bounded(schema: Mapping[str, Any], tokens: int) -> Bounded:
@@ -59,4 +60,4 @@ def bounded(schema: Mapping[str, Any], tokens: int) -> Bounded:
         narrower = Narrower(Document(root), _CHARACTERS_PER_TOKEN * tokens)
     except RecursionError:
         raise SchemaError(None, "", "it is nested too deeply; make it flatter") from None
-    return Bounded(narrower.schema, tuple(narrower.suspects))
+    return Bounded(narrower.schema, tuple(narrower.suspects), tuple(narrower.proofs))

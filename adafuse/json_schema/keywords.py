@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError as ShapeError
 
 from adafuse.json_schema.document import SchemaError
 
@@ -29,6 +28,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 COMBINING = ("allOf", "anyOf", "oneOf")
 LISTING = ("enum", "const")
+_NAMED = ("properties", "patternProperties", "$defs", "definitions")  # hold schemas by name
 _OWN = {name for names in KINDS.values() for name in names} | {"type", *LISTING}
 
 _REFUSED: dict[str, tuple[Callable[[Any, dict[str, Any]], bool], str]] = {
@@ -55,15 +55,18 @@ _REFUSED: dict[str, tuple[Callable[[Any, dict[str, Any]], bool], str]] = {
 
 
 def check_shapes(root: dict[str, Any]) -> None:
-    """Refuse values that a keyword may not have."""
-    try:
-        Draft202012Validator.check_schema(root)
-    except ShapeError as error:
+    """Refuse values that a keyword may not have; what notes have does not matter."""
+    validator = Draft202012Validator(
+        Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+    for error in validator.iter_errors(root):
         path = [str(step) for step in error.absolute_path]
-        at = max((at for at, step in enumerate(path) if step in _CHECKED), default=0)
-        pointer = "".join(f"/{step}" for step in path[:at])
-        message = error.message if len(error.message) < 200 else f"{error.message[:197]}..."
-        raise SchemaError(path[at] if path else None, pointer, f"is wrong: {message}") from None
+        at = max((at for at, step in enumerate(path) if step in {*_CHECKED, *_NAMED}), default=-1)
+        rest = [step for step in error.absolute_path][at + 1 :]
+        if at >= 0 and not [step for step in rest[path[at] in _NAMED :] if isinstance(step, str)]:
+            pointer = "".join(f"/{step}" for step in path[:at])
+            message = error.message if len(error.message) < 200 else f"{error.message[:197]}..."
+            raise SchemaError(path[at], pointer, f"is wrong: {message}")
 
 
 def refuse(schema: dict[str, Any], pointer: str) -> None:

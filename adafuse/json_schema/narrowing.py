@@ -7,6 +7,7 @@ nests without end. Knows what the library refuses, not how it reads.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter
@@ -14,21 +15,24 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from adafuse.json_schema.alternatives import Comparison
 from adafuse.json_schema.arrays_objects import FREE_NAME, MOST_ITEMS, array_of, object_of
 from adafuse.json_schema.document import Document, EmptySchemaError, SchemaError
 from adafuse.json_schema.keywords import COMBINING, KINDS, LISTING, refuse, says_nothing, types_of
 from adafuse.json_schema.scalars import listed, number, string, whole
 from adafuse.json_schema.validation import Validation
 
-__all__ = ["Narrower"]
+__all__ = ["OVERLAPPING", "Narrower"]
+
+OVERLAPPING = (
+    "has options that may both hold; use 'anyOf', or a required property with another 'const' in each"
+)
 
 _LEVELS_OF_ANYTHING = 3
 _MOST_PARTS = 20_000
 _MOST_COMBINATIONS = 500
 _MOST_NODES = 1000
 _MOST_LEVELS, _FEWEST_LEVELS = 40, 8  # of a value whose schema leads back to itself
-_MOST_OPTIONS = 150  # of a "oneOf": each is held against each
+_LEVELS_OF_PROOF = 4  # of properties by which the options of a "oneOf" may be told apart
 _SHORTEST_LIMIT = 32  # characters that every string may have
 _ITEMS = "\ud800"  # stands for what a list holds, among names of properties
 _ORDER = ("string", "number", "integer", "boolean", "null", "array", "object")
@@ -65,6 +69,7 @@ class Narrower:
         self._parts = 0
         self._anythings: dict[int, dict[str, Any]] = {}
         self.definitions: dict[str, dict[str, Any]] = {}
+        self.proofs: list[tuple[dict[str, Any], str]] = []
         self.suspects: list[tuple[dict[str, Any], str, str]] = []
         plain, circular = self._targets()
         self._circular = {id(target) for target in circular}
@@ -196,7 +201,7 @@ class Narrower:
         listed_ = [self._names(option) for option in options]
         others = Counter[str]() if names is None else names - sum(listed_, Counter())
         if keyword == "oneOf":
-            self._check_apart(options, pointer, others)
+            self._prove_apart(options, pointer)
         made: list[Any] = []
         problem = None
         for at, option in enumerate(options):
@@ -213,18 +218,33 @@ class Narrower:
             raise problem
         return made[0] if len(made) == 1 else {"anyOf": made}
 
-    def _check_apart(self, options: list[Schema], pointer: str, names: Counter[str]) -> None:
-        if len(options) > _MOST_OPTIONS:
-            raise SchemaError("oneOf", pointer, f"has over {_MOST_OPTIONS} options; use 'anyOf'")
-        comparison = Comparison(self._document, self._validation, names)
-        for at, option in enumerate(options):
-            for other in range(at):
-                if not comparison.apart(options[other], option):
-                    why = (
-                        f"has options {other} and {at} that may both hold; use 'anyOf', "
-                        "or a required property with another 'const' in each"
-                    )
-                    raise SchemaError("oneOf", pointer, why)
+    def _prove_apart(self, options: list[Schema], pointer: str) -> None:
+        """Have it proved that no value fits two options: from sketches, which accept more."""
+        sketches = [self._sketch(option, _LEVELS_OF_PROOF) for option in options]
+        listings = [sketch.get("enum") for sketch in sketches]
+        if all(listings):
+            values = [json.dumps(value) for value in itertools.chain(*map(_distinct, listings))]
+            if len(values) > len(set(values)):
+                raise SchemaError("oneOf", pointer, OVERLAPPING)
+        else:
+            self.proofs.append(({"oneOf": sketches}, pointer))
+
+    def _sketch(self, part: Schema, levels: int) -> dict[str, Any]:
+        """What a part says by its type, its values and the properties that it must have."""
+        while isinstance(part, dict) and part.keys() & {"$ref", "type", *LISTING} == {"$ref"}:
+            part = self._document.target(part)
+        if isinstance(part, bool):
+            return {}
+        if part.keys() & set(LISTING):
+            values = part["enum"] if "enum" in part else [part["const"]]
+            return {"enum": [whole(value) for value in values]}
+        sketch = {"type": part["type"]} if "type" in part else {}
+        properties = part.get("properties", {})
+        must = [name for name in part.get("required", ()) if name in properties]
+        if levels and must:
+            inner = {name: self._sketch(properties[name], levels - 1) for name in must}
+            sketch |= {"properties": inner, "required": must}
+        return sketch
 
     def _names(self, part: Schema) -> Counter[str]:
         """The properties that a schema lists, with how many of its parts do."""
@@ -287,6 +307,8 @@ class Narrower:
             case "array":
                 return array_of(part, pointer, write, alone=not (names and names[_ITEMS]))
             case "object":
+                if isinstance(bound := part.get("propertyNames"), dict) and "$ref" in bound:
+                    part = {**part, "propertyNames": self._document.target(bound)}
                 others = None if names is None else [name for name in names if name != _ITEMS]
                 if others and not part.keys() & set(KINDS["object"]):
                     return {}  # the other parts say what it is
