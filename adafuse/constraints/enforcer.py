@@ -6,6 +6,7 @@ so is what would leave too few tokens to make the answer whole. It knows texts a
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -14,8 +15,9 @@ from dataclasses import replace
 from adafuse.answer import Answer
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.text_matcher import TextMatcher
-from adafuse.errors import IncompleteAnswerError
+from adafuse.errors import DecodingError, IncompleteAnswerError
 from adafuse.events import Candidate, Round, cut_words
+from adafuse.tools import CALL_START
 
 __all__ = ["ConstraintEnforcer", "is_whole", "refuse_parts"]
 
@@ -140,10 +142,23 @@ def _candidate(text: str, *, ends: bool = False) -> Candidate:
 
 
 def refuse_parts(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
-    """Pass rounds on, and raise IncompleteAnswerError unless they are a whole answer."""
+    """Pass rounds on, and raise an error unless they are a whole answer that its schema accepts."""
     done = []
     for one in rounds:
         done.append(one)
         yield one
     if not is_whole(constraint, done):
         raise IncompleteAnswerError(constraint.what, Answer.fold(done))
+    text = "".join(round_.text for round_ in done)
+    if constraint.schema and not text.startswith(CALL_START):
+        _check_json(constraint.schema, text)
+
+
+def _check_json(schema: str, text: str) -> None:
+    """Raise DecodingError for what a schema does not accept, whatever its grammar says."""
+    from adafuse.json_schema.validation import problem  # needs an extra
+
+    if why := problem(json.loads(schema), text):
+        raise DecodingError(
+            f"the answer is not what its schema asks for: {why}; simplify the schema"
+        )

@@ -70,7 +70,7 @@ def object_of(
     listed, patterns, rest = _parts_of(schema, names)
     required = list(dict.fromkeys(schema.get("required", ())))
     for name in {*listed, *required}:
-        check_value(name, "properties" if name in listed else "required", pointer)
+        check_value(name, "required" if name in required else "properties", pointer)
     if "propertyNames" in schema:
         patterns, rest = _bound_names(schema, pointer, accepts, listed, rest)
     properties: dict[str, Any] = {}
@@ -93,7 +93,9 @@ def object_of(
         properties = {name: part for name, part in properties.items() if part is not False}
         free = {}
     if "additionalProperties" not in schema:
-        properties |= {name: True for name in names or () if name not in properties}
+        bound = schema.get("propertyNames", True)
+        more = [name for name in names or () if name not in schema.get("properties", ())]
+        properties |= {name: True for name in more if accepts(bound, name)}
     made = {"properties": properties, "additionalProperties": others}
     if free:
         made["patternProperties"] = free

@@ -7,6 +7,7 @@ nests without end. Knows what the library refuses, not how it reads.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -23,17 +24,14 @@ from adafuse.json_schema.validation import Validation
 
 __all__ = ["OVERLAPPING", "Narrower"]
 
-OVERLAPPING = (
-    "has options that may both hold; use 'anyOf', or a required property with another 'const' in each"
-)
+OVERLAPPING = "has options that may both hold; use 'anyOf', or a required property with another 'const' in each"
 
 _LEVELS_OF_ANYTHING = 3
 _MOST_PARTS = 20_000
 _MOST_COMBINATIONS = 500
-_MOST_NODES = 1000
-_MOST_LEVELS, _FEWEST_LEVELS = 40, 8  # of a value whose schema leads back to itself
 _LEVELS_OF_PROOF = 4  # of properties by which the options of a "oneOf" may be told apart
 _SHORTEST_LIMIT = 32  # characters that every string may have
+_SHALLOW = 8  # after as many values within each other one gets a name: readers have limits
 _ITEMS = "\ud800"  # stands for what a list holds, among names of properties
 _ORDER = ("string", "number", "integer", "boolean", "null", "array", "object")
 _OWN = {keyword for keywords in KINDS.values() for keyword in keywords}
@@ -50,6 +48,8 @@ class Narrower:
 
     Args:
         document: the schema.
+        characters: that all strings without an end may have together.
+        levels: of a value whose schema leads back to itself.
 
     Attributes:
         schema: the narrowed one, with its definitions.
@@ -60,24 +60,25 @@ class Narrower:
         SchemaError: a keyword cannot be enforced, or nothing matches the schema.
     """
 
-    def __init__(self, document: Document, characters: int) -> None:
+    def __init__(self, document: Document, characters: int, levels: int) -> None:
         self._document = document
         self._validation = Validation(document)
         self._open: list[dict[str, Any]] = []  # strings without an end
         self._strings: set[int] = set()  # parts of the document that they come from
         self._made: dict[tuple[int, int], Any] = {}
         self._parts = 0
+        self._around = 0  # values around the one that is narrowed
+        self._depths: dict[str, int] = {}
         self._anythings: dict[int, dict[str, Any]] = {}
         self.definitions: dict[str, dict[str, Any]] = {}
         self.proofs: list[tuple[dict[str, Any], str]] = []
         self.suspects: list[tuple[dict[str, Any], str, str]] = []
         plain, circular = self._targets()
         self._circular = {id(target) for target in circular}
-        self._most_levels = _MOST_NODES // max(len(circular), 1)
-        self._most_levels = max(_FEWEST_LEVELS, min(_MOST_LEVELS, self._most_levels))
+        self._levels = levels
         for target in plain:
             self._define(target, 0, 0)
-        for level in reversed(range(self._most_levels)):
+        for level in reversed(range(self._levels)):
             for target in circular:
                 self._define(target, level, level + 1)
         made = self._value(document.root, 0, "")
@@ -85,6 +86,7 @@ class Narrower:
         for schema in self._open:
             schema["maxLength"] = max(share, -1 - schema["maxLength"])
         self.schema = {**made, "$defs": self.definitions}
+        self.depth = _depth(made, self._depths)
 
     def _targets(self) -> tuple[list[Any], list[Any]]:
         """What references lead to, each behind what it leads to; and what leads back to itself."""
@@ -103,10 +105,8 @@ class Narrower:
                 waiting.append((target, id(target)))
         sorter = TopologicalSorter(leads)
         plain: list[int] = []
-        try:
+        with contextlib.suppress(CycleError):
             sorter.prepare()
-        except CycleError:
-            pass
         while ready := sorter.get_ready():
             plain += ready
             sorter.done(*ready)
@@ -121,17 +121,24 @@ class Narrower:
         self._made[id(target), level] = made
 
     def _named(self, schema: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" in schema:
+            return schema
         name = str(len(self.definitions))
         self.definitions[name] = schema
-        return {"$ref": f"#/$defs/{name}"}
+        reference = {"$ref": f"#/$defs/{name}"}
+        self._depths[reference["$ref"]] = _depth(schema, self._depths)
+        return reference
 
-    def _value(self, part: Schema | None, level: int, around: str) -> Any:
+    def _value(self, part: Schema | None, level: int, around: str) -> dict[str, Any]:
         """The schema of a value of which no other part says anything; None: nothing is said."""
         if part is False:
             raise EmptySchemaError("false", around, "allows nothing")
         if part is None or says_nothing(part):
             return self._anything(_LEVELS_OF_ANYTHING - (part is None))
-        return self._narrow(part, level, None)
+        self._around += 1
+        made = self._narrow(part, level, None)
+        self._around -= 1
+        return self._named(made) if self._around % _SHALLOW == _SHALLOW - 1 else made
 
     def _narrow(self, part: Schema, level: int, names: Counter[str] | None) -> Any:
         """The schema of a part.
@@ -181,7 +188,7 @@ class Narrower:
         pointer = self._document.pointer(part)
         target = self._document.target(part)
         is_circular = id(target) in self._circular
-        if is_circular and level >= self._most_levels:
+        if is_circular and level >= self._levels:
             why = "leads back to itself without end; let something be null or left out"
             raise EmptySchemaError("$ref", pointer, why)
         if names is not None:
@@ -343,6 +350,21 @@ def _below(schema: Schema) -> Iterator[dict[str, Any]]:
     for keyword in ("items", "additionalProperties", "propertyNames"):
         if isinstance(part := schema.get(keyword), dict):
             yield part
+
+
+def _depth(schema: Any, depths: dict[str, int]) -> int:
+    """How many parts of a schema are within each other; lists and objects count ten."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return depths[schema["$ref"]] + 1
+        inner = [part for keyword, part in schema.items() if keyword != "enum"]
+        own = (
+            10 if {"properties", "items"} & schema.keys() else "type" in schema or "anyOf" in schema
+        )
+        return own + max((_depth(part, depths) for part in inner), default=0)
+    if isinstance(schema, list):
+        return max((_depth(part, depths) for part in schema), default=0)
+    return 0
 
 
 def _distinct(schemas: list[Any]) -> list[Any]:

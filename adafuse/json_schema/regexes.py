@@ -52,6 +52,10 @@ def read_pattern(pattern: str) -> str:
     Raises:
         PatternError: it has something that engines read in different ways, or not at all.
     """
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise PatternError(f"an error for Python ({error})") from None
     sums, last = [0], 0  # parts of the groups that are open; of what a count would repeat
     made = ""
     for part in _PARTS.finditer(pattern):

@@ -18,7 +18,7 @@ from adafuse.json_schema.regexes import found
 
 __all__ = ["Validation", "problem"]
 
-_MOST_REFERENCES = 100_000  # that are followed for one value
+_MOST_REFERENCES = 10_000  # that are followed for one value
 _VALIDATORS = Draft202012Validator.VALIDATORS
 
 
@@ -60,12 +60,17 @@ class Validation:
 
 
 def problem(schema: Mapping[str, Any], text: str) -> str:
-    """Why a text is not JSON that a schema accepts, in one line; empty if it is."""
+    """Why a text is not JSON that a schema accepts, in one line; empty if it is.
+
+    What takes too long to check, or too deep a stack, is left to the grammar that it came from.
+    """
     try:
         document = Document(modern(schema))
         return Validation(document).problem(json.loads(text), document.root)
-    except (ValueError, RecursionError) as error:
-        return " ".join(str(error).split())
+    except json.JSONDecodeError as error:
+        return str(error)
+    except (SchemaError, RecursionError):
+        return ""
 
 
 def _multiple_of(_: Any, step: Any, value: Any, __: Any) -> Iterator[ValidationError]:
