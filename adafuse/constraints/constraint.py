@@ -45,7 +45,7 @@ class Constraint:
         strict: whether an answer that ends too early is an error.
         prose: whether the answer is text as without a constraint: a leading blank may be left out,
             and stop strings and the stops of the members' renderings hold.
-        schema: as JSON, what an answer that is no call is checked against in the end; empty: nothing.
+        schema: as JSON, what an answer that is no call is checked against in the end.
     """
 
     what: str

@@ -62,7 +62,7 @@ def check_shapes(root: dict[str, Any]) -> None:
     for error in validator.iter_errors(root):
         path = [str(step) for step in error.absolute_path]
         at = max((at for at, step in enumerate(path) if step in {*_CHECKED, *_NAMED}), default=-1)
-        rest = [step for step in error.absolute_path][at + 1 :]
+        rest = list(error.absolute_path)[at + 1 :]
         if at >= 0 and not [step for step in rest[path[at] in _NAMED :] if isinstance(step, str)]:
             pointer = "".join(f"/{step}" for step in path[:at])
             message = error.message if len(error.message) < 200 else f"{error.message[:197]}..."

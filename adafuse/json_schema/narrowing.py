@@ -24,7 +24,10 @@ from adafuse.json_schema.validation import Validation
 
 __all__ = ["OVERLAPPING", "Narrower"]
 
-OVERLAPPING = "has options that may both hold; use 'anyOf', or a required property with another 'const' in each"
+OVERLAPPING = (
+    "has options that may both hold; use 'anyOf', or a required property with another "
+    "'const' in each"
+)
 
 _LEVELS_OF_ANYTHING = 3
 _MOST_PARTS = 20_000
@@ -95,8 +98,7 @@ class Narrower:
         waiting = [(self._document.root, 0)]
         while waiting:
             part, above = waiting.pop()
-            for inner in _below(part):
-                waiting.append((inner, above))
+            waiting += [(inner, above) for inner in _below(part)]
             if "$ref" not in part or isinstance(target := self._document.target(part), bool):
                 continue
             leads.setdefault(above, set()).add(id(target))
@@ -228,7 +230,7 @@ class Narrower:
     def _prove_apart(self, options: list[Schema], pointer: str) -> None:
         """Have it proved that no value fits two options: from sketches, which accept more."""
         sketches = [self._sketch(option, _LEVELS_OF_PROOF) for option in options]
-        listings = [sketch.get("enum") for sketch in sketches]
+        listings: list[list[Any]] = [sketch.get("enum", []) for sketch in sketches]
         if all(listings):
             values = [json.dumps(value) for value in itertools.chain(*map(_distinct, listings))]
             if len(values) > len(set(values)):
@@ -355,9 +357,9 @@ def _below(schema: Schema) -> Iterator[dict[str, Any]]:
 def _depth(schema: Any, depths: dict[str, int]) -> int:
     """How many parts of a schema are within each other; lists and objects count ten."""
     if isinstance(schema, dict):
-        if "$ref" in schema:
+        if isinstance(schema.get("$ref"), str):
             return depths[schema["$ref"]] + 1
-        inner = [part for keyword, part in schema.items() if keyword != "enum"]
+        inner = [part for name, part in schema.items() if (name, type(part)) != ("enum", list)]
         own = (
             10 if {"properties", "items"} & schema.keys() else "type" in schema or "anyOf" in schema
         )

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from adafuse import ConfigError, DecodingConfig
-from adafuse.constraints.constraint import read_constraint
+from adafuse import ConfigError, DecodingConfig, DecodingError, Ensemble
+from adafuse.constraints.constraint import Constraint, read_constraint
+from adafuse.constraints.enforcer import refuse_parts
+from adafuse.json_schema.validation import problem
+from adafuse.testing import ScriptedMember
 from grammar_walks import is_taken, start, takes, texts
 from schema_checks import wrong
 from schema_examples import INTEGER, NULL, REWRITTEN, STRING, an_object
@@ -182,3 +185,56 @@ def test_anything_is_json_of_three_levels() -> None:
         assert not takes(schema, "1e9")
     for text in texts({}, 30):
         assert not wrong({}, text)
+
+
+def test_references_are_resolved_within_the_document() -> None:
+    tree = {"type": "object", "properties": {"next": {"$ref": "#"}}, "additionalProperties": False}
+    assert takes(tree, '{"next": {"next": {}}}')
+    named = {"$defs": {"a": {"$id": "b", "$defs": {"c": {"$anchor": "d", **NULL}}}}}
+    for reference in ("#/$defs/a/$defs/c", "b#/$defs/c", "b#d"):
+        assert takes({**named, "$ref": reference}, "null")
+        assert not takes({**named, "$ref": reference}, "1")
+
+
+def test_no_reference_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*_: object, **__: object) -> None:
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr("urllib.request.urlopen", fetch)
+    schema = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
+    with pytest.raises(ConfigError, match=r"'\$ref' at the top level is 'https://json-schema.org"):
+        start(schema)
+    assert problem(schema, "1") == ""
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "message"),
+    [
+        ({"type": "number", "multipleOf": 0.1}, "8.1", ""),
+        ({"type": "number", "multipleOf": 0.1}, "8.15", "8.15 is not a multiple of 0.1"),
+        ({**STRING, "pattern": "^a"}, '"b"', "'b' does not match '^a'"),
+        ({"patternProperties": {"^a": INTEGER}}, '{"ab": null}', "None is not of type 'integer'"),
+        (
+            {"patternProperties": {"^a": {}}, "additionalProperties": False},
+            '{"b": null}',
+            "False schema does not allow None",
+        ),
+        ({"items": [INTEGER], "additionalItems": False}, '["x"]', "'x' is not of type 'integer'"),
+        ({"not": INTEGER}, "1", "1 should not be valid under {'type': 'integer'}"),
+        (INTEGER, "{", "Expecting property name"),
+        ({**STRING, "pattern": "^(a|aa)+$"}, f'"{"a" * 60}b"', ""),  # too slow: left to the grammar
+    ],
+)
+def test_a_whole_answer_is_checked(schema: dict[str, Any], text: str, message: str) -> None:
+    assert problem(schema, text).startswith(message) if message else not problem(schema, text)
+
+
+def test_an_answer_that_its_grammar_lets_through_is_an_error_if_it_is_wrong() -> None:
+    constraint = Constraint("JSON answer", "start: /[0-9]/", schema='{"maximum": 3}')
+    for text in ("3", "4"):
+        rounds = Ensemble([ScriptedMember(text)]).stream("x", regex="[0-9]")
+        if text == "3":
+            assert [round_.text for round_ in refuse_parts(rounds, constraint)] == ["3"]
+        else:
+            with pytest.raises(DecodingError, match="4 is greater than the maximum of 3"):
+                list(refuse_parts(rounds, constraint))
