@@ -8,6 +8,7 @@ refused. Plain values; knows no grammar.
     keywords     which there are, and which are refused
     formats, regexes, numeric_bounds   what every reader takes alike
     scalars, arrays_objects   values of one type, with an end
+    structure    references, shared names, and how options are told apart
     narrowing    all of them as one schema, for llguidance to merge
     bounds       all of that, for a number of tokens
     validation   whether a value is what a schema accepts (`jsonschema`)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from adafuse.json_schema.document import Document, SchemaError, modern
 from adafuse.json_schema.keywords import check_shapes
 from adafuse.json_schema.narrowing import OVERLAPPING, Narrower
+from adafuse.json_schema.structure import targets_of
 
 __all__ = ["OVERLAPPING", "Bounded", "SchemaError", "bounded"]
 
@@ -46,12 +48,18 @@ def bounded(schema: Mapping[str, Any], tokens: int) -> Bounded:
     try:
         root = modern(schema)
         check_shapes(root)
-        for levels in _LEVELS:
-            narrower = Narrower(Document(root), _CHARACTERS_PER_TOKEN * tokens, levels)
-            if narrower.depth <= _DEEPEST:
-                break
-        else:
-            raise RecursionError
+        narrower = _narrowed(Document(root), _CHARACTERS_PER_TOKEN * tokens)
     except RecursionError:
-        raise SchemaError(None, "", "it is nested too deeply; make it flatter") from None
+        why = "it is nested too deeply, or has too many parts; make it flatter"
+        raise SchemaError(None, "", why) from None
     return Bounded(narrower.schema, tuple(narrower.suspects), tuple(narrower.proofs))
+
+
+def _narrowed(document: Document, characters: int) -> Narrower:
+    targets = targets_of(document)
+    for levels in _LEVELS if targets[1] else _LEVELS[:1]:
+        with contextlib.suppress(RecursionError):
+            narrower = Narrower(document, targets, characters, levels)
+            if narrower.depth <= _DEEPEST:
+                return narrower
+    raise RecursionError

@@ -7,19 +7,17 @@ nests without end. Knows what the library refuses, not how it reads.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from adafuse.json_schema.arrays_objects import FREE_NAME, MOST_ITEMS, array_of, object_of
 from adafuse.json_schema.document import Document, EmptySchemaError, SchemaError
 from adafuse.json_schema.keywords import COMBINING, KINDS, LISTING, refuse, says_nothing, types_of
 from adafuse.json_schema.scalars import listed, number, string, whole
+from adafuse.json_schema.structure import ITEMS, names_of, sketch_of
 from adafuse.json_schema.validation import Validation
 
 __all__ = ["OVERLAPPING", "Narrower"]
@@ -30,12 +28,10 @@ OVERLAPPING = (
 )
 
 _LEVELS_OF_ANYTHING = 3
-_MOST_PARTS = 20_000
+_MOST_PARTS = 8000
 _MOST_COMBINATIONS = 500
-_LEVELS_OF_PROOF = 4  # of properties by which the options of a "oneOf" may be told apart
 _SHORTEST_LIMIT = 32  # characters that every string may have
 _SHALLOW = 8  # after as many values within each other one gets a name: readers have limits
-_ITEMS = "\ud800"  # stands for what a list holds, among names of properties
 _ORDER = ("string", "number", "integer", "boolean", "null", "array", "object")
 _OWN = {keyword for keywords in KINDS.values() for keyword in keywords}
 _SUSPECT = (
@@ -51,6 +47,7 @@ class Narrower:
 
     Args:
         document: the schema.
+        targets: of its references, as `targets_of` gives them.
         characters: that all strings without an end may have together.
         levels: of a value whose schema leads back to itself.
 
@@ -63,7 +60,9 @@ class Narrower:
         SchemaError: a keyword cannot be enforced, or nothing matches the schema.
     """
 
-    def __init__(self, document: Document, characters: int, levels: int) -> None:
+    def __init__(
+        self, document: Document, targets: tuple[list[Any], list[Any]], characters: int, levels: int
+    ) -> None:
         self._document = document
         self._validation = Validation(document)
         self._open: list[dict[str, Any]] = []  # strings without an end
@@ -76,7 +75,7 @@ class Narrower:
         self.definitions: dict[str, dict[str, Any]] = {}
         self.proofs: list[tuple[dict[str, Any], str]] = []
         self.suspects: list[tuple[dict[str, Any], str, str]] = []
-        plain, circular = self._targets()
+        plain, circular = targets
         self._circular = {id(target) for target in circular}
         self._levels = levels
         for target in plain:
@@ -90,30 +89,6 @@ class Narrower:
             schema["maxLength"] = max(share, -1 - schema["maxLength"])
         self.schema = {**made, "$defs": self.definitions}
         self.depth = _depth(made, self._depths)
-
-    def _targets(self) -> tuple[list[Any], list[Any]]:
-        """What references lead to, each behind what it leads to; and what leads back to itself."""
-        targets: dict[int, Any] = {}
-        leads: dict[int, set[int]] = {}
-        waiting = [(self._document.root, 0)]
-        while waiting:
-            part, above = waiting.pop()
-            waiting += [(inner, above) for inner in _below(part)]
-            if "$ref" not in part or isinstance(target := self._document.target(part), bool):
-                continue
-            leads.setdefault(above, set()).add(id(target))
-            if id(target) not in targets:
-                targets[id(target)] = target
-                waiting.append((target, id(target)))
-        sorter = TopologicalSorter(leads)
-        plain: list[int] = []
-        with contextlib.suppress(CycleError):
-            sorter.prepare()
-        while ready := sorter.get_ready():
-            plain += ready
-            sorter.done(*ready)
-        circular = [target for key, target in targets.items() if key not in plain]
-        return [targets[key] for key in plain if key in targets], circular
 
     def _define(self, target: dict[str, Any], level: int, inner: int) -> None:
         try:
@@ -138,8 +113,10 @@ class Narrower:
         if part is None or says_nothing(part):
             return self._anything(_LEVELS_OF_ANYTHING - (part is None))
         self._around += 1
-        made = self._narrow(part, level, None)
-        self._around -= 1
+        try:
+            made = self._narrow(part, level, None)
+        finally:
+            self._around -= 1
         return self._named(made) if self._around % _SHALLOW == _SHALLOW - 1 else made
 
     def _narrow(self, part: Schema, level: int, names: Counter[str] | None) -> Any:
@@ -153,7 +130,7 @@ class Narrower:
         pointer = self._document.pointer(part)
         self._parts += 1
         if self._parts > _MOST_PARTS:
-            raise SchemaError(None, pointer, "it has too many parts; make it smaller")
+            raise RecursionError(pointer)
         refuse(part, pointer)
         if part.keys() & set(LISTING):
             return self._listed(part, pointer)
@@ -161,7 +138,7 @@ class Narrower:
         others = [keyword for keyword in part if keyword in COMBINING or keyword == "$ref"]
         count = bool(own) + sum(len(part[name]) if name == "allOf" else 1 for name in others)
         if names is None and count > 1:
-            names = self._names(part)
+            names = names_of(self._document, part)
         made: list[Any] = []
         for keyword in part:
             if keyword == "$ref":
@@ -207,8 +184,8 @@ class Narrower:
     ) -> Any:
         options = part[keyword] if keyword == "oneOf" else _distinct(part[keyword])
         pointer = self._document.pointer(part)
-        listed_ = [self._names(option) for option in options]
-        others = Counter[str]() if names is None else names - sum(listed_, Counter())
+        inner = [names_of(self._document, option) for option in options if names is not None]
+        others = Counter[str]() if names is None else names - sum(inner, Counter())
         if keyword == "oneOf":
             self._prove_apart(options, pointer)
         made: list[Any] = []
@@ -218,7 +195,7 @@ class Narrower:
                 if names is None:
                     made.append(self._value(option, level, pointer))
                 else:
-                    schema = self._narrow(option, level, others + listed_[at])
+                    schema = self._narrow(option, level, others + inner[at])
                     made.append(schema or self._anything(_LEVELS_OF_ANYTHING))
             except EmptySchemaError as empty:
                 problem = empty
@@ -229,7 +206,7 @@ class Narrower:
 
     def _prove_apart(self, options: list[Schema], pointer: str) -> None:
         """Have it proved that no value fits two options: from sketches, which accept more."""
-        sketches = [self._sketch(option, _LEVELS_OF_PROOF) for option in options]
+        sketches = [sketch_of(self._document, option) for option in options]
         listings: list[list[Any]] = [sketch.get("enum", []) for sketch in sketches]
         if all(listings):
             values = [json.dumps(value) for value in itertools.chain(*map(_distinct, listings))]
@@ -237,39 +214,6 @@ class Narrower:
                 raise SchemaError("oneOf", pointer, OVERLAPPING)
         else:
             self.proofs.append(({"oneOf": sketches}, pointer))
-
-    def _sketch(self, part: Schema, levels: int) -> dict[str, Any]:
-        """What a part says by its type, its values and the properties that it must have."""
-        while isinstance(part, dict) and part.keys() & {"$ref", "type", *LISTING} == {"$ref"}:
-            part = self._document.target(part)
-        if isinstance(part, bool):
-            return {}
-        if part.keys() & set(LISTING):
-            values = part["enum"] if "enum" in part else [part["const"]]
-            return {"enum": [whole(value) for value in values]}
-        sketch = {"type": part["type"]} if "type" in part else {}
-        properties = part.get("properties", {})
-        must = [name for name in part.get("required", ()) if name in properties]
-        if levels and must:
-            inner = {name: self._sketch(properties[name], levels - 1) for name in must}
-            sketch |= {"properties": inner, "required": must}
-        return sketch
-
-    def _names(self, part: Schema) -> Counter[str]:
-        """The properties that a schema lists, with how many of its parts do."""
-        names: Counter[str] = Counter()
-        waiting, seen = [part], set()
-        while waiting:
-            schema = waiting.pop()
-            if isinstance(schema, bool) or id(schema) in seen:
-                continue
-            seen.add(id(schema))
-            names.update(list(schema.get("properties", ())))
-            names.update([_ITEMS] if "items" in schema else [])
-            waiting += [inner for keyword in COMBINING for inner in schema.get(keyword, ())]
-            if "$ref" in schema:
-                waiting.append(self._document.target(schema))
-        return names
 
     def _listed(self, part: dict[str, Any], pointer: str) -> dict[str, Any]:
         values = [value for value in listed(part, pointer) if self._validation.accepts(part, value)]
@@ -314,11 +258,11 @@ class Narrower:
             case "number" | "integer":
                 return number(part, pointer, kind)
             case "array":
-                return array_of(part, pointer, write, alone=not (names and names[_ITEMS]))
+                return array_of(part, pointer, write, alone=not (names and names[ITEMS]))
             case "object":
                 if isinstance(bound := part.get("propertyNames"), dict) and "$ref" in bound:
                     part = {**part, "propertyNames": self._document.target(bound)}
-                others = None if names is None else [name for name in names if name != _ITEMS]
+                others = None if names is None else [name for name in names if name != ITEMS]
                 if others and not part.keys() & set(KINDS["object"]):
                     return {}  # the other parts say what it is
                 return object_of(part, pointer, write, self._validation.accepts, others)
@@ -339,19 +283,6 @@ class Narrower:
                 options += [lists, {"type": "object", **names, "additionalProperties": False}]
             self._anythings[levels] = self._named({"anyOf": options})
         return self._anythings[levels]
-
-
-def _below(schema: Schema) -> Iterator[dict[str, Any]]:
-    """The parts of a schema that are schemas."""
-    if isinstance(schema, bool):
-        return
-    for keyword in ("properties", "patternProperties"):
-        yield from (part for part in schema.get(keyword, {}).values() if part.__class__ is dict)
-    for keyword in ("prefixItems", *COMBINING):
-        yield from (part for part in schema.get(keyword, ()) if part.__class__ is dict)
-    for keyword in ("items", "additionalProperties", "propertyNames"):
-        if isinstance(part := schema.get(keyword), dict):
-            yield part
 
 
 def _depth(schema: Any, depths: dict[str, int]) -> int:
