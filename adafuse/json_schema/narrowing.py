@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections import Counter
 from typing import Any
 
@@ -17,7 +16,7 @@ from adafuse.json_schema.arrays_objects import FREE_NAME, MOST_ITEMS, array_of, 
 from adafuse.json_schema.document import Document, EmptySchemaError, SchemaError
 from adafuse.json_schema.keywords import COMBINING, KINDS, LISTING, refuse, says_nothing, types_of
 from adafuse.json_schema.scalars import listed, number, string, whole
-from adafuse.json_schema.structure import ITEMS, names_of, sketch_of
+from adafuse.json_schema.structure import ITEMS, depth_of, distinct, names_of, sketch_of, ways_of
 from adafuse.json_schema.validation import Validation
 
 __all__ = ["OVERLAPPING", "Narrower"]
@@ -88,7 +87,7 @@ class Narrower:
         for schema in self._open:
             schema["maxLength"] = max(share, -1 - schema["maxLength"])
         self.schema = {**made, "$defs": self.definitions}
-        self.depth = _depth(made, self._depths)
+        self.depth = depth_of(made, self._depths)
 
     def _define(self, target: dict[str, Any], level: int, inner: int) -> None:
         try:
@@ -103,7 +102,7 @@ class Narrower:
         name = str(len(self.definitions))
         self.definitions[name] = schema
         reference = {"$ref": f"#/$defs/{name}"}
-        self._depths[reference["$ref"]] = _depth(schema, self._depths)
+        self._depths[reference["$ref"]] = depth_of(schema, self._depths)
         return reference
 
     def _value(self, part: Schema | None, level: int, around: str) -> dict[str, Any]:
@@ -144,7 +143,7 @@ class Narrower:
             if keyword == "$ref":
                 made.append(self._reference(part, level, names))
             elif keyword == "allOf":
-                made += [self._narrow(inner, level, names) for inner in _distinct(part["allOf"])]
+                made += [self._narrow(inner, level, names) for inner in distinct(part["allOf"])]
             elif keyword in COMBINING:
                 made.append(self._choice(part, keyword, level, names))
             elif own and keyword == own[0]:
@@ -153,11 +152,11 @@ class Narrower:
 
     def _joined(self, made: list[Any], keyword: str, pointer: str) -> Any:
         """Parts of one value as one schema."""
-        made = _distinct([schema for schema in made if schema])
+        made = distinct([schema for schema in made if schema])
         if len(made) < 2:
             return made[0] if made else {}
         joined = {"allOf": made}
-        if _ways(joined) > _MOST_COMBINATIONS:
+        if ways_of(joined) > _MOST_COMBINATIONS:
             why = f"makes over {_MOST_COMBINATIONS} combinations; choose less"
             raise SchemaError(keyword, pointer, why)
         self.suspects.append((joined, keyword, pointer))
@@ -182,7 +181,7 @@ class Narrower:
     def _choice(
         self, part: dict[str, Any], keyword: str, level: int, names: Counter[str] | None
     ) -> Any:
-        options = part[keyword] if keyword == "oneOf" else _distinct(part[keyword])
+        options = part[keyword] if keyword == "oneOf" else distinct(part[keyword])
         pointer = self._document.pointer(part)
         inner = [names_of(self._document, option) for option in options if names is not None]
         others = Counter[str]() if names is None else names - sum(inner, Counter())
@@ -199,7 +198,7 @@ class Narrower:
                     made.append(schema or self._anything(_LEVELS_OF_ANYTHING))
             except EmptySchemaError as empty:
                 problem = empty
-        made = _distinct(made)
+        made = distinct(made)
         if problem and not made:
             raise problem
         return made[0] if len(made) == 1 else {"anyOf": made}
@@ -209,7 +208,7 @@ class Narrower:
         sketches = [sketch_of(self._document, option) for option in options]
         listings: list[list[Any]] = [sketch.get("enum", []) for sketch in sketches]
         if all(listings):
-            values = [json.dumps(value) for value in itertools.chain(*map(_distinct, listings))]
+            values = [json.dumps(value) for value in itertools.chain(*map(distinct, listings))]
             if len(values) > len(set(values)):
                 raise SchemaError("oneOf", pointer, OVERLAPPING)
         else:
@@ -283,30 +282,3 @@ class Narrower:
                 options += [lists, {"type": "object", **names, "additionalProperties": False}]
             self._anythings[levels] = self._named({"anyOf": options})
         return self._anythings[levels]
-
-
-def _depth(schema: Any, depths: dict[str, int]) -> int:
-    """How many parts of a schema are within each other; lists and objects count ten."""
-    if isinstance(schema, dict):
-        if isinstance(schema.get("$ref"), str):
-            return depths[schema["$ref"]] + 1
-        inner = [part for name, part in schema.items() if (name, type(part)) != ("enum", list)]
-        own = (
-            10 if {"properties", "items"} & schema.keys() else "type" in schema or "anyOf" in schema
-        )
-        return own + max((_depth(part, depths) for part in inner), default=0)
-    if isinstance(schema, list):
-        return max((_depth(part, depths) for part in schema), default=0)
-    return 0
-
-
-def _distinct(schemas: list[Any]) -> list[Any]:
-    """Without those that are equal to an earlier one."""
-    return list({json.dumps(schema, sort_keys=True): schema for schema in schemas}.values())
-
-
-def _ways(schema: dict[str, Any]) -> int:
-    """Of how many combinations of options a value can be."""
-    if "anyOf" in schema:
-        return sum(map(_ways, schema["anyOf"]))
-    return math.prod(map(_ways, schema.get("allOf", ())))

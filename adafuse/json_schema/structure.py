@@ -6,6 +6,8 @@ Knows nothing of what a value of one type may be.
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -15,7 +17,7 @@ from adafuse.json_schema.document import Document
 from adafuse.json_schema.keywords import COMBINING, LISTING
 from adafuse.json_schema.scalars import whole
 
-__all__ = ["ITEMS", "names_of", "sketch_of", "targets_of"]
+__all__ = ["ITEMS", "depth_of", "distinct", "names_of", "sketch_of", "targets_of", "ways_of"]
 
 ITEMS = "\ud800"
 """Stands for what a list holds, among names of properties."""
@@ -100,3 +102,30 @@ def names_of(document: Document, part: Schema) -> Counter[str]:
         if "$ref" in schema:
             waiting.append(document.target(schema))
     return names
+
+
+def depth_of(schema: Any, depths: dict[str, int]) -> int:
+    """How many parts of a schema are within each other; lists and objects count ten."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            return depths[schema["$ref"]] + 1
+        inner = [part for name, part in schema.items() if (name, type(part)) != ("enum", list)]
+        own = (
+            10 if {"properties", "items"} & schema.keys() else "type" in schema or "anyOf" in schema
+        )
+        return own + max((depth_of(part, depths) for part in inner), default=0)
+    if isinstance(schema, list):
+        return max((depth_of(part, depths) for part in schema), default=0)
+    return 0
+
+
+def distinct(schemas: list[Any]) -> list[Any]:
+    """Without those that are equal to an earlier one."""
+    return list({json.dumps(schema, sort_keys=True): schema for schema in schemas}.values())
+
+
+def ways_of(schema: dict[str, Any]) -> int:
+    """Of how many combinations of options a value can be."""
+    if "anyOf" in schema:
+        return sum(map(ways_of, schema["anyOf"]))
+    return math.prod(map(ways_of, schema.get("allOf", ())))
