@@ -1,4 +1,9 @@
-"""Constrained answers: 200 random JSON schemas times the real pair and tiny members.
+"""Constrained answers: 200 random JSON schemas times random texts, tiny members and the real pair.
+
+First, without a model, how many schemas are taken, what those that are not are refused for, and of
+six random texts of each grammar how many are wrong or run on without an end:
+
+    python -m benchmarks.schemas --members grammar
 
 An answer is right if it parses, its schema accepts it, and it ended by itself (but a number may
 fill its tokens with digits). Each answer is a line of the log as soon as it is there; what the log
@@ -11,6 +16,7 @@ The schemas, and what makes an answer wrong, are those of the tests.
 
 import hashlib
 import json
+import random
 import statistics
 import sys
 import time
@@ -23,7 +29,7 @@ import torch
 import typer
 from rich.progress import track
 
-from adafuse import Ensemble
+from adafuse import ConfigError, Ensemble
 from adafuse.demo.models import prepare_all
 from adafuse.loading.loader import load_members
 from adafuse.local.member import LocalMember
@@ -34,9 +40,12 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 
 from families import family
+from grammar_walks import start, walk
 from random_schemas import Case, case
 from schema_checks import ended, wrong
 
+GRAMMAR = "grammar"  # in place of members: random texts
+WALKS = 6
 PROMPT = "Make up an example of what the user asks for. Answer in JSON.\n\nThe example:"
 
 
@@ -61,13 +70,16 @@ ENSEMBLES: dict[str, Callable[[], Ensemble]] = {
 
 
 def run(
-    limit: int = 200, members: tuple[str, ...] = tuple(ENSEMBLES), log: Path | None = None
+    limit: int = 200, members: tuple[str, ...] = (GRAMMAR, *ENSEMBLES), log: Path | None = None
 ) -> dict[str, Any]:
     """Answer under the first `limit` schemas with each ensemble; returns counts and seconds."""
     torch.set_num_threads(1)
     known = _read(log)
     found: dict[str, Any] = {}
-    for name in members:
+    if GRAMMAR in members:
+        found[GRAMMAR] = random_texts(limit)
+        print(GRAMMAR, found[GRAMMAR], flush=True)
+    for name in [name for name in members if name != GRAMMAR]:
         lines = list(_answers(name, limit, known, log))
         seconds = [line["seconds"] for line in lines]
         found[name] = {
@@ -83,6 +95,33 @@ def run(
         }
         print(name, found[name], flush=True)
     return found
+
+
+def random_texts(limit: int) -> dict[str, Any]:
+    """How many schemas are taken, and what random texts of their grammars are; without a model."""
+    refused: dict[int, str] = {}
+    problems: dict[int, str] = {}
+    texts: list[str | None] = []
+    for number in range(limit):
+        schema, rng = case(number).schema, random.Random(number)
+        try:
+            matcher = start(schema)
+        except ConfigError as error:
+            refused[number] = str(error)
+            continue
+        made = [walk(matcher.copy(), rng, first=not at) for at in range(WALKS)]
+        wrongs = [wrong(schema, text) for text in made if text is not None]
+        if any(wrongs):
+            problems[number] = next(filter(None, wrongs))
+        texts += made
+    return {
+        "schemas": limit,
+        "taken": limit - len(refused),
+        "refused": refused,
+        "texts": len(texts),
+        "without end": texts.count(None),
+        "wrong": problems,
+    }
 
 
 def _answers(
@@ -130,15 +169,16 @@ def _read(log: Path | None) -> dict[str, dict[str, Any]]:
 def main(
     limit: Annotated[int, typer.Option(help="How many schemas, from the first.")] = 200,
     members: Annotated[
-        list[str] | None, typer.Option(help=f"One of {', '.join(ENSEMBLES)}; may be repeated.")
+        list[str] | None,
+        typer.Option(help=f"One of {GRAMMAR}, {', '.join(ENSEMBLES)}; may be repeated."),
     ] = None,
     log: Annotated[
         Path | None, typer.Option(help="Where answers are kept and found again.")
     ] = None,
 ) -> None:
     """Answer under random JSON schemas, and print counts as JSON."""
-    chosen = tuple(members or ENSEMBLES)
-    if unknown := set(chosen) - set(ENSEMBLES):
+    chosen = tuple(members or (GRAMMAR, *ENSEMBLES))
+    if unknown := set(chosen) - {GRAMMAR, *ENSEMBLES}:
         raise typer.BadParameter(f"unknown: {', '.join(sorted(unknown))}")
     typer.echo(json.dumps(run(limit, chosen, log), indent=2, ensure_ascii=False))
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adafuse.config import CONSTRAINTS, DecodingConfig
-from adafuse.constraints.grammar import byte_table, regex_grammar, with_layout
-from adafuse.errors import ConfigError, DecodingError
-from adafuse.json_schema import SchemaError, bounded
+from adafuse.constraints.grammar import problem_of, regex_grammar
+from adafuse.errors import ConfigError, MissingExtraError
 from adafuse.tools import CALL_END, CALL_START, RESULT_START
 from adafuse.tools.choice import check_tool_choice
 from adafuse.validation import show
@@ -47,6 +46,7 @@ class Constraint:
         strict: whether an answer that ends too early is an error.
         prose: whether the answer is text as without a constraint: a leading blank may be left out,
             and stop strings and the stops of the members' renderings hold.
+        schema: as JSON, what an answer that is no call is checked against in the end.
     """
 
     what: str
@@ -54,6 +54,7 @@ class Constraint:
     trigger: str | None = None
     strict: bool = True
     prose: bool = False
+    schema: str = ""
 
 
 def read_constraint(
@@ -87,9 +88,10 @@ def read_constraint(
         call = Constraint("tool call", f"start: calls\n{rules}", strict=False)
         return _enforceable("tools", call)
     if config.json_schema is not None:
-        layout = _json_layout("json_schema", config.json_schema, config.max_new_tokens)
+        layout = _layout("json_schema", config.json_schema, config.max_new_tokens)
         either = f"start: calls | answer\nanswer: %json {layout}\n{rules}"
-        return _enforceable("tools", Constraint("JSON answer or tool call", either))
+        schema = json.dumps(config.json_schema)
+        return _enforceable("tools", Constraint("JSON answer or tool call", either, schema=schema))
     for name in CONSTRAINTS:
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
@@ -99,8 +101,9 @@ def read_constraint(
 
 def _of_settings(config: DecodingConfig) -> Constraint | None:
     if config.json_schema is not None:
-        layout = _json_layout("json_schema", config.json_schema, config.max_new_tokens)
-        return Constraint("JSON answer", f"start: %json {layout}")
+        layout = _layout("json_schema", config.json_schema, config.max_new_tokens)
+        schema = json.dumps(config.json_schema)
+        return Constraint("JSON answer", f"start: %json {layout}", schema=schema)
     if config.regex is not None:
         return _enforceable("regex", Constraint("match of regex", regex_grammar(config.regex)))
     if config.choices is not None:
@@ -134,38 +137,18 @@ def _refuse_grammar(grammar: str) -> None:
 
 
 def _enforceable(setting: str, constraint: Constraint) -> Constraint:
-    if problem := _problem(constraint.grammar):
+    if problem := problem_of(constraint.grammar):
         raise ConfigError(f"{setting} cannot be enforced: {problem}")
     return constraint
 
 
-def _problem(grammar: str) -> str:
-    """What is wrong with a grammar, also where the library takes it and then allows nothing."""
-    if problem := byte_table().problem(grammar):
-        return problem
+def _layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
+    """A schema as Lark takes it."""
     try:
-        matcher = byte_table().matcher(grammar)
-        possible = any(matcher.allowed())
-    except DecodingError as error:
-        return str(error)
-    return "" if possible else "nothing matches it"
-
-
-def _json_layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
-    """A schema as Lark takes it: bounded, and with nothing in it that cannot be enforced."""
-    try:
-        enforceable = bounded(schema, tokens)
-        layout = json.dumps(with_layout(enforceable.schema))
-        if problem := _problem(f"start: %json {layout}"):
-            for part, keyword, pointer in enforceable.suspects:
-                if its_problem := _problem(f"start: %json {json.dumps(part)}"):
-                    empty = "Unsatisfiable" in its_problem
-                    why = "leaves nothing" if empty else f"cannot be followed: {its_problem}"
-                    raise SchemaError(keyword, pointer, f"{why}; make it simpler")
-            raise SchemaError(None, "", problem)
-    except SchemaError as error:
-        raise ConfigError(f"{what} cannot be enforced: {error}") from None
-    return layout
+        from adafuse.constraints.json_layout import layout_of  # needs an extra
+    except ImportError as error:
+        raise MissingExtraError("a constrained answer", "constrained") from error
+    return layout_of(what, schema, tokens)
 
 
 def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, max_calls: int) -> str:
@@ -194,7 +177,7 @@ def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
         ConfigError: its parameters cannot be enforced.
     """
     what = f"the parameters of tool {function['name']!r}"
-    return f"%json {_json_layout(what, _without_others(function['parameters']), tokens)}"
+    return f"%json {_layout(what, _without_others(function['parameters']), tokens)}"
 
 
 def _without_others(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,16 +6,19 @@ so is what would leave too few tokens to make the answer whole. It knows texts a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.text_matcher import TextMatcher
+from adafuse.errors import DecodingError
 from adafuse.events import Candidate, Round, cut_words
 from adafuse.text.words import split_words
+from adafuse.tools import CALL_START
 
-__all__ = ["ConstraintEnforcer", "is_whole"]
+__all__ = ["ConstraintEnforcer", "check_json", "is_whole"]
 
 
 def is_whole(constraint: Constraint, rounds: Iterable[Round]) -> bool:
@@ -23,6 +26,18 @@ def is_whole(constraint: Constraint, rounds: Iterable[Round]) -> bool:
     text_matcher = TextMatcher(constraint)
     text_matcher.feed("".join(round_.text for round_ in rounds))
     return text_matcher.accepting
+
+
+def check_json(constraint: Constraint, text: str) -> None:
+    """Raise DecodingError if a schema does not accept a whole answer, whatever its grammar says."""
+    if not constraint.schema or text.startswith(CALL_START):
+        return
+    from adafuse.json_schema.validation import problem  # needs an extra
+
+    if why := problem(json.loads(constraint.schema), text):
+        raise DecodingError(
+            f"the answer is not what its schema asks for: {why}; simplify the schema"
+        )
 
 
 class ConstraintEnforcer:

@@ -18,7 +18,7 @@ from adafuse.errors import DecodingError, MissingExtraError
 if TYPE_CHECKING:
     from llguidance import LLMatcher
 
-__all__ = ["Matcher", "TokenTable", "byte_table", "regex_grammar", "with_layout"]
+__all__ = ["Matcher", "TokenTable", "byte_table", "problem_of", "regex_grammar", "with_layout"]
 
 
 def _library(what: str = "a constrained answer") -> Any:
@@ -186,6 +186,18 @@ class Matcher:
         if self._matcher.is_error():
             reason = _first_lines(self._matcher.get_error())
             raise DecodingError(f"the grammar cannot be followed: {reason}; simplify it")
+
+
+def problem_of(grammar: str) -> str:
+    """What is wrong with a grammar, also where the library takes it and then allows nothing."""
+    if problem := byte_table().problem(grammar):
+        return problem
+    try:
+        matcher = byte_table().matcher(grammar)
+        possible = any(matcher.allowed())
+    except DecodingError as error:
+        return str(error)
+    return "" if possible else "nothing matches it"
 
 
 def regex_grammar(regex: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from adafuse.answer import Answer
 from adafuse.config import DecodingConfig
 from adafuse.constraints.constraint import Constraint
-from adafuse.constraints.enforcer import ConstraintEnforcer, is_whole
+from adafuse.constraints.enforcer import ConstraintEnforcer, check_json, is_whole
 from adafuse.decoding.candidates import agreed, choose, pool
 from adafuse.decoding.failures import FailurePolicy, check_floor
 from adafuse.decoding.held_rounds import HeldRounds
@@ -66,8 +66,7 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
     weights = member_weights(members, config)
     leader_of(list(weights), config)
     check_floor(list(weights), config)
-    rounds = _rounds(members, prompt, config, weights)
-    constraint = prompt.constraint
+    rounds, constraint = _rounds(members, prompt, config, weights), prompt.constraint
     return _whole(rounds, constraint) if constraint is not None and constraint.strict else rounds
 
 
@@ -81,7 +80,7 @@ def _rounds(
 
 
 def _whole(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
-    """Pass rounds on, and raise IncompleteAnswerError unless they are a whole answer."""
+    """Pass rounds on, and raise an error unless they are a whole answer."""
     done = []
     with closing(rounds):
         for round_ in rounds:
@@ -89,6 +88,7 @@ def _whole(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]
             yield round_
     if not is_whole(constraint, done):
         raise IncompleteAnswerError(constraint.what, Answer.fold(done))
+    check_json(constraint, "".join(round_.text for round_ in done))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,11 @@ reads as 1. Bounds are moved inwards to 15 digits, which every reader takes for 
 
 from __future__ import annotations
 
-import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
-__all__ = ["EXACT", "common_step", "is_exact", "is_readable", "lower_bound", "plain", "upper_bound"]
+__all__ = ["EXACT", "is_exact", "is_readable", "lower_bound", "plain", "upper_bound"]
 
 EXACT = 2**53
 """Up to here every integer is a float."""
@@ -44,17 +43,6 @@ def is_exact(value: int | float) -> bool:
     )
 
 
-def common_step(steps: list[int | float], *, whole: bool) -> Fraction | None:
-    """The least number that is a multiple of all steps; None if there are no steps."""
-    exact = [Fraction(repr(step)) for step in steps]
-    if whole and exact:
-        exact.append(Fraction(1))
-    common = None
-    for step in exact:
-        common = step if common is None else _least_common(common, step)
-    return common
-
-
 def is_readable(step: Fraction) -> bool:
     """Whether the engine, which multiplies by 10 until nothing is behind the point, reads it."""
     if step > _LARGEST_STEP:
@@ -70,11 +58,6 @@ def _unit(value: Decimal) -> Decimal:
     if not value:
         return _SMALLEST
     return min(max(Decimal(10) ** (value.adjusted() - _DIGITS + 1), _SMALLEST), Decimal(1))
-
-
-def _least_common(one: Fraction, other: Fraction) -> Fraction:
-    top = math.lcm(one.numerator * other.denominator, other.numerator * one.denominator)
-    return Fraction(top, one.denominator * other.denominator)
 
 
 def plain(value: Decimal) -> Any:

@@ -1,189 +1,102 @@
-"""Whether a schema accepts a value, and whether two options have no value in common.
+"""Whether a value is what a schema accepts, by `jsonschema`, in bounded time.
 
-Both are careful: where they cannot tell, the one says what its caller needs to be safe, and the
-other says no. Knows no grammar.
+Knows no grammar, so it judges what came of one.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+import json
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from adafuse.json_schema.alternatives import Option, Place, Reader
-from adafuse.json_schema.intersection import Meaning, Names, identity
-from adafuse.json_schema.regex_search import found
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 
-__all__ = ["accepts", "apart", "matches"]
+from adafuse.json_schema.document import Document, SchemaError, modern
+from adafuse.json_schema.regexes import found
 
-_DEEPEST = 4  # levels of properties by which options may be told apart
+__all__ = ["Validation", "problem"]
+
+_MOST_REFERENCES = 10_000  # that are followed for one value
+_VALIDATORS = Draft202012Validator.VALIDATORS
 
 
-def accepts(reader: Reader, value: Any, place: Place, *, surely: bool) -> bool:
-    """Whether a value matches some schemas.
+class Validation:
+    """The values that the parts of a document accept."""
 
-    Args:
-        surely: whether to say no where a format is narrower here than its standard.
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._left = _MOST_REFERENCES
+        kind = extend(
+            Draft202012Validator,
+            {
+                "$ref": self._reference,
+                "multipleOf": _multiple_of,
+                "pattern": _pattern,
+                "patternProperties": _pattern_properties,
+                "additionalProperties": _additional_properties,
+            },
+        )
+        self._validator = kind(document.root, registry=document.registry)
+
+    def accepts(self, part: dict[str, Any] | bool, value: Any) -> bool:
+        """Whether a part of the document accepts a value; formats are notes here."""
+        if isinstance(part, bool):
+            return part
+        return not self.problem(value, {"$ref": self._document.address(part)})
+
+    def problem(self, value: Any, schema: dict[str, Any]) -> str:
+        """Why a schema does not accept a value, in one line; empty if it does."""
+        self._left = _MOST_REFERENCES
+        error = next(self._validator.evolve(schema=schema).iter_errors(value), None)
+        return "" if error is None else " ".join(error.message.split())
+
+    def _reference(self, validator: Any, *args: Any) -> Any:
+        self._left -= 1
+        if not self._left:
+            raise SchemaError("$ref", "", f"leads to over {_MOST_REFERENCES} schemas of one value")
+        return _VALIDATORS["$ref"](validator, *args)
+
+
+def problem(schema: Mapping[str, Any], text: str) -> str:
+    """Why a text is not JSON that a schema accepts, in one line; empty if it is.
+
+    What takes too long to check, or too deep a stack, is left to the grammar that it came from.
     """
-    return any(matches(reader, value, option, surely=surely) for option in reader.options(place))
+    try:
+        document = Document(modern(schema))
+        return Validation(document).problem(json.loads(text), document.root)
+    except json.JSONDecodeError as error:
+        return str(error)
+    except (SchemaError, RecursionError):
+        return ""
 
 
-def apart(reader: Reader, one: Option, other: Option, depth: int = 0) -> bool:
-    """Whether no value that may be written for one option matches the other, and vice versa."""
-    return _excludes(reader, one, other, depth) and _excludes(reader, other, one, depth)
+def _multiple_of(_: Any, step: Any, value: Any, __: Any) -> Iterator[ValidationError]:
+    """Whether a number is a multiple as it is written; as a float 8.1 is no multiple of 0.1."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        ways = (Fraction(value) / Fraction(step), Fraction(repr(value)) / Fraction(repr(step)))
+        if all(way.denominator > 1 for way in ways):
+            yield ValidationError(f"{value} is not a multiple of {step}")
 
 
-def _type(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "integer" if value == int(value) else "number"
-    if isinstance(value, str):
-        return "string"
-    return "array" if isinstance(value, list) else "object"
+def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    if isinstance(value, str) and not found(pattern, value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
-def matches(reader: Reader, value: Any, option: Option, *, surely: bool) -> bool:
-    """Whether a value matches one option; as `accepts`."""
-    meaning = Meaning.of(reader, option)
-    kind = _type(value)
-    if meaning.types is not None and kind not in meaning.types:
-        return False
-    if meaning.values is not None and identity(value) not in meaning.identities:
-        return False
-    match kind:
-        case "integer" | "number":
-            return _number_matches(value, meaning)
-        case "string":
-            return _text_matches(value, meaning, surely)
-        case "array":
-            return _items_match(reader, value, meaning, surely)
-        case "object":
-            return _names_match(reader, value, meaning, surely)
-    return True
+def _pattern_properties(validator: Any, patterns: Any, value: Any, _: Any) -> Any:
+    if isinstance(value, dict):
+        for pattern, part in patterns.items():
+            for name in value:
+                if found(pattern, name):
+                    yield from validator.descend(value[name], part, path=name)
 
 
-def _number_matches(value: int | float, meaning: Meaning) -> bool:
-    limits = meaning.number(whole=isinstance(value, int))
-    exact = Decimal(repr(value))
-    low = limits.low is None or exact >= limits.low
-    high = limits.high is None or exact <= limits.high
-    return low and high and (limits.step is None or not Fraction(exact) % limits.step)
-
-
-def _text_matches(value: str, meaning: Meaning, surely: bool) -> bool:
-    text = meaning.text()
-    if not _fits(len(value), text.least, text.most):
-        return False
-    patterns = [*text.patterns, *(text.formats if surely else ())]
-    return all(found(pattern, value) for pattern, _ in patterns)
-
-
-def _items_match(reader: Reader, value: list[Any], meaning: Meaning, surely: bool) -> bool:
-    items = meaning.items()
-    keys = [identity(one) for one in value]
-    if any(unique for _, unique in meaning.given("uniqueItems")) and len(set(keys)) < len(keys):
-        return False
-    places = [*items.first, *[items.rest or ()] * len(value)]
-    each = zip(value, places, strict=False)
-    return _fits(len(value), items.least, items.most) and all(
-        accepts(reader, one, place, surely=surely) for one, place in each
-    )
-
-
-def _names_match(reader: Reader, value: dict[str, Any], meaning: Meaning, surely: bool) -> bool:
-    names = meaning.names()
-    if not _fits(len(value), names.least, names.most) or not names.required <= value.keys():
-        return False
-    return all(
-        accepts(reader, one, _place_of(names, name), surely=surely)
-        and accepts(reader, name, names.each, surely=surely)
-        for name, one in value.items()
-    )
-
-
-def _place_of(names: Names, name: str) -> Place:
-    if name in names.names:
-        return names.names[name]
-    matching = [place for pattern, place in names.patterns.items() if found(pattern, name)]
-    places = matching or [names.rest or ()]
-    return tuple(dict.fromkeys(pointer for place in places for pointer in place))
-
-
-def _fits(count: int, least: int, most: int | None) -> bool:
-    return count >= least and (most is None or count <= most)
-
-
-def _excludes(reader: Reader, written: Option, other: Option, depth: int) -> bool:
-    """Whether no value that may be written for the first option matches the second."""
-    one, two = Meaning.of(reader, written), Meaning.of(reader, other)
-    if one.values is not None and two.values is not None:
-        return not one.identities & two.identities
-    for values, option in ((one.values, other), (two.values, written)):
-        if values is not None:
-            return not any(matches(reader, value, option, surely=False) for value in values)
-    mine = _written_types(one)
-    theirs = mine if two.types is None else two.types
-    for kind in {"number" if kind == "integer" else kind for kind in mine & theirs}:
-        if not _kind_excludes(reader, kind, one, two, depth):
-            return False
-    return True
-
-
-def _written_types(meaning: Meaning) -> set[str]:
-    everything = {"null", "boolean", "integer", "number", "string", "array", "object"}
-    about = meaning.about | ({"integer"} if "number" in meaning.about else set())
-    return meaning.types if meaning.types is not None else about or everything
-
-
-def _kind_excludes(reader: Reader, kind: str, one: Meaning, two: Meaning, depth: int) -> bool:
-    match kind:
-        case "number":
-            first, second = one.number(whole=False), two.number(whole=False)
-            return _above(first.low, second.high) or _above(second.low, first.high)
-        case "string":
-            text, text2 = one.text(), two.text()
-            return _above(text.least, text2.most) or _above(text2.least, text.most)
-        case "array":
-            return _items_exclude(reader, one, two, depth)
-        case "object":
-            return _names_exclude(reader, one.names(), two.names(), depth)
-    return False
-
-
-def _above(low: Any, high: Any) -> bool:
-    return low is not None and high is not None and bool(low > high)
-
-
-def _items_exclude(reader: Reader, one: Meaning, two: Meaning, depth: int) -> bool:
-    first, second = one.items(), two.items()
-    if _above(first.least, second.most) or _above(second.least, first.most):
-        return True
-    for at in range(min(max(first.least, second.least), len(first.first) + len(second.first) + 1)):
-        mine = first.first[at] if at < len(first.first) else first.rest or ()
-        theirs = second.first[at] if at < len(second.first) else second.rest or ()
-        if _places_exclude(reader, mine, theirs, depth):
-            return True
-    return False
-
-
-def _names_exclude(reader: Reader, one: Names, two: Names, depth: int) -> bool:
-    """Whether a property that one of them must have cannot be right for the other."""
-    for name in dict.fromkeys((*sorted(one.required), *sorted(two.required))):
-        closed = one.rest is None and (one.names or one.patterns)  # by what is written
-        matched = any(found(pattern, name) for pattern in one.patterns)
-        if closed and name not in one.names and not matched and name in two.required:
-            return True
-        if _places_exclude(reader, _place_of(one, name), _place_of(two, name), depth):
-            return True
-    return False
-
-
-def _places_exclude(reader: Reader, one: Place, two: Place, depth: int) -> bool:
-    return depth < _DEEPEST and all(
-        _excludes(reader, first, second, depth + 1)
-        for first in reader.options(one)
-        for second in reader.options(two)
-    )
+def _additional_properties(validator: Any, part: Any, value: Any, schema: Any) -> Any:
+    if isinstance(value, dict):
+        patterns = schema.get("patternProperties", ())
+        for name in value.keys() - schema.get("properties", {}).keys():
+            if not any(found(pattern, name) for pattern in patterns):
+                yield from validator.descend(value[name], part, path=name)

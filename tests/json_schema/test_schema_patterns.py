@@ -17,35 +17,33 @@ from pydantic import networks as net
 from adafuse.json_schema.formats import FORMATS
 from adafuse.json_schema.numeric_bounds import (
     EXACT,
-    common_step,
     is_exact,
     is_readable,
     lower_bound,
     upper_bound,
 )
-from adafuse.json_schema.regex_translation import PatternError, read_pattern
+from adafuse.json_schema.regexes import PatternError, read_pattern
 from grammar_walks import is_taken, start, texts
 
 CHARACTERS = '"\\/ab_Z09-[]&~\n\t\r\f\bé٣ʂ\u00a0\u2028😀^$ '
 CLASSES = (
     *(r"[^\"]", r"[^\\]", r"[^\"\\]", r"[\x00-\x1f]", r"[\x00-\xff]", r"[^\n]", r"[^\t\n\r\f\x08]"),
     *(r"[\[&~\-\]]", r"[^\W_]", r"[\D]", r"[\W\d]", r"[^\s]", r"[\S]", r"[^\S]", r"[^a]", "."),
-    *(r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", "(?s:.)", "(?i:Z)", "(?i)É", r"[\ud800-\uffff]"),
+    *(r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", r"[\-\\/]", r"[\w-]"),
 )
 FOLLOWED = {
     "^a|b$": (["ax", "xb"], ["xa"]),
     r"\Aab\Z": (["ab"], ["xab", "abx"]),
     "a{,2}$": (["", "aa"], []),
     "^(?P<n>a|bc){2,3}$": (["aa", "abca"], ["a", "aaaa"]),
-    "(?x) ^ a # b\n": (["a"], ["b"]),
     r"^\x61\u00e9\/\-\.$": (["aé/-."], ["aé/-x"]),
     "(?:^|,)x(?:,|$)": (["x", "a,x"], ["ax"]),
-    "^(?i:a)b$": (["Ab"], ["AB"]),
     "^a+?b*?$": (["aab"], [""]),
     "": (["", "x"], []),
 }
 UNFOLLOWED = (
     *(r"^(?=a)", "(?!a)", "(?<=a)b", r"(a)\1", r"\bа", r"a\B", "(?>a)", "a++", "(a)?(?(1)b|c)"),
+    *("(?i)a", "(?s:.)", "(?x) a", r"[\ud800-\uffff]", "[[:alpha:]]", "a{e}", r"\x{61}"),
     *(
         "(?m)^a",
         "(?a)a",
@@ -85,15 +83,11 @@ def test_a_regex_means_what_it_means_to_python(regex: str) -> None:
         assert not is_taken(matcher, json.dumps(text, ensure_ascii=False)), text
 
 
+@pytest.mark.filterwarnings("ignore:Possible:FutureWarning")  # Python's own, of sets
 @pytest.mark.parametrize("regex", UNFOLLOWED)
 def test_a_regex_that_cannot_be_followed_is_refused(regex: str) -> None:
     with pytest.raises(PatternError):
         read_pattern(regex)
-
-
-def test_the_lengths_of_a_regex_are_those_of_the_whole_text() -> None:
-    lengths = [(read_pattern(one).shortest, read_pattern(one).longest) for one in ("^a{2,3}$", "a")]
-    assert lengths == [(2, 3), (1, float("inf"))]
 
 
 def _reads(kind: Any) -> Callable[[str], Any]:
@@ -194,11 +188,7 @@ def test_numbers_that_readers_round_are_not_exact() -> None:
     assert all(map(is_exact, (0, -0.0, 0.1, 2**53, -7.25, 1e-15, 123456789.012345)))
 
 
-def test_steps_have_a_common_multiple() -> None:
-    assert common_step([0.5, 0.75], whole=False) == Fraction(3, 2)
-    assert common_step([1.5], whole=True) == 3
-    assert common_step([0.1], whole=True) == 1
-    assert common_step([], whole=True) is None
+def test_steps_of_three_digits_are_readable() -> None:
     assert is_readable(Fraction(1, 100))
     assert not is_readable(Fraction(7, 100))  # 0.07 * 100 has digits behind the point
     assert not is_readable(Fraction(10**400))

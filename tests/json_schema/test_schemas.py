@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from adafuse import ConfigError, DecodingConfig
-from adafuse.constraints.constraint import read_constraint
+from adafuse import ConfigError, DecodingConfig, DecodingError, Ensemble
+from adafuse.constraints.constraint import Constraint, read_constraint
+from adafuse.constraints.enforcer import refuse_parts
+from adafuse.json_schema.validation import problem
+from adafuse.testing import ScriptedMember
 from grammar_walks import is_taken, start, takes, texts
 from schema_checks import wrong
 from schema_examples import INTEGER, NULL, REWRITTEN, STRING, an_object
@@ -29,6 +32,8 @@ REFUSED: tuple[tuple[Any, str, str], ...] = (
         "unevaluatedProperties",
         "/allOf/1",
     ),
+    ({"properties": {"a": {}}, "unevaluatedProperties": False}, "unevaluatedProperties", ""),
+    ({"items": {"unevaluatedItems": False}}, "unevaluatedItems", "/items"),
     ({"propertyNames": {"pattern": "a", "maxLength": 3}}, "propertyNames", ""),
     ({"patternProperties": {"^x": {}, "y$": {}}}, "patternProperties", ""),
     ({"patternProperties": {"(?=x)": {}}}, "patternProperties", ""),
@@ -38,6 +43,10 @@ REFUSED: tuple[tuple[Any, str, str], ...] = (
     ({"oneOf": [INTEGER, {"type": "number"}]}, "oneOf", ""),
     ({"items": {"oneOf": [{}, NULL]}}, "oneOf", "/items"),
     ({"oneOf": [an_object(a=INTEGER), {**an_object(), "properties": {"a": {}}}]}, "oneOf", ""),
+    ({"oneOf": [an_object(a=INTEGER), an_object(b=INTEGER)]}, "oneOf", ""),
+    ({"oneOf": [{**INTEGER, "maximum": 3}, {**INTEGER, "minimum": 4}]}, "oneOf", ""),
+    ({"oneOf": [{"minLength": 3}, {"minimum": 3}]}, "oneOf", ""),
+    ({"oneOf": [{"const": 1}, {"enum": [2, 1.0]}]}, "oneOf", ""),
     ({"$defs": {"a/b": {"$ref": "#/$defs/c"}}, "$ref": "#/$defs/a~1b"}, "$ref", "/$defs/a~1b"),
     ({"$ref": "https://example.com/s"}, "$ref", ""),
     ({"$ref": "#"}, "$ref", ""),
@@ -45,6 +54,7 @@ REFUSED: tuple[tuple[Any, str, str], ...] = (
     (NEVER_IN_TIME, "$ref", "/$defs/a/properties/a"),
     ({**STRING, "pattern": "^(?=a)"}, "pattern", ""),
     ({**STRING, "pattern": "("}, "pattern", ""),
+    ({**STRING, "pattern": "(?i)a"}, "pattern", ""),
     ({**STRING, "pattern": "a^b"}, "pattern", ""),
     ({**STRING, "pattern": "^a$", "format": "uuid"}, "pattern", ""),
     ({**STRING, "format": "uri-template"}, "format", ""),
@@ -63,11 +73,11 @@ REFUSED: tuple[tuple[Any, str, str], ...] = (
     ({"type": "number", "exclusiveMinimum": 1, "maximum": 1}, "exclusiveMinimum", ""),
     ({"type": "integer", "multipleOf": 5, "minimum": 6, "maximum": 9}, "multipleOf", ""),
     (an_object(a={**STRING, "minLength": 3, "maxLength": 2}), "minLength", "/properties/a"),
-    (an_object(a={**STRING, "pattern": "^abc$", "maxLength": 2}), "maxLength", "/properties/a"),
+    (an_object(a={**STRING, "pattern": "^abc$", "maxLength": 2}), "pattern", "/properties/a"),
     ({"type": "array", "minItems": 10**9}, "minItems", ""),
-    ({"type": "array", "items": False, "minItems": 1}, "false", "/items"),
-    ({**an_object(a={}), "properties": {"a": False}}, "false", "/properties/a"),
-    ({"allOf": [STRING, INTEGER]}, "type", "/allOf/0"),
+    ({"type": "array", "items": False, "minItems": 1}, "false", ""),
+    ({**an_object(a={}), "properties": {"a": False}}, "false", ""),
+    ({"allOf": [STRING, INTEGER]}, "allOf", ""),
     ({"type": "text"}, "type", ""),
     ({"minLength": -1}, "minLength", ""),
     ({"minLength": "1"}, "minLength", ""),
@@ -149,9 +159,9 @@ def test_recursion_ends_before_readers_do() -> None:
 
 
 def test_many_options_within_each_other_are_refused_in_time() -> None:
-    option = {"anyOf": [{"minimum": at} for at in range(30)]}
+    options = [{"anyOf": [{"minimum": at + 30 * row} for at in range(30)]} for row in range(3)]
     with pytest.raises(ConfigError, match="combinations"):
-        start({"allOf": [option] * 3})
+        start({"allOf": options})
 
 
 def test_strings_share_the_characters_that_the_tokens_make() -> None:
@@ -175,3 +185,55 @@ def test_anything_is_json_of_three_levels() -> None:
         assert not takes(schema, "1e9")
     for text in texts({}, 30):
         assert not wrong({}, text)
+
+
+def test_references_are_resolved_within_the_document() -> None:
+    tree = {"type": "object", "properties": {"next": {"$ref": "#"}}, "additionalProperties": False}
+    assert takes(tree, '{"next": {"next": {}}}')
+    named = {"$defs": {"a": {"$id": "b", "$defs": {"c": {"$anchor": "d", **NULL}}}}}
+    for reference in ("#/$defs/a/$defs/c", "b#/$defs/c", "b#d"):
+        assert takes({**named, "$ref": reference}, "null")
+        assert not takes({**named, "$ref": reference}, "1")
+
+
+def test_no_reference_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*_: object, **__: object) -> None:
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr("urllib.request.urlopen", fetch)
+    for address in ("https://example.com/s", "https://json-schema.org/draft/2020-12/schema"):
+        with pytest.raises(ConfigError, match=rf"'\$ref' at the top level is '{address}'"):
+            start({"$ref": address})
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "message"),
+    [
+        ({"type": "number", "multipleOf": 0.1}, "8.1", ""),
+        ({"type": "number", "multipleOf": 0.1}, "8.15", "8.15 is not a multiple of 0.1"),
+        ({**STRING, "pattern": "^a"}, '"b"', "'b' does not match '^a'"),
+        ({"patternProperties": {"^a": INTEGER}}, '{"ab": null}', "None is not of type 'integer'"),
+        (
+            {"patternProperties": {"^a": {}}, "additionalProperties": False},
+            '{"b": null}',
+            "False schema does not allow None",
+        ),
+        ({"items": [INTEGER], "additionalItems": False}, '["x"]', "'x' is not of type 'integer'"),
+        ({"not": INTEGER}, "1", "1 should not be valid under {'type': 'integer'}"),
+        (INTEGER, "{", "Expecting property name"),
+        ({**STRING, "pattern": "^(a|aa)+$"}, f'"{"a" * 60}b"', ""),  # too slow: left to the grammar
+    ],
+)
+def test_a_whole_answer_is_checked(schema: dict[str, Any], text: str, message: str) -> None:
+    assert problem(schema, text).startswith(message) if message else not problem(schema, text)
+
+
+def test_an_answer_that_its_grammar_lets_through_is_an_error_if_it_is_wrong() -> None:
+    constraint = Constraint("JSON answer", "start: /[0-9]/", schema='{"maximum": 3}')
+    for text in ("3", "4"):
+        rounds = Ensemble([ScriptedMember(text)]).stream("x", regex="[0-9]")
+        if text == "3":
+            assert [round_.text for round_ in refuse_parts(rounds, constraint)] == ["3"]
+        else:
+            with pytest.raises(DecodingError, match="4 is greater than the maximum of 3"):
+                list(refuse_parts(rounds, constraint))

