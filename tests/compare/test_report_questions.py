@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -109,10 +108,8 @@ def test_a_big_comparison_makes_a_page_of_a_few_megabytes() -> None:
         system(name, members, {"EM": bits}, ["An answer of a usual length."] * count)
         for name, members in (("a", ["a"]), ("b", ["b"]), ("both", ["a", "b"]), ("v", ["a", "b"]))
     ]
-    began = time.perf_counter()
     text = report_page(comparison(*systems))
     assert len(text.encode()) < 4_000_000
-    assert time.perf_counter() - began < 60
 
 
 def test_colours_of_outcomes_can_be_read() -> None:

@@ -204,7 +204,7 @@ def test_steps_have_a_common_multiple() -> None:
     assert not is_readable(Fraction(10**400))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(("minimum", "exclusiveMinimum")),
     st.sampled_from(("maximum", "exclusiveMaximum")),

@@ -15,6 +15,7 @@ from constrained_cases import PERSON
 from families import family
 from remote_members import CHAT, Fault, Line, behind_wires, locals_
 from speculation_cases import same
+from waiting import until
 
 METHODS = ("open", "prefill", "draft", "score", "commit")
 ASKED: dict[str, Any] = {"max_new_tokens": 10}
@@ -186,10 +187,7 @@ def test_a_pause_longer_than_a_round_may_take_is_a_timeout(method: str) -> None:
         there.generate(CHAT, **ASKED, round_timeout=1)
     assert late.value.phase == method
     assert there.generate(CHAT, **ASKED, round_timeout=60).text
-    deadline = time.monotonic() + 10
-    while not nothing_left(lines):  # it is closed once its thread is back
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: nothing_left(lines))  # it is closed once its thread is back
 
 
 def test_a_host_that_runs_out_of_memory_is_another_error(monkeypatch: pytest.MonkeyPatch) -> None:
