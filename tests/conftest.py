@@ -25,6 +25,14 @@ settings.register_profile("fuzz", database=None, **_ALIKE)
 settings.load_profile("fuzz" if int(os.environ.get("ADAFUSE_FUZZ", "0")) else "test")
 
 
+_LONGEST = ("test_ray", "test_real", "test_random_schemas", "test_speculation", "test_parity")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: of two processes that take whole files, neither is left with one."""
+    items.sort(key=lambda item: item.path.stem not in _LONGEST)
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Tiny models are faster on one thread, whatever the number of cores."""

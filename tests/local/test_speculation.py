@@ -23,7 +23,7 @@ from families import family
 from speculation_cases import PROMPTS, members, same, settings
 from waiting import PATIENCE
 
-MIXES = 300
+MIXES = 100
 
 
 @pytest.mark.parametrize("block", range(10))

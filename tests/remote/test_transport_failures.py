@@ -18,7 +18,7 @@ from speculation_cases import same
 from waiting import until
 
 METHODS = ("open", "prefill", "draft", "score", "commit")
-ASKED: dict[str, Any] = {"max_new_tokens": 10}
+ASKED: dict[str, Any] = {"max_new_tokens": 8}
 NAMES = ("llama", "gpt2")
 
 

@@ -67,7 +67,7 @@ def test_64_streams_at_once_are_each_what_they_are_alone() -> None:
     ensemble = Ensemble([LocalMember(*family(name, 1), name) for name in ("llama", "qwen2")])
     prompts = [f"{'abc' * (at % 5)} question {at}?" for at in range(64)]
     alone = [
-        ensemble.generate([{"role": "user", "content": prompt}], max_new_tokens=12)
+        ensemble.generate([{"role": "user", "content": prompt}], max_new_tokens=6)
         for prompt in prompts
     ]
 
@@ -76,7 +76,7 @@ def test_64_streams_at_once_are_each_what_they_are_alone() -> None:
         async for chunk in await client.chat.completions.create(
             model="adafuse",
             messages=[{"role": "user", "content": prompt}],
-            max_tokens=12,
+            max_tokens=6,
             stream=True,
             stream_options={"include_usage": True},
         ):
