@@ -74,7 +74,7 @@ def both_answer(ensemble: Ensemble) -> bool:
     try:
         for one in replicas(ensemble):
             one.transport.call("describe", {}, 10)
-    except ConnectionError:
+    except (ConnectionError, TimeoutError):
         return False
     return all(one.rests_until < time.monotonic() for one in replicas(ensemble))
 

@@ -184,7 +184,7 @@ def test_a_pause_longer_than_a_round_may_take_is_a_timeout(method: str) -> None:
     there.generate(CHAT, **ASKED)  # what is slow only at first
     lines[0][0].fault = of(1000, method)
     with pytest.raises(MemberTimeoutError, match="'llama-0'") as late:
-        there.generate(CHAT, **ASKED, round_timeout=1)
+        there.generate(CHAT, **ASKED, round_timeout=3)
     assert late.value.phase == method
     assert there.generate(CHAT, **ASKED, round_timeout=60).text
     until(lambda: nothing_left(lines))  # it is closed once its thread is back

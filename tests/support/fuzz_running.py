@@ -27,7 +27,7 @@ __all__ = ["ends_well", "fuzzed"]
 _LEAST = 500
 _OURS = {"adafuse", "adafuse_integrations"}
 _FRAMEWORKS = {"langchain_core", "llama_index"}
-_HANGS = 180  # seconds; a regex that is refused may take 40 alone
+_HANGS = 900  # seconds; a regex that is refused may take 40 alone
 
 
 def fuzzed(share: float, few: int = 25) -> Any:
