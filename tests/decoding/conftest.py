@@ -1,4 +1,4 @@
-"""What holds after every test of decoding."""
+"""What holds after tests of members that fail: see `usefixtures` in them."""
 
 import threading
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import pytest
 from waiting import PATIENCE
 
 
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
+@pytest.fixture
+def no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:

@@ -25,6 +25,7 @@ from adafuse_integrations.langchain import AdaFuseLLM, ChatAdaFuse
 from adafuse_integrations.llama_index import AdaFuseLLM as LlamaIndexLLM
 from faulty_members import ALONE, SCRIPT, Faulty, ask, dropping, pair, raises
 
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 PHASES = ("open", "prefill", "draft", "score", "commit")
 
 

@@ -17,6 +17,8 @@ from adafuse.testing import ScriptedMember
 from families import family
 from faulty_members import SCRIPT, Faulty, ask, dropping, pair, raises
 
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
+
 
 def test_a_session_that_cannot_be_closed_spoils_no_answer() -> None:
     ensemble, _ = pair(failures={("close", 1): raises(RuntimeError)})

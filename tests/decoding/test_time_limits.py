@@ -12,6 +12,8 @@ from adafuse.testing import ScriptedMember
 from faulty_members import SCRIPT, Faulty, ask, dropping, pair, sleeps, waits
 from waiting import Clock
 
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
+
 
 @pytest.mark.parametrize("phase", ["prefill", "draft", "score", "commit"])
 def test_a_member_that_hangs_is_left_behind(phase: str, clock: Clock) -> None:
