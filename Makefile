@@ -43,7 +43,7 @@ environments: ## Try each framework in a clean environment without the other.
 	./tests/clean_environments.sh $(PYTHON)
 
 test: models ## Run the tests, real models included.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 suites: models ## Run the standard suites of LangChain and LlamaIndex on the real models: an hour.
 	$(BIN)/python -m pytest --numprocesses 2 -m long -rxX
@@ -51,7 +51,7 @@ suites: models ## Run the standard suites of LangChain and LlamaIndex on the rea
 soak: $(INSTALLED) ## 2,000 mixed calls from 8 callers over 20 minutes, on tiny members.
 	$(BIN)/python -m pytest -m long tests/system/test_soak.py -rxX
 
-fuzz: $(INSTALLED) ## 20,000 prompts, messages, tools, stop lists and settings at random.
+fuzz: $(INSTALLED) ## 20,000 prompts, messages, tools, stop lists and settings, new ones each time.
 	ADAFUSE_FUZZ=20000 $(BIN)/python -m pytest --numprocesses 2 -k fuzz
 
 audit: $(INSTALLED) ## Look for known vulnerabilities in the pinned dependencies.

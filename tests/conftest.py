@@ -5,16 +5,32 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from browser import Tab
     from cli_calls import Call
+    from waiting import Clock
 
 # Before torch is imported anywhere: tests run in several processes, and threads that wait for each
 # other's cores make all of them slow.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no network in tests
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# The same examples in every run, whatever the machine and however slow; `make fuzz` looks for more.
+_ALIKE = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+settings.register_profile("test", database=None, derandomize=True, **_ALIKE)
+settings.register_profile("fuzz", database=None, **_ALIKE)
+settings.load_profile("fuzz" if int(os.environ.get("ADAFUSE_FUZZ", "0")) else "test")
+
+
+_LONGEST = ("test_ray", "test_real", "test_random_schemas", "test_speculation", "test_parity")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: of two processes that take whole files, neither is left with one."""
+    items.sort(key=lambda item: item.path.stem not in _LONGEST)
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +47,17 @@ def call(monkeypatch: pytest.MonkeyPatch) -> "Call":
     from cli_calls import watch
 
     return watch(monkeypatch)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> "Clock":
+    """Time that passes only where `time.sleep` is called."""
+    from waiting import Clock
+
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", clock)
+    monkeypatch.setattr("time.sleep", clock.sleep)
+    return clock
 
 
 @pytest.fixture(scope="module")

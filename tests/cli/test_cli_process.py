@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import adafuse
+from waiting import PATIENCE
 
 SLOW = """
 import signal, sys, time
@@ -46,7 +47,7 @@ def test_a_closed_pipe_is_quiet() -> None:
         assert process.stdout.readline() == b"line\n"
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(10) == 1
+        assert process.wait(PATIENCE) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
@@ -55,7 +56,7 @@ def test_interrupting_a_process_is_quiet() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"line\n"  # words are written as they come
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=10)
+        out, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
         assert errors == b""
         assert set(out.split()) <= {b"line"}

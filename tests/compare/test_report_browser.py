@@ -53,12 +53,12 @@ def test_a_report_is_silent_and_fits(tab: Tab, tmp_path: Path, width: int, dark:
     found = wide(EVIL)
     page = found.save_report(tmp_path / "wide.html")
     tab.open(page, width, 844, dark=dark)
-    assert tab.run("document.documentElement.scrollWidth") <= width
+    tab.shows(f"document.documentElement.scrollWidth <= {width}")
     tab.run("document.getElementById('unfold').click()")
     tab.run("document.querySelectorAll('.q').forEach((one) => "
             "{ one.style.contentVisibility = 'visible' })")  # fmt: skip
-    assert tab.run("document.querySelectorAll('.q[open]').length") == 40
-    assert tab.run("document.documentElement.scrollWidth") <= width
+    tab.shows("document.querySelectorAll('.q[open]').length", 40)
+    tab.shows(f"document.documentElement.scrollWidth <= {width}")
     assert tab.complaints() == []
     assert tab.requests() == [page.as_uri()]
     ground = tab.run("getComputedStyle(document.body).backgroundColor")
@@ -68,15 +68,15 @@ def test_a_report_is_silent_and_fits(tab: Tab, tmp_path: Path, width: int, dark:
 def test_what_models_write_stays_text(tab: Tab, tmp_path: Path) -> None:
     page = wide(EVIL).save_report(tmp_path / "evil.html")
     tab.open(page)
-    assert tab.run("typeof window.hacked") == "undefined"
-    assert tab.run("document.scripts.length") == 1
-    assert tab.run("document.images.length") == 0
+    tab.shows("typeof window.hacked", "undefined")
+    tab.shows("document.scripts.length", 1)
+    tab.shows("document.images.length", 0)
     first = "document.querySelector('.a > .exact').textContent"
-    assert tab.run(first) == EVIL
+    tab.shows(first, EVIL)
     assert tab.complaints() == []
     # Nor would the policy run, or ask for, what was not escaped.
     tab.run("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"hacked = 1\">')")
-    assert tab.run("typeof window.hacked") == "undefined"
+    tab.shows("typeof window.hacked", "undefined")
     assert tab.requests() == [page.as_uri()]
 
 
@@ -91,7 +91,7 @@ def tab_to(tab: Tab, name: str) -> None:
 def test_filters_by_keyboard(tab: Tab, page: Path) -> None:
     tab.open(page)
     every = [f"q{at}" for at in range(1, 7)]
-    assert tab.run(SHOWN) == every
+    tab.shows(SHOWN, every)
     for name, key, shown in (
         ("+", "Enter", ["q3"]),
         ("-", " ", ["q2"]),
@@ -100,18 +100,18 @@ def test_filters_by_keyboard(tab: Tab, page: Path) -> None:
     ):
         tab_to(tab, name)
         tab.press(key)
-        assert tab.run(SHOWN) == shown
-        assert tab.run(STATUS) == f"{len(shown)} of 6 questions"
-        assert tab.run("document.querySelectorAll('[aria-pressed=true]').length") == 1
+        tab.shows(SHOWN, shown)
+        tab.shows(STATUS, f"{len(shown)} of 6 questions")
+        tab.shows("document.querySelectorAll('[aria-pressed=true]').length", 1)
         count = f"document.querySelector('[data-show=\"{name}\"] b').textContent"
-        assert tab.run(count) == str(len(shown))
+        tab.shows(count, str(len(shown)))
     tab_to(tab, "unfold")
     tab.press("Enter")
-    assert tab.run("[...document.querySelectorAll('.q[open]')].map((one) => one.id)") == ["q5"]
-    assert "too long" in tab.run("document.getElementById('q5').innerText")
+    tab.shows("[...document.querySelectorAll('.q[open]')].map((one) => one.id)", ["q5"])
+    tab.says("document.getElementById('q5').innerText", "too long")
     tab.press("Tab")
     tab.press(" ")
-    assert tab.run("document.querySelectorAll('.q[open]').length") == 0
+    tab.shows("document.querySelectorAll('.q[open]').length", 0)
     assert tab.complaints() == []
 
 
@@ -119,37 +119,37 @@ def test_search_by_keyboard(tab: Tab, page: Path) -> None:
     tab.open(page)
     tab_to(tab, "search")
     tab.call("Input.insertText", text="LARGE says 3")
-    assert tab.run(SHOWN) == ["q4"]
+    tab.shows(SHOWN, ["q4"])
     tab.call("Input.insertText", text=" no such")
-    assert tab.run(SHOWN) == []
-    assert tab.run(STATUS) == "0 of 6 questions"
+    tab.shows(SHOWN, [])
+    tab.shows(STATUS, "0 of 6 questions")
     tab.press("Escape")
-    assert len(tab.run(SHOWN)) == 6
+    tab.shows(f"{SHOWN}.length", 6)
 
 
 def test_another_system_is_compared_by_keyboard(tab: Tab, page: Path) -> None:
     tab.open(page)
     marks = "[...document.querySelectorAll('.q .v:last-child')].map((one) => one.textContent)"
-    assert tab.run(marks) == ["= same", "▼ worse", "▲ better", "= same", "= same", "= same"]
+    tab.shows(marks, ["= same", "▼ worse", "▲ better", "= same", "= same", "= same"])
     tab_to(tab, "system")
     tab.press("Home")  # small
-    assert tab.run("document.getElementById('system').selectedOptions[0].textContent") == "small"
-    assert tab.run(marks) == ["= same", "▼ worse", "= same", "= same", "▲ better", "▼ worse"]
-    assert tab.run("document.getElementById('compared').textContent") == "small"
-    assert tab.run("document.querySelector('[data-show=\"-\"] b').textContent") == "2"
+    tab.shows("document.getElementById('system').selectedOptions[0].textContent", "small")
+    tab.shows(marks, ["= same", "▼ worse", "= same", "= same", "▲ better", "▼ worse"])
+    tab.shows("document.getElementById('compared').textContent", "small")
+    tab.shows("document.querySelector('[data-show=\"-\"] b').textContent", "2")
     tab.press("End")
-    assert tab.run(marks)[1:3] == ["▼ worse", "▲ better"]
+    tab.shows(f"{marks}.slice(1, 3)", ["▼ worse", "▲ better"])
 
 
 def test_without_script_all_can_be_read(tab: Tab, page: Path) -> None:
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         tab.open(page)
-        assert tab.run("document.getElementById('tools').offsetHeight") == 0
-        assert len(tab.run(SHOWN)) == 6
-        assert "▼ worse" in tab.run("document.getElementById('q2').innerText")
+        tab.shows("document.getElementById('tools').offsetHeight", 0)
+        tab.shows(f"{SHOWN}.length", 6)
+        tab.says("document.getElementById('q2').innerText", "▼ worse")
         tab.point("#q2 > summary", click=True)
-        assert "ensemble says 1" in tab.run("document.getElementById('q2').innerText")
+        tab.says("document.getElementById('q2').innerText", "ensemble says 1")
     finally:
         tab.call("Emulation.setScriptExecutionDisabled", value=False)
 
@@ -160,9 +160,9 @@ def test_in_a_notebook(tab: Tab, tmp_path: Path) -> None:
     notebook.write_text(f"<!DOCTYPE html><title>n</title>{html}", "utf-8")
     tab.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
     tab.open(notebook)
-    assert tab.run("typeof window.hacked") == "undefined"
+    tab.shows("typeof window.hacked", "undefined")
     assert tab.complaints() == []
     assert tab.requests() == [notebook.as_uri()]
     with tab.inside() as frame:
         frame.run("document.querySelector('[data-show=failed]').click()")
-        assert frame.run(SHOWN) == ["q4"]
+        frame.shows(SHOWN, ["q4"])

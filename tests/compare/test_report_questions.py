@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -62,7 +61,7 @@ def made(parts: Sequence[str]) -> Comparison:
     return comparison(one, two, both, notes=[text], questions=[question(asked, wanted)] * 2)
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(st.tuples(texts, texts, texts, texts))
 def test_any_text_is_text(parts: tuple[str, ...]) -> None:
     page = report(made(parts))
@@ -109,10 +108,8 @@ def test_a_big_comparison_makes_a_page_of_a_few_megabytes() -> None:
         system(name, members, {"EM": bits}, ["An answer of a usual length."] * count)
         for name, members in (("a", ["a"]), ("b", ["b"]), ("both", ["a", "b"]), ("v", ["a", "b"]))
     ]
-    began = time.perf_counter()
     text = report_page(comparison(*systems))
     assert len(text.encode()) < 4_000_000
-    assert time.perf_counter() - began < 60
 
 
 def test_colours_of_outcomes_can_be_read() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from adafuse.concurrency.admission import Admission
 from adafuse.errors import AnswerTimeoutError, ConfigError, QueueFullError
+from waiting import PATIENCE
 
 
 def test_at_most_so_many_are_admitted_and_wait() -> None:
@@ -75,7 +76,7 @@ def test_one_that_waits_too_long_leaves_the_queue() -> None:
         pytest.fail("the place was taken")
     assert gate.waiting == 0
     holder.leave()
-    with gate.admitted(timeout=0.01):
+    with gate.admitted(timeout=PATIENCE):
         assert gate.running == 1
     assert gate.running == 0
 
@@ -99,7 +100,7 @@ async def test_a_loop_waits_without_blocking_and_may_be_cancelled() -> None:
     holder.leave()  # the turn of one that has given up and has not left yet
     assert (gate.running, last.ready.done()) == (1, False)
     gone.leave()
-    await asyncio.wait_for(asyncio.wrap_future(last.ready), 5)
+    await asyncio.wait_for(asyncio.wrap_future(last.ready), PATIENCE)
     last.leave()
     assert (gate.running, gate.waiting) == (0, 0)
 

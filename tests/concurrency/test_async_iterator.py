@@ -10,32 +10,46 @@ from collections.abc import Generator
 import pytest
 
 from adafuse.concurrency.async_iterator import ThreadedIterator
+from waiting import PATIENCE, async_until, no_decoder_runs, turns, until
 from watched_members import run
+
+
+def endless() -> Generator[int]:
+    """Numbers, until it is closed."""
+    number = 0
+    while True:
+        yield number
+        number += 1
+        time.sleep(0.001)  # the loop has its turn
 
 
 def test_a_threaded_iterator_runs_in_one_thread_and_closes_there() -> None:
     threads: list[threading.Thread] = []
+    go_on = threading.Event()
 
     def items() -> Generator[int]:
         try:
             for i in range(100):
                 threads.append(threading.current_thread())
                 yield i
-                time.sleep(0.002)
+                assert i < 5 or go_on.wait(PATIENCE)
         finally:
             threads.append(threading.current_thread())
 
     async def main() -> None:
         iterator = ThreadedIterator(items)
         assert [await anext(iterator) for _ in range(3)] == [0, 1, 2]
-        await asyncio.gather(iterator.aclose(), iterator.aclose())
+        closing = asyncio.gather(iterator.aclose(), iterator.aclose())
+        await turns()
+        go_on.set()
+        await closing
         with pytest.raises(StopAsyncIteration):
             await anext(iterator)
 
     run(main())
     assert len(set(threads)) == 1
     assert threads[0] is not threading.main_thread()
-    assert 4 <= len(threads) < 10
+    assert 4 <= len(threads) <= 8
 
 
 def test_the_generator_is_closed_though_somebody_keeps_it() -> None:
@@ -43,9 +57,7 @@ def test_the_generator_is_closed_though_somebody_keeps_it() -> None:
 
     def items() -> Generator[int]:
         try:
-            for i in range(1000):
-                yield i
-                time.sleep(0.001)
+            yield from endless()
         finally:
             closed.append(True)
 
@@ -61,21 +73,11 @@ def test_the_generator_is_closed_though_somebody_keeps_it() -> None:
 
 
 def test_an_iterator_that_is_dropped_stops_its_thread() -> None:
-    made = []
-
-    def items() -> Generator[int]:
-        for i in range(10_000):
-            made.append(i)
-            yield i
-            time.sleep(0.001)
-
     async def main() -> None:
-        await anext(ThreadedIterator(items))
-        while any(thread.name == "adafuse" for thread in threading.enumerate()):
-            await asyncio.sleep(0.005)
+        await anext(ThreadedIterator(endless))
+        await async_until(no_decoder_runs)
 
     run(main())
-    assert len(made) < 1000
 
 
 def test_a_threaded_iterator_raises_what_the_generator_raised_after_its_items() -> None:
@@ -93,20 +95,8 @@ def test_a_threaded_iterator_raises_what_the_generator_raised_after_its_items() 
 
 
 def test_a_decoder_whose_loop_is_gone_stops() -> None:
-    made = []
-
-    def items() -> Generator[int]:
-        for i in range(10_000):
-            made.append(i)
-            yield i
-            time.sleep(0.001)
-
     loop = asyncio.new_event_loop()
-    iterator = ThreadedIterator(items)
+    iterator = ThreadedIterator(endless)
     assert loop.run_until_complete(anext(iterator)) == 0
     loop.close()
-    deadline = time.monotonic() + 2
-    while any(thread.name == "adafuse" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    assert len(made) < 100
+    until(no_decoder_runs)

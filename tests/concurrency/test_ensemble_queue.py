@@ -20,6 +20,7 @@ from adafuse import (
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.langchain import AdaFuseLLM
 from faulty_members import Faulty, raises
+from waiting import PATIENCE
 
 SCRIPT = "one two three"
 
@@ -49,7 +50,7 @@ def test_whoever_waits_too_long_leaves_the_queue() -> None:
         for _ in range(2):  # the second would find the queue full, were the first still there
             with pytest.raises(AnswerTimeoutError):
                 one.generate("x", timeout=0.05)
-    assert one.generate("x", timeout=5).text == SCRIPT
+    assert one.generate("x", timeout=PATIENCE).text == SCRIPT
 
 
 def test_a_batch_wider_than_the_limit_takes_turns() -> None:
@@ -79,7 +80,7 @@ def test_no_more_run_at_once_than_may() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert 1 <= most <= 3
     assert one._admission.running == one._admission.waiting == 0
 

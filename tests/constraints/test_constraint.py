@@ -78,7 +78,7 @@ def test_the_whole_answer_is_a_sentence(
     assert (constraint.trigger, constraint.strict, constraint.prose) == (None, True, False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1))
 @example(['"', "\\", '\\"', "\n", "\x00", "\x7f", "a\\nb", "é", "e\u0301", "😀", "/", "//", " "])
 @example(["%json {}", "start: x", "<tool_call>", "\ufdd0", "\u2028", "\ufffd", "[0-9]+", "."])

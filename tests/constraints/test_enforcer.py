@@ -176,7 +176,7 @@ def shortest(one: Ensemble, constraint: Constraint) -> list[int]:
 
 
 def sizes(rng: random.Random, need: int) -> list[int]:
-    around = {need - 1, need, need + 1, need + 2, need + rng.randint(3, 30)}
+    around = {need - 1, need, need + 1, need + rng.randint(2, 20)}
     return sorted(size for size in {1, rng.randint(1, need + 1), *around} if size > 0)
 
 

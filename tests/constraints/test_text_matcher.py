@@ -1,5 +1,6 @@
 """What the text matcher says of a text: what may follow, what must, and how it ends in time."""
 
+import functools
 import itertools
 import json
 import random
@@ -55,10 +56,16 @@ def sentence(constraint: Constraint, rng: random.Random, most: int) -> str:
     return data.decode(errors="ignore")
 
 
+@functools.cache
+def closable(pattern: str) -> tuple[TextMatcher, str | None]:
+    """One that has found a closing, which takes seconds; asking it for others moves nothing."""
+    one = text_matcher(regex=pattern)
+    return one, one.completion("")
+
+
 @pytest.mark.parametrize("pattern", CLOSABLE)
 def test_a_closing_is_found_and_makes_the_answer_whole(pattern: str) -> None:
-    one = text_matcher(regex=pattern)
-    closing = one.completion("")
+    one, closing = closable(pattern)
     assert closing is not None
     assert regex.fullmatch(pattern, closing)
     assert one.admit(closing, True) == (closing, True)
@@ -70,17 +77,16 @@ def test_a_closing_is_found_after_every_beginning(pattern: str) -> None:
     """What was found at the start helps where guessing would not, such as inside a text."""
     constraint = read_constraint(DecodingConfig(regex=pattern))
     assert constraint is not None
-    rng = random.Random(pattern)
+    one, rng = closable(pattern)[0], random.Random(pattern)
     for _ in range(3):
-        one, text = TextMatcher(constraint), sentence(constraint, rng, 30)
-        one.completion("")
+        text = sentence(constraint, rng, 30)
         for length in range(0, len(text) + 1, 5):
             closing = one.completion(text[:length])
             assert closing is not None
             assert regex.fullmatch(pattern, text[:length] + closing), (text[:length], closing)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6))
 @example(21)
 def test_json_can_be_closed_wherever_it_stops(seed: int) -> None:
@@ -211,7 +217,7 @@ def test_a_number_that_cannot_go_on_is_complete() -> None:
     assert not after("52", json_schema=schema).accepting
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 200), max_size=6))
 def test_a_trigger_is_found_however_the_answer_is_cut(places: list[int]) -> None:
     text = f"Well <tool <tool_call <tool_call>{CALL.removeprefix('<tool_call>')}"

@@ -14,7 +14,7 @@ from adafuse.decoding.member import Draft
 from adafuse.decoding.weighting import mean_score, with_weight
 from adafuse.testing import ScriptedMember
 
-CHECKED = settings(max_examples=200, deadline=None, derandomize=True)
+CHECKED = settings(max_examples=200)
 WORDS = st.lists(st.sampled_from(["a", " b", " ", "bc", "c"]), max_size=3).map(tuple)
 DRAFTS = st.lists(st.builds(Draft, WORDS, st.booleans()), max_size=4)
 MEMBERS = st.lists(DRAFTS, min_size=1, max_size=4)

@@ -51,9 +51,11 @@ class Scripted:
 
     def __call__(self, input_ids: torch.Tensor, use_cache: bool) -> Any:
         said = tuple(input_ids[0].tolist()[1:])  # after a prompt of one token
-        logits = torch.full((1, 1, 421), -30.0)
-        for piece, chance in self.table.get(said, {"<|endoftext|>": 1.0}).items():
-            logits[0, 0, self.ids(piece)[0]] = math.log(chance) if chance else math.nan
+        logits = torch.full((1, len(said) + 1, 421), -30.0)
+        for place in range(len(said) + 1):
+            for piece, chance in self.table.get(said[:place], {"<|endoftext|>": 1.0}).items():
+                number = self.ids(piece)[0]
+                logits[0, place, number] = math.log(chance) if chance else math.nan
         return SimpleNamespace(logits=logits)
 
 

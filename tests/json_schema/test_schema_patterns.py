@@ -194,7 +194,7 @@ def test_steps_of_three_digits_are_readable() -> None:
     assert not is_readable(Fraction(10**400))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(("minimum", "exclusiveMinimum")),
     st.sampled_from(("maximum", "exclusiveMaximum")),

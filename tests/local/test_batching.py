@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,11 +12,13 @@ import torch
 from adafuse import Ensemble
 from adafuse.concurrency.callers import calling_as
 from adafuse.errors import MemberMemoryError
+from adafuse.local import batching
 from adafuse.local.batching import ForwardScheduler
+from adafuse.local.forward_request import Request
 from adafuse.local.kv_cache import KVCache
 from adafuse.local.member import LocalMember
-from adafuse.local.model_runner import Request
 from families import FAMILIES
+from waiting import PATIENCE, until
 
 PROMPTS = tuple(f"{number} bottles of" for number in range(6))
 
@@ -114,15 +117,18 @@ class Slow:
 
     packs = True
 
-    def __init__(self) -> None:
+    def __init__(self, first: Callable[[], Any] = lambda: None) -> None:
         self.sizes: list[int] = []
+        self._first = first
 
     def forward(self, request: Any) -> Any:
         return self.forward_packed([request])[0]
 
     def forward_packed(self, requests: Any) -> Any:
+        if not self.sizes:
+            self._first()
         self.sizes.append(len(requests))
-        time.sleep(0.05)
+        time.sleep(0.01)
         return [torch.zeros(1, 1) for _ in requests]
 
 
@@ -131,12 +137,19 @@ def ask(forwards: ForwardScheduler, model: Any, times: int) -> None:
         forwards.read(model, Request([1], [0], None, KVCache(), 1), lambda rows: None)
 
 
-def test_a_forward_waits_for_those_who_come_back_soon() -> None:
-    forwards, model = ForwardScheduler(), Slow()
+def test_a_forward_waits_for_those_who_come_back_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "_PATIENCE", 1e9)  # however late a thread is
+    monkeypatch.setattr(batching, "_LONGEST_WAIT", PATIENCE)
+    forwards = ForwardScheduler()
+    model = Slow(lambda: until(lambda: len(forwards._waiting) == 3))
+
+    def call(_: int) -> None:
+        ask(forwards, model, 10)
+        forwards.left()
+
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: ask(forwards, model, 10), range(4)))
-    assert sum(model.sizes) == 40
-    assert model.sizes.count(4) >= 7  # but for the first one, and where a thread was held up
+        list(pool.map(call, range(4)))
+    assert model.sizes == [1, *[4] * 9, 3]
 
 
 def test_a_caller_may_come_in_one_thread_or_another() -> None:

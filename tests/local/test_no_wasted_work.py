@@ -53,7 +53,7 @@ def test_prompt_and_committed_tokens_are_fed_once(
     watch = Watch(monkeypatch)
     fed = [Fed(one, number, watch) for number, one in enumerate(members)]
     answer = Ensemble(members).generate(
-        PROMPT, prompt_format=form, max_new_tokens=24, speculation=False
+        PROMPT, prompt_format=form, max_new_tokens=16, speculation=False
     )
     for one, record in zip(members, fed, strict=True):
         usage = answer.usage[one.name]
@@ -72,7 +72,7 @@ def test_tokens_processed_are_the_prompt_and_tree_nodes_each_once(
     members = [own(name) for name in names]
     watch = Watch(monkeypatch)
     answer = Ensemble(members).generate(
-        PROMPT, speculation=False, max_new_tokens=24, temperature=temperature, seed=1, branches=4
+        PROMPT, speculation=False, max_new_tokens=16, temperature=temperature, seed=1, branches=4
     )
     for tree, usage in zip(watch.held, answer.usage.values(), strict=True):
         prompt, *waiting = watch.prefixes[tree]
@@ -91,7 +91,7 @@ def test_a_drafted_candidate_is_not_run_again_to_score_it(
 ) -> None:
     members = [own(name) for name in names]
     watch = Watch(monkeypatch)
-    Ensemble(members).generate(PROMPT, max_new_tokens=24, speculation=False)
+    Ensemble(members).generate(PROMPT, max_new_tokens=16, speculation=False)
     assert any(read for read, _ in watch.scoring)
     for read, drafts in watch.scoring:
         inner = {id(node) for path in drafts for node in path[:-1]}
@@ -104,7 +104,7 @@ def test_all_branches_of_a_draft_go_through_the_model_together(
 ) -> None:
     members = [own(name) for name in names]
     watch = Watch(monkeypatch)
-    Ensemble(members).generate(PROMPT, max_new_tokens=24, branches=4, speculation=False)
+    Ensemble(members).generate(PROMPT, max_new_tokens=16, branches=4, speculation=False)
     for forwards in watch.drafting:
         for nodes in forwards:  # one token of each branch
             assert not {id(node.parent) for node in nodes} & set(map(id, nodes))
@@ -169,8 +169,8 @@ def test_nothing_of_an_answer_outlives_it() -> None:
     gc.collect()
     gc.disable()
     try:
-        ensemble.generate(PROMPT, max_new_tokens=24)
-        with closing(ensemble.stream(PROMPT, max_new_tokens=24)) as rounds:
+        ensemble.generate(PROMPT, max_new_tokens=16)
+        with closing(ensemble.stream(PROMPT, max_new_tokens=16)) as rounds:
             next(rounds)
         del rounds
         assert not [one for one in gc.get_objects() if type(one) is Node]

@@ -21,8 +21,9 @@ from adafuse.local.prompt_cache import PromptCache
 from adafuse.testing import ScriptedMember
 from families import family
 from speculation_cases import PROMPTS, members, same, settings
+from waiting import PATIENCE
 
-MIXES = 300
+MIXES = 100
 
 
 @pytest.mark.parametrize("block", range(10))
@@ -126,7 +127,7 @@ def test_members_without_speculation_are_asked_as_before() -> None:
 
 
 def test_members_in_different_places_work_at_the_same_time() -> None:
-    barrier = threading.Barrier(2, timeout=20)
+    barrier = threading.Barrier(2, timeout=PATIENCE)
 
     class Placed:
         def __init__(self, place: str) -> None:

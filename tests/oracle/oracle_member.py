@@ -1,6 +1,6 @@
 """One member as the oracle sees it: DESIGN 3.1, 3.2 and its own scores of 3.3.
 
-Every next-token distribution is one whole forward over prompt, committed and drafted ids: there is
+Every next-token distribution is of a whole forward over prompt, committed and drafted ids: there is
 no KV cache, no batch and no tree. (The distributions of one round are remembered, so that the same
 question is not asked twice; nothing is computed from what is remembered.)
 """
@@ -86,15 +86,21 @@ class Member:
 
     def logits(self, span: Sequence[int]) -> torch.Tensor:
         """The model's own logits after the span.  # (V,)"""
-        ids = (*self.prompt, *self.committed, *span)
-        if ids not in self.asked:
-            with torch.no_grad():
-                output = self.model(input_ids=torch.tensor([ids]), use_cache=False)
-            self.asked[ids] = output.logits[0, -1].float().double()
-        logits = self.asked[ids]
+        if tuple(span) not in self.asked:
+            self.ask(span)
+        logits = self.asked[tuple(span)]
         if not math.isfinite(torch.logsumexp(logits, -1).item()):
             raise NotANumberError
         return logits
+
+    def ask(self, span: Sequence[int]) -> None:
+        """One forward, which tells what follows the span and each of its beginnings."""
+        begin = len(self.prompt) + len(self.committed)
+        ids = torch.tensor([[*self.prompt, *self.committed, *span]])
+        with torch.no_grad():
+            rows = self.model(input_ids=ids, use_cache=False).logits[0, begin - 1 :]
+        for place, row in enumerate(rows):
+            self.asked.setdefault(tuple(span[:place]), row.float().double())
 
     def ranking(self, span: Sequence[int]) -> tuple[list[int], list[float], float]:
         """What a draft sees: ids by penalised logit (ties by id), the logits, the margin."""
@@ -230,6 +236,8 @@ class Member:
         """Mean NLL of the ids, and of the end after them; None where there is nothing to judge."""
         if len(ids) > self.room:
             ids, ends = ids[: self.room], False  # the end would follow a text that is cut
+        if ids:
+            self.logits(ids if ends else ids[:-1])  # one forward for all of them
         steps = [
             torch.log_softmax(self.logits(ids[:place]), -1) for place in range(len(ids) + ends)
         ]

@@ -35,13 +35,13 @@ def test_a_page_is_silent_and_fits(tab: Tab, tmp_path: Path, width: int, dark: b
     page = one.save_trace(tmp_path / "long.html", prompt=EVIL * 9, title=EVIL)
     tab.open(page, width, 800, dark=dark)
     tab.run("document.querySelectorAll('details').forEach((one) => { one.open = true })")
-    assert tab.run("document.documentElement.scrollWidth") <= width
+    tab.shows(f"document.documentElement.scrollWidth <= {width}")
     tab.point("#w2", click=True)
-    assert "Round 2" in tab.run(SHOWN)
-    assert tab.run("document.documentElement.scrollWidth") <= width
+    tab.says(SHOWN, "Round 2")
+    tab.shows(f"document.documentElement.scrollWidth <= {width}")
     assert tab.complaints() == []
     assert tab.requests() == [page.as_uri()]
-    assert tab.run("document.getElementById('answer').textContent") == one.text
+    tab.shows("document.getElementById('answer').textContent", one.text)
     ground = tab.run("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(18, 20, 23)") == dark
 
@@ -50,17 +50,17 @@ def test_what_models_write_stays_text(tab: Tab, tmp_path: Path) -> None:
     one = every_kind(f" {EVIL}")
     page = one.save_trace(tmp_path / "evil.html", prompt=EVIL, title=EVIL)
     tab.open(page)
-    assert tab.run("typeof window.hacked") == "undefined"
-    assert tab.run("document.scripts.length") == 1
-    assert tab.run("document.images.length") == 0
-    assert tab.run("document.getElementById('answer').textContent") == one.text
+    tab.shows("typeof window.hacked", "undefined")
+    tab.shows("document.scripts.length", 1)
+    tab.shows("document.images.length", 0)
+    tab.shows("document.getElementById('answer').textContent", one.text)
     assert tab.run("document.title").split() == EVIL.split()
     assert tab.complaints() == []
     # Nor would the policy run, or ask for, what was not escaped.
     tab.run("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"hacked = 1\">')")
     tab.run("{ const one = document.createElement('script'); one.text = 'hacked = 1';"
             " document.body.append(one) }")  # fmt: skip
-    assert tab.run("typeof window.hacked") == "undefined"
+    tab.shows("typeof window.hacked", "undefined")
     assert tab.requests() == [page.as_uri()]
 
 
@@ -77,77 +77,77 @@ def test_by_keyboard(tab: Tab, page: Path) -> None:
         tab.press("Tab")
         if tab.run(FOCUS) == "w1":
             break
-    assert tab.run(FOCUS) == "w1"
-    assert "Round 1" in tab.run(SHOWN)
+    tab.shows(FOCUS, "w1")
+    tab.says(SHOWN, "Round 1")
     tab.press("ArrowRight")
-    assert tab.run(FOCUS) == "w2"
-    assert "Round 2" in tab.run(SHOWN)
+    tab.shows(FOCUS, "w2")
+    tab.says(SHOWN, "Round 2")
     tab.press("End")
-    assert tab.run(FOCUS) == "w10"
+    tab.shows(FOCUS, "w10")
     tab.press("ArrowRight")
-    assert tab.run(FOCUS) == "w10"
+    tab.shows(FOCUS, "w10")
     tab.press("Home")
     tab.press("ArrowLeft")
-    assert tab.run(FOCUS) == "w1"
+    tab.shows(FOCUS, "w1")
     for key in ("Enter", " "):
         tab.press("ArrowRight")
         chosen = tab.run(FOCUS)
         tab.press(key)
-        assert tab.run(FOCUS) == "panel"
+        tab.shows(FOCUS, "panel")
         tab.press("Escape")
-        assert tab.run(FOCUS) == chosen
-        assert "Point at a word" in tab.run(SHOWN)
+        tab.shows(FOCUS, chosen)
+        tab.says(SHOWN, "Point at a word")
     # All words are one stop.
     tab.press("Tab")
-    assert not tab.run("document.getElementById('answer').contains(document.activeElement)")
+    tab.shows("document.getElementById('answer').contains(document.activeElement)", False)
 
 
 def test_by_mouse(tab: Tab, page: Path) -> None:
     tab.open(page)
     tab.point("#w3")
-    assert "Round 3" in tab.run(SHOWN)
+    tab.says(SHOWN, "Round 3")
     tab.point("h1")
-    assert "Point at a word" in tab.run(SHOWN)
+    tab.says(SHOWN, "Point at a word")
     tab.point("#w2", click=True)
     tab.point("#w3")
-    assert "Round 3" in tab.run(SHOWN)
+    tab.says(SHOWN, "Round 3")
     tab.point("h1")
-    assert "Round 2" in tab.run(SHOWN)
-    assert tab.run("[...document.querySelectorAll('.on')].map((one) => one.id)") == ["w2"]
+    tab.says(SHOWN, "Round 2")
+    tab.shows("[...document.querySelectorAll('.on')].map((one) => one.id)", ["w2"])
     tab.point("#contested", click=True)
-    assert "Round 3" in tab.run(SHOWN)
+    tab.says(SHOWN, "Round 3")
     tab.point("#previous", click=True)
-    assert "Round 2" in tab.run(SHOWN)
+    tab.says(SHOWN, "Round 2")
     tab.point("#w1", click=True)
-    assert "Round 1" in tab.run(SHOWN)
-    assert tab.run("document.getElementById('previous').disabled")
+    tab.says(SHOWN, "Round 1")
+    tab.shows("document.getElementById('previous').disabled")
     tab.point("#close", click=True)
-    assert "Point at a word" in tab.run(SHOWN)
+    tab.says(SHOWN, "Point at a word")
 
 
 def test_on_a_phone_a_sheet_opens_over_the_page(tab: Tab, tmp_path: Path) -> None:
     tab.open(long_answer().save_trace(tmp_path / "long.html"), 390, 844)
     height = "document.getElementById('panel').getBoundingClientRect().height"
-    assert tab.run(height) == 0
+    tab.shows(height, 0)
     tab.run("document.getElementById('w200').scrollIntoView({ block: 'end' })")
     tab.point("#w200", click=True)
-    assert 100 < tab.run(height) < 600
+    tab.shows(f"100 < {height} && {height} < 600")
     # The word is not under it.
     top = "document.getElementById('panel').getBoundingClientRect().top"
-    assert tab.run("document.getElementById('w200').getBoundingClientRect().bottom") <= tab.run(top)
+    tab.shows(f"document.getElementById('w200').getBoundingClientRect().bottom <= {top}")
     tab.point("#close", click=True)
-    assert tab.run(height) == 0
+    tab.shows(height, 0)
 
 
 def test_without_script_words_lead_to_the_list_of_rounds(tab: Tab, page: Path) -> None:
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         tab.open(page)
-        assert tab.run("document.getElementById('panel').hidden")
-        assert not tab.run("document.getElementById('all').open")
+        tab.shows("document.getElementById('panel').hidden")
+        tab.shows("document.getElementById('all').open", False)
         tab.point("#w4", click=True)
-        assert tab.run("document.querySelector(':target').id") == "r4"
-        assert tab.run("document.getElementById('all').open")
+        tab.shows("document.querySelector(':target').id", "r4")
+        tab.shows("document.getElementById('all').open")
     finally:
         tab.call("Emulation.setScriptExecutionDisabled", value=False)
 
@@ -157,12 +157,12 @@ def test_in_a_notebook(tab: Tab, tmp_path: Path) -> None:
     notebook.write_text(f"<!DOCTYPE html><title>n</title>{every_kind(EVIL)._repr_html_()}", "utf-8")
     tab.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
     tab.open(notebook)
-    assert tab.run("document.querySelector('iframe').offsetHeight") > 400
-    assert tab.run("typeof window.hacked") == "undefined"
+    tab.shows("document.querySelector('iframe').offsetHeight > 400")
+    tab.shows("typeof window.hacked", "undefined")
     assert tab.complaints() == []
     assert tab.requests() == [notebook.as_uri()]
     with tab.inside() as frame:
         frame.run("document.getElementById('w2').click()")
-        assert "Round 2" in frame.run(SHOWN)
+        frame.says(SHOWN, "Round 2")
         # Links stay in the frame, also without the script.
-        assert frame.run("document.getElementById('w2').href") == "about:srcdoc#r2"
+        frame.shows("document.getElementById('w2').href", "about:srcdoc#r2")

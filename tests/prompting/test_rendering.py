@@ -101,7 +101,7 @@ def test_what_a_template_cuts_of_an_assistants_thoughts_stays_cut() -> None:
         max_size=5,
     ).filter(lambda chat: any(content for _, content in chat))
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_word_of_users_and_systems_is_read_or_refused(template: Any, chat: Chat) -> None:
     first = next((role for role, _ in chat if role != "system"), "system")
     if template in (GEMMA, MISTRAL) and first == "assistant" != chat[0][0]:

@@ -227,7 +227,7 @@ def test_a_text_with_tools_is_one_user_message() -> None:
 
 
 @given(st.lists(st.sampled_from(["system", "user", "assistant", "call", "tool"]), max_size=7))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_form_of_a_conversation_loses_or_reorders_its_texts(roles: list[str]) -> None:
     messages = []
     for at, role in enumerate(roles):

@@ -3,7 +3,6 @@
 import json
 import pickle
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from adafuse.prompting.prompt import Prompt, read_prompt
 from adafuse.remote import wire
 from adafuse.remote.host import Host
 from adafuse.testing import ScriptedMember, ScriptedSession
+from waiting import Clock, until
 from watched_members import WatchedMember
 
 
@@ -76,7 +76,7 @@ def test_what_was_closed_is_unknown_and_stays_so() -> None:
 
 
 def test_a_session_that_works_is_closed_when_it_is_done() -> None:
-    member = WatchedMember("One two three.", seconds=0.3)
+    member = WatchedMember("One two three.", holds=0)
     host = Host(member)
     call = talk(host)
     call("open", **asked())
@@ -84,26 +84,24 @@ def test_a_session_that_works_is_closed_when_it_is_done() -> None:
         target=call, args=("draft",), kwargs={"strip_blank": False, "hints": []}
     )
     thread.start()
-    time.sleep(0.1)
-    begun = time.monotonic()
-    host.call("close", {"session": "one"})
-    assert time.monotonic() - begun < 0.15  # nobody waits for the draft
+    until(member.watch.held.is_set)
+    host.call("close", {"session": "one"})  # does not wait for the draft
     assert host.sessions == 1
+    member.watch.go_on.set()
     thread.join()
     assert (host.sessions, member.watch.open, member.watch.drafts) == (0, 0, 1)
 
 
-def test_a_session_that_nobody_uses_is_closed_after_its_lease() -> None:
+def test_a_session_that_nobody_uses_is_closed_after_its_lease(clock: Clock) -> None:
     member = WatchedMember("One two three.")
     host = Host(member, lease=0.4)
     gone, used = talk(host, "gone"), talk(host, "used")
     gone("open", **asked())
     used("open", **asked())
-    deadline = time.monotonic() + 10
-    while host.sessions > 1:
-        assert time.monotonic() < deadline
+    for _ in range(2):
+        clock.sleep(0.3)
         assert "value" in used("count", text="One", ends=False)
-        time.sleep(0.02)
+    until(lambda: host.sessions == 1)
     assert "value" in used("count", text="One", ends=False)
     assert gone("count", text="One", ends=False) == {"unknown": True}
 
@@ -113,10 +111,7 @@ def test_a_host_that_nobody_has_ends_its_thread() -> None:
     host = Host(ScriptedMember("One."), lease=0.1)
     assert threading.active_count() == before + 1
     del host
-    deadline = time.monotonic() + 10
-    while threading.active_count() > before:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: threading.active_count() <= before)
 
 
 class Broken(ScriptedMember):

@@ -18,9 +18,10 @@ import pytest
 from adafuse import AdaFuseWarning, Answer, Ensemble, PromptError
 from adafuse.errors import ConfigError, LoadError, MemberLostError, ModelNotFoundError
 from constrained_cases import PERSON
-from ray_cluster import actors, save, two_nodes, until
+from ray_cluster import actors, save, two_nodes
 from remote_members import CHAT, TOOL
 from speculation_cases import same
+from waiting import PATIENCE, until
 
 pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 
@@ -73,7 +74,7 @@ def both_answer(ensemble: Ensemble) -> bool:
     try:
         for one in replicas(ensemble):
             one.transport.call("describe", {}, 10)
-    except ConnectionError:
+    except (ConnectionError, TimeoutError):
         return False
     return all(one.rests_until < time.monotonic() for one in replicas(ensemble))
 
@@ -167,7 +168,7 @@ def test_killing_one_of_two_replicas_under_load_loses_no_call(
         rows = [pool.submit(ask, prompt) for prompt in PROMPTS]
         until(lambda: answered)
         os.kill(pid, signal.SIGKILL)
-        found = [row.result(60) for row in rows]
+        found = [row.result(PATIENCE) for row in rows]
     for one, other in zip(wanted, found, strict=True):
         assert same(one, other)
     assert is_gone(pid)
@@ -179,7 +180,7 @@ def test_the_only_replica_is_lost_and_comes_back(here: Ensemble, there: Ensemble
     stream = there.stream(CHAT, max_new_tokens=20)
     first = next(stream)
     os.kill(pid_of(there, 0), signal.SIGKILL)
-    begun, rounds, lost = time.monotonic(), [first], None
+    rounds, lost = [first], None
     try:
         rounds += stream
     except MemberLostError as error:
@@ -188,7 +189,6 @@ def test_the_only_replica_is_lost_and_comes_back(here: Ensemble, there: Ensemble
         assert (lost.member, lost.round_index, lost.committed) == ("llama", 2, first.text)
     else:  # it was back before the call was given up
         assert "".join(one.text for one in rounds) == wanted.text
-    assert time.monotonic() - begun < 30
     with pytest.warns(AdaFuseWarning, match="'llama' failed"):
         answer = there.generate(CHAT, max_new_tokens=20, on_member_error="drop")
     assert [one.member for one in answer.dropped] == ["llama"]
@@ -214,12 +214,12 @@ def test_a_node_that_is_removed_mid_answer_changes_nothing(
     def ask(prompt: str) -> Answer:
         stream = there.stream(prompt, **asked)
         first = next(stream)
-        gate.wait(60)
+        gate.wait(PATIENCE)
         return Answer.fold([first, *stream])
 
     with ThreadPoolExecutor(4) as pool:
         rows = [pool.submit(ask, prompt) for prompt in PROMPTS[:4]]
-        gate.wait(60)
+        gate.wait(PATIENCE)
         assert min(one.sessions for one in replicas(there)) > 0
         cluster.remove_node(second, allow_graceful=False)
         found = [row.result(120) for row in rows]

@@ -55,7 +55,7 @@ def test_answers_are_those_in_process(number: int) -> None:
 def test_every_setting_crosses_the_wire(
     asked: dict[str, Any], speculation: bool, branches: int
 ) -> None:
-    asked = {"max_new_tokens": 16, **asked, "speculation": speculation, "branches": branches}
+    asked = {"max_new_tokens": 10, **asked, "speculation": speculation, "branches": branches}
     there, _ = behind_wires(locals_("llama", "gpt2"))
     here = Ensemble(locals_("llama", "gpt2"))
     assert same(here.generate(CHAT, **asked), there.generate(CHAT, **asked))

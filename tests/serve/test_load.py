@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import socket
 import threading
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +23,17 @@ from families import family
 from serve_setup import PATIENCE, Running, chat, poll, serving
 from watched_members import watched
 
-WORDS = "one two three four five six seven eight nine ten " * 40
+WORDS = "one two three four five six seven eight nine ten " * 4_000
+
+
+def sent(running: Running, body: Any) -> socket.socket:
+    """A request that was sent and is not answered; it goes away where this is closed."""
+    url, data = httpx.URL(running.url), json.dumps(body).encode()
+    head = f"POST {url.path}/chat/completions HTTP/1.1\r\nHost: {url.host}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    caller = socket.create_connection((url.host, url.port))
+    caller.sendall(head.encode() + data)
+    return caller
 
 
 class Held(threading.Event):
@@ -55,7 +67,7 @@ def test_64_streams_at_once_are_each_what_they_are_alone() -> None:
     ensemble = Ensemble([LocalMember(*family(name, 1), name) for name in ("llama", "qwen2")])
     prompts = [f"{'abc' * (at % 5)} question {at}?" for at in range(64)]
     alone = [
-        ensemble.generate([{"role": "user", "content": prompt}], max_new_tokens=12)
+        ensemble.generate([{"role": "user", "content": prompt}], max_new_tokens=6)
         for prompt in prompts
     ]
 
@@ -64,7 +76,7 @@ def test_64_streams_at_once_are_each_what_they_are_alone() -> None:
         async for chunk in await client.chat.completions.create(
             model="adafuse",
             messages=[{"role": "user", "content": prompt}],
-            max_tokens=12,
+            max_tokens=6,
             stream=True,
             stream_options={"include_usage": True},
         ):
@@ -142,18 +154,13 @@ def test_a_caller_that_goes_away_frees_its_place(stream: bool) -> None:
     ensemble, watch = watched(WORDS, seconds=0.002)
     with serving(ensemble, max_concurrency=1, max_queue=1) as running:
         body = chat("go", stream=stream, max_tokens=100_000)
-        with httpx.Client(timeout=PATIENCE) as client:
-            request = client.build_request("POST", f"{running.url}/chat/completions", json=body)
+        with sent(running, body) as caller:
             if stream:
-                answer = client.send(request, stream=True)
-                assert next(answer.iter_lines()).startswith("data: ")
-                answer.close()
-            else:
-                with pytest.raises(httpx.ReadTimeout):
-                    client.post(request.url, json=body, timeout=0.2)
+                assert caller.recv(100).startswith(b"HTTP/1.1 200")
+            poll(lambda: watch.drafts > 2)
         poll(running.idle)
         assert watch.open == 0
-        assert watch.drafts < 300  # of 400: it was not decoded to its end
+        assert watch.drafts < 40_000  # it was not decoded to its end
         poll(lambda: 'outcome="gone"} 1.0' in running.metrics())
         assert running.post(chat("next", max_tokens=5)).status_code == 200
 
@@ -162,8 +169,8 @@ def test_a_caller_that_goes_away_leaves_the_queue(held: Held) -> None:
     with serving(echo(), max_concurrency=1, max_queue=1) as running, ThreadPoolExecutor(2) as pool:
         first = pool.submit(running.post, chat("first"))
         poll(lambda: running.gate.running == 1)
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{running.url}/chat/completions", json=chat("gone"), timeout=0.2)
+        with sent(running, chat("gone")):
+            poll(lambda: running.gate.waiting == 1)
         poll(lambda: running.gate.waiting == 0)
         third = pool.submit(running.post, chat("third"))
         poll(lambda: running.gate.waiting == 1)
@@ -200,10 +207,10 @@ def test_waiting_takes_too_long(held: Held) -> None:
 def test_nobody_waits_longer_than_the_server_allows() -> None:
     from adafuse import DecodingConfig
 
-    ensemble = Ensemble([ScriptedMember("x", name="a")], DecodingConfig(timeout=5))
+    ensemble = Ensemble([ScriptedMember("x", name="a")], DecodingConfig(timeout=60))
     with serving(ensemble) as running:
-        assert running.post(chat("x", timeout=4)).status_code == 200
-        refused = running.post(chat("x", timeout=6))
+        assert running.post(chat("x", timeout=59)).status_code == 200
+        refused = running.post(chat("x", timeout=61))
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "timeout")
 
 
@@ -211,7 +218,7 @@ def test_health_is_told_while_members_work(held: Held) -> None:
     with serving(echo()) as running, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(running.post, chat("x")) for _ in range(8)]
         poll(lambda: running.gate.running == 8)
-        assert httpx.get(f"{running.root}/health", timeout=5).status_code == 200
+        assert httpx.get(f"{running.root}/health", timeout=PATIENCE).status_code == 200
         held.set()
         assert {one.result().status_code for one in asked} == {200}
 
@@ -248,7 +255,7 @@ def test_mixed_callers_leave_nothing_behind() -> None:
                     for _, line in zip(range(at % 7), answer.iter_lines(), strict=False):
                         assert not line or line.startswith(("data: ", "{"))
         elif kind == 2:
-            with contextlib.suppress(httpx.ReadTimeout):
+            with contextlib.suppress(httpx.TimeoutException):
                 running.post(chat(text), timeout=0.001 * (at % 11 + 1))
         elif kind == 3:
             assert running.post({"messages": at}).status_code == 400

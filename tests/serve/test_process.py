@@ -129,7 +129,7 @@ def refused(url: str) -> bool:
 
 
 def test_answers_that_take_too_long_are_cancelled() -> None:
-    with started(0.1, "--drain-seconds", "0.2") as process:
+    with started(0.3, "--drain-seconds", "0.2") as process:
         caller = Caller(address(process))
         poll(lambda: len(caller.words) > 2)
         process.send_signal(signal.SIGTERM)

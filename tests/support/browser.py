@@ -10,13 +10,14 @@ import base64
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from waiting import PATIENCE, until
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Nothing that talks to the network on its own; the sandbox needs rights that containers lack.
@@ -30,7 +31,6 @@ KEYS = {
     "ArrowLeft": 37, "ArrowRight": 39,
 }  # fmt: skip
 TYPED = {"Enter": "\r", " ": " "}
-SECONDS = 30
 
 
 class Tab:
@@ -60,7 +60,7 @@ class Tab:
         return dict(answer["result"])
 
     def _read(self) -> dict[str, Any]:
-        return dict(json.loads(self._socket.recv(timeout=SECONDS)))
+        return dict(json.loads(self._socket.recv(timeout=PATIENCE)))
 
     def open(self, page: Path, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
         """Load a file, as a screen of that size shows it, and wait until it has loaded."""
@@ -88,6 +88,21 @@ class Tab:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    def shows(self, script: str, expected: Any = True) -> None:
+        """The value of an expression is this, once the page has answered."""
+        with suppress(AssertionError):
+            until(lambda: self.run(script) == expected)
+        assert self.run(script) == expected
+
+    def says(self, script: str, part: str) -> None:
+        """Likewise a text, which contains this."""
+        self.shows(f"{script}.includes({json.dumps(part)})")
+
+    def settle(self) -> None:
+        """Wait until the page has dealt with what it was told, and is drawn again."""
+        frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        self.call("Runtime.evaluate", expression=frames, awaitPromise=True)
+
     def press(self, key: str) -> None:
         """Press a key and let it go."""
         code = {"key": key, "code": "Space" if key == " " else key}
@@ -95,6 +110,7 @@ class Tab:
         text = {"text": TYPED[key]} if key in TYPED else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", **code, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **code)
+        self.settle()
 
     def point(self, selector: str, *, click: bool = False) -> None:
         """Move the mouse over the first such element, and click it if so asked."""
@@ -145,6 +161,10 @@ class Tab:
         ]
 
 
+def _is_written(port_file: Path) -> bool:
+    return port_file.exists() and "\n" in port_file.read_text()
+
+
 @contextmanager
 def chromium(folder: Path) -> Generator[Tab]:
     """A tab of a new browser whose profile is in the folder."""
@@ -160,15 +180,12 @@ def chromium(folder: Path) -> Generator[Tab]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + SECONDS
-        while not port_file.exists() or port_file.read_text().count("\n") < 1:
-            assert process.poll() is None, f"{program} ended with {process.returncode}"
-            assert time.monotonic() < deadline, f"{program} did not start"
-            time.sleep(0.05)
+        until(lambda: process.poll() is not None or _is_written(port_file))
+        assert process.poll() is None, f"{program} ended with {process.returncode}"
         port, path = port_file.read_text().split("\n")[:2]
         with client.connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None) as socket:
             tab = Tab(socket)
             yield tab
     finally:
         process.terminate()
-        process.wait(SECONDS)
+        process.wait(PATIENCE)

@@ -9,8 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from adafuse import DecodingConfig, Prompt
+import pytest
+
+from adafuse import AdaFuseWarning, Answer, DecodingConfig, Ensemble, Prompt
 from adafuse.decoding.member import Drafts, Member, Session
+from adafuse.testing import ScriptedMember
+from waiting import PATIENCE
 
 Fault = Callable[[], None]
 
@@ -29,9 +33,14 @@ def sleeps(seconds: float) -> Fault:
     return lambda: time.sleep(seconds)
 
 
-def waits(until: threading.Event) -> Fault:
-    """A fault that hangs until it is told to go on."""
-    return lambda: (until.wait(60), None)[1]
+def waits(until: threading.Event, seconds: float = 0) -> Fault:
+    """A fault that takes its time, and then hangs until it is told to go on."""
+
+    def fault() -> None:
+        time.sleep(seconds)
+        until.wait(PATIENCE)
+
+    return fault
 
 
 @dataclass(eq=False)
@@ -128,3 +137,25 @@ class FaultySession:
         fault = self._member.failures.get((phase, count))
         if fault is not None and not self._healthy:
             fault()
+
+
+SCRIPT = "one two three four"
+ALONE = "one two other words"
+"""What the second member of a `pair` writes alone."""
+
+
+def pair(**failures: Any) -> tuple[Ensemble, Faulty]:
+    """A member that may fail, and one that does not; they disagree, so that they score."""
+    first = Faulty(ScriptedMember(SCRIPT, "first", confident=False, nll=1.0), **failures)
+    second = ScriptedMember(ALONE, "second", confident=False, nll=2.0)
+    return Ensemble([first, second]), first
+
+
+def ask(ensemble: Ensemble, **settings: Any) -> Answer:
+    return ensemble.generate("prompt", **settings)
+
+
+def dropping(ensemble: Ensemble, **settings: Any) -> Answer:
+    """The answer without the member that fails, of which there is a warning."""
+    with pytest.warns(AdaFuseWarning, match="was dropped"):
+        return ask(ensemble, on_member_error="drop", **settings)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import psutil
 
 from families import FAMILIES
 
-__all__ = ["actors", "save", "two_nodes", "until"]
+__all__ = ["actors", "save", "two_nodes"]
 
 
 @contextlib.contextmanager
@@ -53,13 +52,4 @@ def actors() -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             if "MemberActor" in " ".join(process.cmdline()):
                 found.append(process)
-    return found
-
-
-def until(done: Callable[[], Any], seconds: float = 180) -> Any:
-    """What is asked for, once it is there."""
-    deadline = time.monotonic() + seconds
-    while not (found := done()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.05)
     return found

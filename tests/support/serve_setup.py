@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from adafuse.concurrency.admission import Admission
 from adafuse.serve.app import MAX_BODY_BYTES, create_app
 from adafuse.serve.server import Server, listen
 from adafuse.serve.service import RequestService
+from waiting import PATIENCE, no_decoder_runs
+from waiting import until as poll
 
-PATIENCE = 30.0
-"""Seconds after which a test has failed; none waits so long unless something hangs."""
+__all__ = ["PATIENCE", "Running", "chat", "poll", "serving"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ class Running:
 
     def idle(self) -> bool:
         """Whether no answer is being decoded, and none waits."""
-        threads = any(thread.name == "adafuse" for thread in threading.enumerate())
-        return not (self.gate.running or self.gate.waiting or self.service.busy or threads)
+        return no_decoder_runs() and not (
+            self.gate.running or self.gate.waiting or self.service.busy
+        )
 
 
 @contextmanager
@@ -94,14 +95,6 @@ def serving(
         thread.join(PATIENCE)
         assert not thread.is_alive(), "the server does not end"
     assert (gate.running, gate.waiting, service.busy) == (0, 0, False)
-
-
-def poll(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come true"
-        time.sleep(0.002)
 
 
 def chat(text: str, **options: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def settings(number: int) -> dict[str, Any]:
         "margin_threshold": rng.choice((0.0, 0.3, 0.7, 0.7)),
         "max_words": rng.randint(1, 4),
         "branches": rng.choice((1, 2, 3, 3, 5)),
-        "max_new_tokens": rng.choice((7, 16, 24)),
+        "max_new_tokens": rng.choice((5, 10, 16)),
         "prompt_format": rng.choice(("raw", "chat")),
     }
     if rng.random() < 0.25:

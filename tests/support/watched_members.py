@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -14,6 +15,7 @@ from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from adafuse import DecodingConfig, Ensemble, MemberUsage, Prompt
 from adafuse.decoding.member import Drafts
 from adafuse.testing import ScriptedMember, ScriptedSession
+from waiting import PATIENCE, no_decoder_runs, until
 
 T = TypeVar("T")
 CODE = "def f(x):\n    if x < 5:\n\treturn '<think>'  # é 😀\n\n\nprint(f(1))\n"
@@ -21,24 +23,45 @@ CODE = "def f(x):\n    if x < 5:\n\treturn '<think>'  # é 😀\n\n\nprint(f(1))
 
 @dataclass
 class Watch:
-    """What happened in the sessions of a member."""
+    """What happened in the sessions of a member.
+
+    Attributes:
+        held: that a draft is held back.
+        go_on: lets all drafts be made.
+    """
 
     sessions: list[ScriptedSession] = field(default_factory=list)
     configs: list[DecodingConfig] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
     drafts: int = 0
     most_open: int = 0
+    held: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def open(self) -> int:
         return sum(not session.closed for session in self.sessions)
 
+    def opens(self, session: ScriptedSession) -> None:
+        with self._lock:
+            self.sessions.append(session)
+            self.most_open = max(self.most_open, self.open)
+
 
 @dataclass(frozen=True)
 class WatchedMember(ScriptedMember):
-    """A scripted member that takes its time, and whose sessions can be looked at."""
+    """A scripted member that takes its time, and whose sessions can be looked at.
+
+    Attributes:
+        seconds: that each draft takes.
+        holds: how many drafts are made before the next ones are held back.
+        together: how many sessions must have been open at once before anything is drafted.
+    """
 
     seconds: float = 0.0
+    holds: float = math.inf
+    together: int = 0
     watch: Watch = field(default_factory=Watch)
     fails: Callable[[str], bool] = lambda prompt: False
 
@@ -47,33 +70,34 @@ class WatchedMember(ScriptedMember):
         draft = session.draft
 
         def slow(**arguments: Any) -> Drafts:
-            time.sleep(self.seconds)
+            self._wait()
             self.watch.drafts += 1
             if self.watch.drafts > 1 and self.fails(str(prompt.messages[-1]["content"])):
                 raise RuntimeError("the script broke")
             return draft(**arguments)
 
         session.draft = slow
-        watch = self.watch
-        watch.sessions.append(session)
-        watch.configs.append(config)
-        watch.prompts.append(prompt)
-        watch.most_open = max(watch.most_open, watch.open)
+        self.watch.configs.append(config)
+        self.watch.prompts.append(prompt)
+        self.watch.opens(session)
         return session
+
+    def _wait(self) -> None:
+        time.sleep(self.seconds)
+        until(lambda: self.watch.most_open >= self.together)
+        if self.watch.drafts >= self.holds:
+            self.watch.held.set()
+            assert self.watch.go_on.wait(PATIENCE), "nobody lets the draft be made"
 
 
 def watched(
     answer: str | Callable[[str], str] = CODE,
     *,
-    seconds: float = 0.0,
-    fails: Callable[[str], bool] = lambda prompt: False,
     second: str | None = None,
-    respond: Callable[[Prompt], str] | None = None,
+    **fields: Any,
 ) -> tuple[Ensemble, Watch]:
     """An ensemble of a watched member that drafts one word a round, and maybe of another."""
-    first = WatchedMember(
-        answer, "first", confident=False, seconds=seconds, fails=fails, respond=respond
-    )
+    first = WatchedMember(answer, "first", confident=False, **fields)
     others = [ScriptedMember(second, "second", nll=2.0)] if second is not None else []
     return Ensemble([first, *others]), first.watch
 
@@ -128,18 +152,15 @@ class AsyncNotes(AsyncCallbackHandler):
     async def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
         assert not self.busy, "a word came before the last one was dealt with"
         self.busy += 1
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
         self.busy -= 1
         self.words.append(token)
 
 
-def run(coroutine: Coroutine[Any, Any, T], seconds: float = 5) -> T:
-    """Run to the end, in time, and leave no thread behind."""
+def run(coroutine: Coroutine[Any, Any, T], seconds: float = PATIENCE) -> T:
+    """Run to the end, and leave no thread behind."""
     result = asyncio.run(asyncio.wait_for(coroutine, seconds))
-    deadline = time.monotonic() + 2
-    while any(thread.name == "adafuse" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "a decoder is still running"
-        time.sleep(0.005)
+    until(no_decoder_runs)
     return result
 
 

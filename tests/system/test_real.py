@@ -54,14 +54,14 @@ def _questions(count: int) -> list[str]:
 def test_greedy_ids_are_those_of_generate(members: list[LocalMember], name: str) -> None:
     member = next(m for m in members if m.name == name)
     twin = LocalMember(member.runner, member.tokenizer, "twin")
-    for index, question in enumerate(_questions(3)):
+    for index, question in enumerate(_questions(2)):
         text = f"Question: {question}\nAnswer:"
         ids = list(member.render(read_prompt(text)).ids)
         copies = [member, twin] if index == 0 else [member]
-        answer = Ensemble(copies).generate(text, branches=1, max_new_tokens=64)
+        answer = Ensemble(copies).generate(text, branches=1, max_new_tokens=32)
         ours = list(answer.usage[name].token_ids)
         model = member.runner.model
-        theirs = model.generate(torch.tensor([ids]), max_new_tokens=64, do_sample=False)
+        theirs = model.generate(torch.tensor([ids]), max_new_tokens=32, do_sample=False)
         expected = theirs[0][len(ids) :].tolist()
         ends = [at for at, token in enumerate(expected) if token in member.end_ids]
         assert ours == expected[: ends[0] if ends else None]

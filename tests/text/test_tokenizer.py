@@ -79,7 +79,7 @@ def committed(name: str, prompt: str, texts: list[str]) -> tuple[str, tuple[Loss
 
 
 @given(spans(), st.sampled_from(["Once upon a", "x ", "\n", "日本", "</s>"]))
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=1000)
 def test_committed_spans_are_the_text_for_every_lossless_family(
     texts: list[str], prompt: str
 ) -> None:
@@ -94,7 +94,7 @@ def test_committed_spans_are_the_text_for_every_lossless_family(
 
 
 @given(spans())
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 def test_no_text_gives_a_control_token_and_ids_depend_on_the_span_alone(texts: list[str]) -> None:
     for name in FAMILIES:
         codec, plain = member(name).codec, oracle_text(name)
@@ -113,7 +113,7 @@ def oracle_text(name: str) -> Text:
 
 
 @given(spans())
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 def test_lossy_members_report_exactly_the_spans_that_differ(texts: list[str]) -> None:
     for name in ("t5", "qwen2"):
         held, losses = committed(name, "Once upon a", texts)
@@ -124,7 +124,7 @@ def test_lossy_members_report_exactly_the_spans_that_differ(texts: list[str]) ->
 
 
 @given(TEXTS)
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_what_qwen_loses_is_normalisation_to_nfc(text: str) -> None:
     normal = unicodedata.normalize("NFC", text)
     held, losses = committed("qwen2", "Once upon a", [text])
@@ -265,7 +265,7 @@ def rendered(tokenizer: Any, messages: list[dict[str, Any]]) -> tuple[int, ...]:
 
 
 @given(CHATS)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_messages_are_templated_as_the_oracle_does_it(messages: list[dict[str, str]]) -> None:
     for name in ("llama3", "qwen2", "mistral", "llama", "gemma3"):
         ids = rendered(template_tokenizer(name), messages)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from adafuse.text.words import Word, decode, split_words, starts_with_whitespace
 
 CAP = 16
-CHECKED = settings(max_examples=100, deadline=None, derandomize=True)
+CHECKED = settings(max_examples=100)
 
 # Bytes as models write them: whole characters, halves of some, and bytes that are no UTF-8.
 CHARACTERS = "aß我のไ👩\u200d\u0301\u3000\u00a0 \n\t。\ufffd"

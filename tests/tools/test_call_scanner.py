@@ -97,7 +97,7 @@ def add_up(parts: Sequence[str], names: Any = None) -> tuple[str, list[ToolCall 
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), ARGUMENTS, st.sampled_from(FORMS)), max_size=3),
        TEXT, st.lists(st.integers(0), max_size=20))  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_calls_of_any_arguments_come_back(calls: list[Any], before: str, places: list[int]) -> None:
     before = before.replace(CALL_START, "")
     if CALL_START in before + "\n":
@@ -125,7 +125,7 @@ BROKEN = st.lists(
 
 @given(BROKEN, st.lists(st.integers(0), max_size=12), st.sampled_from([None, NAMES]))
 @example('<tool_call>{"name": "add", "arguments": {"a": "</tool_call>\n', [38], None)
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 def test_however_an_answer_is_cut_its_pieces_add_up(
     text: str, places: list[int], names: Any
 ) -> None:
@@ -137,7 +137,7 @@ def test_however_an_answer_is_cut_its_pieces_add_up(
 
 
 @given(BROKEN)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nothing_but_whitespace_is_lost(text: str) -> None:
     content, calls = read_calls(text)
     if all(isinstance(call, InvalidCall) for call in calls):

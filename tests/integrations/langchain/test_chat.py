@@ -18,6 +18,7 @@ from adafuse import ContextWindowError, Ensemble, PromptError
 from adafuse.errors import AnswerTimeoutError, MemberError
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.langchain import ChatAdaFuse, ChatAnswerChunk, read_answer
+from waiting import Clock
 from watched_members import CODE, Notes, no_ids, watched, words_of
 
 WORDS = words_of(CODE)
@@ -211,7 +212,7 @@ def test_errors_pass_through_typed_and_are_told(how: str) -> None:
     assert watch.open == 0
 
 
-def test_an_answer_that_takes_too_long_is_stopped_between_rounds() -> None:
+def test_an_answer_that_takes_too_long_is_stopped_between_rounds(clock: Clock) -> None:
     ensemble, watch = watched("word " * 100, seconds=0.01)
     notes = Notes()
     with pytest.raises(AnswerTimeoutError, match=r"0\.05 seconds") as caught:

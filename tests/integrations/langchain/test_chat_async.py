@@ -14,6 +14,7 @@ from langchain_core.output_parsers import StrOutputParser
 from adafuse import ConfigError, ContextWindowError, Ensemble, MemberError, PromptError
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.langchain import ChatAdaFuse
+from waiting import async_until, turns
 from watched_members import CODE, AsyncNotes, Notes, Watch, run, watched, words_of
 
 WORDS = words_of(CODE)
@@ -61,35 +62,26 @@ def test_async_messages_are_those_of_sync_calls() -> None:
 
 
 def test_the_event_loop_is_not_blocked() -> None:
-    async def main() -> tuple[int, Any]:
-        ticks = 0
+    async def main() -> Any:
+        ensemble, watch = watched("a b", holds=0)
+        answer = asyncio.create_task(ChatAdaFuse(ensemble=ensemble).ainvoke("p"))
+        await async_until(watch.held.is_set)
+        await turns()  # nobody else lets the draft be made
+        watch.go_on.set()
+        return (await answer).content
 
-        async def tick() -> None:
-            nonlocal ticks
-            while True:
-                await asyncio.sleep(0.005)
-                ticks += 1
-
-        ticking = asyncio.create_task(tick())
-        answer = await ChatAdaFuse(ensemble=watched("a b", seconds=0.15)[0]).ainvoke("p")
-        ticking.cancel()
-        return ticks, answer.content
-
-    ticks, answer = run(main())
-    assert answer == "a b"
-    assert ticks > 20  # of 90 in three drafts of 0.15 seconds
+    assert run(main()) == "a b"
 
 
 def test_words_are_handed_over_while_the_answer_is_written() -> None:
-    async def main() -> int:
-        ensemble, watch = watched("one two three", seconds=0.05)
+    async def main() -> None:
+        ensemble, watch = watched("one two three", holds=2)
         stream = ChatAdaFuse(ensemble=ensemble).astream("p")
         assert (await anext(stream)).content == "one"
-        drafts = watch.drafts
-        assert [chunk.content async for chunk in stream] == [" two", " three", ""]
-        return drafts
+        watch.go_on.set()
+        assert [word.content async for word in stream] == [" two", " three", ""]
 
-    assert run(main()) <= 2
+    run(main())
 
 
 HOWS = ["ainvoke", "agenerate", "abatch", "astream", "chain", "events", "structured"]
@@ -118,27 +110,23 @@ async def _consume(llm: ChatAdaFuse, how: str, config: Any) -> None:
 
 @pytest.mark.parametrize("how", HOWS)
 def test_cancelling_stops_the_decoder_within_one_round(how: str) -> None:
-    async def main() -> tuple[Watch, Notes, int]:
+    async def main() -> tuple[Watch, Notes]:
         answer = '{"a": "' + LONG if how == "structured" else LONG
-        ensemble, watch = watched(answer, seconds=0.005)
+        ensemble, watch = watched(answer, holds=12)
         llm = ChatAdaFuse(ensemble=ensemble, max_tokens=5000)
         notes = Notes()
         task = asyncio.create_task(_consume(llm, how, {"callbacks": [notes]}))
-        while len(notes.words) < 3:
-            await asyncio.sleep(0.002)
+        await async_until(lambda: watch.held.is_set() and len(notes.words) >= 3)
         task.cancel()
-        drafts = watch.drafts
+        await turns()
+        watch.go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        if how in ("chain", "events"):  # LangChain closes its inner streams a little later
-            await asyncio.sleep(0.1)
-        assert watch.open == 0
-        return watch, notes, drafts
+        await async_until(lambda: watch.open == 0)
+        return watch, notes
 
-    watch, notes, drafts = run(main())
-    sessions = 2 if how == "agenerate" else 1  # LangChain answers them at once
-    late = 30 if how in ("chain", "events") else 2 * sessions
-    assert watch.drafts <= drafts + late  # of 1000
+    watch, notes = run(main())
+    assert watch.drafts <= 12 + 2  # LangChain answers those of `agenerate` at once
     assert notes.events[-1] == "error"
     assert isinstance(notes.errors[0], asyncio.CancelledError)
     assert notes.events.count("error") == notes.events.count("start")
@@ -146,11 +134,14 @@ def test_cancelling_stops_the_decoder_within_one_round(how: str) -> None:
 
 def test_closing_a_stream_early_closes_the_sessions() -> None:
     async def main() -> Watch:
-        ensemble, watch = watched(LONG, seconds=0.005)
+        ensemble, watch = watched(LONG, holds=4)
         llm = ChatAdaFuse(ensemble=ensemble, max_tokens=5000)
         words = llm.astream("p")
         assert [(await anext(words)).content for _ in range(3)] == ["word", " word", " word"]
-        await words.aclose()  # type: ignore[attr-defined]
+        closing = asyncio.create_task(words.aclose())  # type: ignore[attr-defined]
+        await turns()
+        watch.go_on.set()
+        await closing
         assert watch.open == 0
         assert watch.drafts <= 5
         assert (await llm.ainvoke("p", max_tokens=9)).content == "word word"
@@ -170,37 +161,40 @@ def test_a_stream_that_was_never_started_opens_nothing() -> None:
 
 def test_a_stream_left_alone_is_stopped_too() -> None:
     async def main() -> Watch:
-        ensemble, watch = watched(LONG, seconds=0.005)
+        ensemble, watch = watched(LONG, holds=4)
         async for _ in ChatAdaFuse(ensemble=ensemble, max_tokens=5000).astream("p"):
             break
-        while watch.open:
-            await asyncio.sleep(0.005)
+        await turns()
+        watch.go_on.set()
+        await async_until(lambda: watch.open == 0)
         return watch
 
-    assert run(main()).drafts < 10
+    assert run(main()).drafts <= 5
 
 
 @pytest.mark.filterwarnings("ignore:.*is in beta")
 def test_closing_a_stream_of_events_stops_the_decoder() -> None:
     async def main() -> Watch:
-        ensemble, watch = watched(LONG, seconds=0.005)
+        ensemble, watch = watched(LONG, holds=12)
         llm = ChatAdaFuse(ensemble=ensemble, max_tokens=5000)
         stream = await llm.astream_events("p", version="v3")
         events = aiter(stream)
         for _ in range(4):
             await anext(events)
-        await stream.aclose()
-        while watch.open:
-            await asyncio.sleep(0.005)
+        closing = asyncio.create_task(stream.aclose())
+        await turns()
+        watch.go_on.set()
+        await closing
+        await async_until(lambda: watch.open == 0)
         return watch
 
-    assert run(main()).drafts < 30
+    assert run(main()).drafts <= 13
 
 
 def test_abatch_keeps_order_configurations_and_exceptions_per_row() -> None:
     async def main() -> None:
         ensemble, watch = watched(
-            lambda prompt: f"answer to {prompt}", fails=lambda p: p == "bad", seconds=0.002
+            lambda prompt: f"answer to {prompt}", fails=lambda p: p == "bad", together=2
         )
         notes = [Notes() for _ in range(4)]
         configs: Any = [{"callbacks": [one]} for one in notes]
@@ -225,11 +219,11 @@ def test_abatch_keeps_order_configurations_and_exceptions_per_row() -> None:
 
 def test_eight_tasks_and_eight_threads_at_once_answer_as_if_alone() -> None:
     ensemble, watch = watched(
-        lambda prompt: f"answer to {prompt} " * 5, seconds=0.001, second="answer to p1"
+        lambda prompt: f"answer to {prompt} " * 5, together=2, second="answer to p1"
     )
     llm = ChatAdaFuse(ensemble=ensemble)
     prompts = [f"p{i}" for i in range(16)]
-    alone = [llm.invoke(prompt).content for prompt in prompts]
+    alone = [message.content for message in llm.batch(prompts)]
 
     async def main() -> list[AIMessage]:
         return await asyncio.gather(*(llm.ainvoke(prompt) for prompt in prompts[8:]))
@@ -244,12 +238,13 @@ def test_eight_tasks_and_eight_threads_at_once_answer_as_if_alone() -> None:
 
 def test_one_of_many_is_cancelled_and_the_others_go_on() -> None:
     async def main() -> None:
-        ensemble, watch = watched(lambda prompt: f"{prompt} " * 20, seconds=0.002)
+        ensemble, watch = watched(lambda prompt: f"{prompt} " * 20, holds=12)
         llm = ChatAdaFuse(ensemble=ensemble)
         tasks = [asyncio.create_task(llm.ainvoke(f"p{i}")) for i in range(4)]
-        while watch.most_open < 4:
-            await asyncio.sleep(0.002)
+        await async_until(lambda: watch.held.is_set() and watch.most_open == 4)
         tasks[1].cancel()
+        await turns()
+        watch.go_on.set()
         rows = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(rows.pop(1), asyncio.CancelledError)
         assert [row.content for row in rows if isinstance(row, AIMessage)] == [
@@ -261,15 +256,20 @@ def test_one_of_many_is_cancelled_and_the_others_go_on() -> None:
 
 
 def test_batch_runs_eight_rows_at_once_or_as_many_as_asked_for() -> None:
-    ensemble, watch = watched(lambda prompt: f"answer to {prompt}", seconds=0.005)
-    llm = ChatAdaFuse(ensemble=ensemble)
+    def rows(most: int) -> tuple[ChatAdaFuse, Watch]:
+        ensemble, watch = watched(lambda prompt: f"answer to {prompt}", together=most)
+        return ChatAdaFuse(ensemble=ensemble), watch
+
+    llm, watch = rows(1)
     one: Any = {"max_concurrency": 1}
-    rows = llm.batch([f"p{i}" for i in range(4)], one)
-    assert [row.content for row in rows] == [f"answer to p{i}" for i in range(4)]
+    said = [message.content for message in llm.batch([f"p{i}" for i in range(4)], one)]
+    assert said == [f"answer to p{i}" for i in range(4)]
     assert sorted(at for at, _ in llm.batch_as_completed(["a", "b", "c"], one)) == [0, 1, 2]
     assert watch.most_open == 1
+    llm, watch = rows(3)
     llm.batch(["p"] * 6, {"max_concurrency": 3})
     assert watch.most_open == 3
+    llm, watch = rows(8)
     llm.batch(["p"] * 12)
     assert watch.most_open == 8
 

@@ -48,9 +48,7 @@ def test_an_error_in_generate_ends_the_runs_it_leaves_unanswered() -> None:
 
 @pytest.mark.parametrize("concurrency", [None, 1, 2])
 def test_batch_keeps_order_configurations_and_exceptions_per_row(concurrency: int | None) -> None:
-    ensemble, _ = watched(
-        lambda prompt: f"answer to {prompt}", fails=lambda p: p == "bad", seconds=0.002
-    )
+    ensemble, _ = watched(lambda prompt: f"answer to {prompt}", fails=lambda p: p == "bad")
     notes = [Notes() for _ in range(4)]
     ids = [uuid.uuid4() for _ in notes]
     configs: Any = [
@@ -85,7 +83,7 @@ def test_batch_raises_the_first_error_and_answers_no_further_row() -> None:
 
 @pytest.mark.parametrize(("given", "most"), [(None, 8), (1, 1), (3, 3)])
 def test_batch_honours_max_concurrency(given: int | None, most: int) -> None:
-    ensemble, watch = watched("a b c", seconds=0.01)
+    ensemble, watch = watched("a b c", together=most)
     config: Any = {"max_concurrency": given} if given else None
     assert AdaFuseLLM(ensemble=ensemble).batch(["p"] * 8, config) == ["a b c"] * 8
     assert watch.most_open == most
@@ -101,7 +99,7 @@ def test_batch_of_a_chain() -> None:
 
 
 def test_eight_threads_at_once() -> None:
-    ensemble, watch = watched(lambda prompt: f"answer to {prompt} " * 5, seconds=0.001)
+    ensemble, watch = watched(lambda prompt: f"answer to {prompt} " * 5, together=2)
     llm = AdaFuseLLM(ensemble=ensemble)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(llm.invoke, [f"p{i}" for i in range(16)]))

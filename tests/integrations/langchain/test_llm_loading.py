@@ -27,7 +27,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def load_slowly(cls: type[Ensemble], models: Any, **options: Any) -> Ensemble:
         loaded.append((models, options))
-        time.sleep(0.02)
+        time.sleep(0.02)  # others come meanwhile; on a machine that is slow they come later
         if models[0].model == "org/broken" and len(loaded) == 1:
             raise ConfigError("broken")
         return cls([ScriptedMember("answer", spec.model) for spec in models])

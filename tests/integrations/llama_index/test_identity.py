@@ -34,6 +34,7 @@ from adafuse import (
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.llama_index import AdaFuseLLM
 from llama_index_script import FORMS, Person, ask, scripted_pair
+from waiting import PATIENCE, async_until
 from watched_members import run, watched
 
 SAID = [ChatMessage(role="user", content="p")]
@@ -166,7 +167,7 @@ def test_the_loop_is_free_while_members_load(monkeypatch: pytest.MonkeyPatch, me
 
     def load(cls: type[Ensemble], models: Any, **options: Any) -> Ensemble:
         loads.append(models)
-        assert released.wait(5), "loading blocks the loop"
+        assert released.wait(PATIENCE), "loading blocks the loop"
         return cls([ScriptedMember("one two")])
 
     monkeypatch.setattr(Ensemble, "load", classmethod(load))
@@ -186,13 +187,12 @@ def test_the_loop_is_free_while_members_load(monkeypatch: pytest.MonkeyPatch, me
 
     async def main() -> None:
         task = asyncio.create_task(call(AdaFuseLLM(models=[f"org/{method}"])))
-        while not loads:
-            await asyncio.sleep(0.001)
+        await async_until(lambda: loads)
         released.set()  # a loop that is blocked by loading never comes here
         with suppress(ValueError):  # the answer is no person
             await task
 
-    run(main(), seconds=30)
+    run(main())
 
 
 def test_the_settings_of_llama_index() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +17,7 @@ from adafuse import Ensemble, MemberError
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.llama_index import AdaFuseLLM
 from llama_index_script import FORMS, ask, debugging, is_stream, listening, multiply
+from waiting import async_until, turns
 from watched_members import CODE, run, watched, words_of
 
 WORDS = words_of(CODE)
@@ -62,6 +61,10 @@ def answer_to(method: str) -> str:
     return '{"text": "one two three four"}' if method == "structured" else CODE
 
 
+def endless(method: str) -> str:
+    return '{"text": "' + LONG if method == "structured" else LONG
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_delta_comes_before_the_next_word_is_drafted(method: str) -> None:
     ensemble, watch = watched(answer_to(method))
@@ -73,9 +76,11 @@ def test_a_delta_comes_before_the_next_word_is_drafted(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_an_async_delta_comes_before_the_last_word_is_drafted(method: str) -> None:
     async def main() -> None:
-        ensemble, watch = watched(answer_to(method), seconds=0.01)
-        seen = [watch.drafts async for _ in await astream_of(AdaFuseLLM(ensemble=ensemble), method)]
-        assert seen[0] < watch.drafts
+        ensemble, watch = watched(answer_to(method), holds=3)
+        stream = await astream_of(AdaFuseLLM(ensemble=ensemble), method)
+        await anext(stream)
+        watch.go_on.set()
+        assert [one async for one in stream]
 
     run(main())
 
@@ -107,20 +112,18 @@ def test_a_stream_is_closed_though_a_handler_keeps_its_exception(method: str) ->
 @pytest.mark.parametrize("method", METHODS)
 def test_the_loop_is_free_while_an_answer_is_written(method: str) -> None:
     async def main() -> None:
-        ensemble, watch = watched(answer_to(method), seconds=0.02)
+        ensemble, watch = watched(answer_to(method), holds=0)
         llm = AdaFuseLLM(ensemble=ensemble)
-        ticks = 0
 
         async def read() -> None:
             async for _ in await astream_of(llm, method):
                 pass
 
         task = asyncio.create_task(read())
-        while not task.done():
-            await asyncio.sleep(0.002)
-            ticks += 1
+        await async_until(watch.held.is_set)
+        await turns()  # nobody else lets the draft be made
+        watch.go_on.set()
         await task
-        assert ticks > watch.drafts
 
     run(main())
 
@@ -129,19 +132,19 @@ def test_the_loop_is_free_while_an_answer_is_written(method: str) -> None:
 @pytest.mark.parametrize("taken", [0, 1])
 def test_closing_an_async_stream_waits_for_the_decoder(method: str, taken: int) -> None:
     async def main() -> None:
-        ensemble, watch = watched(
-            '{"text": "' + LONG if method == "structured" else LONG, seconds=0.005
-        )
+        ensemble, watch = watched(endless(method), holds=12)
         words = await astream_of(AdaFuseLLM(ensemble=ensemble, max_tokens=5000), method)
         for _ in range(taken):
             await anext(words)
-        await words.aclose()
-        if method == "predict":  # LlamaIndex's generator leaves its own to the collector
-            gc.collect()
-            while watch.open:
-                await asyncio.sleep(0.005)
-        assert watch.open == 0
-        assert watch.drafts <= taken * 12 + 2
+        closing = asyncio.create_task(words.aclose())
+        await turns()
+        gc.collect()  # LlamaIndex's generator of `predict` leaves its own to the collector
+        await turns()
+        watch.go_on.set()
+        await closing
+        assert method == "predict" or watch.open == 0
+        await async_until(lambda: watch.open == 0)
+        assert watch.drafts <= taken * 13
 
     run(main())
 
@@ -149,8 +152,7 @@ def test_closing_an_async_stream_waits_for_the_decoder(method: str, taken: int) 
 @pytest.mark.parametrize("method", ["complete", "chat", "tools", "structured", "stream"])
 def test_cancelling_stops_the_decoder(method: str) -> None:
     async def main() -> None:
-        ensemble, watch = watched('{"text": "' + LONG if method == "structured" else LONG,
-                                  seconds=0.005)  # fmt: skip
+        ensemble, watch = watched(endless(method), holds=3)
         llm = AdaFuseLLM(ensemble=ensemble, max_tokens=5000)
 
         async def ask() -> None:
@@ -167,14 +169,14 @@ def test_cancelling_stops_the_decoder(method: str) -> None:
                     pass
 
         task = asyncio.create_task(ask())
-        while watch.drafts < 3:
-            await asyncio.sleep(0.001)
+        await async_until(watch.held.is_set)
         task.cancel()
+        await turns()
+        watch.go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        while watch.open:
-            await asyncio.sleep(0.001)
-        assert watch.drafts < 20
+        await async_until(lambda: watch.open == 0)
+        assert watch.drafts <= 4
 
     run(main())
 
@@ -196,7 +198,7 @@ def test_what_breaks_in_the_middle_is_told_once(form: str) -> None:
 
 
 def test_callers_at_once_get_their_own_answers_and_events() -> None:
-    ensemble, watch = watched(lambda prompt: f"answer to {prompt} in words", seconds=0.002)
+    ensemble, watch = watched(lambda prompt: f"answer to {prompt} in words")
     llm = AdaFuseLLM(ensemble=ensemble)
 
     def ask(at: int) -> str:
@@ -232,17 +234,14 @@ def test_what_was_broken_or_closed_leaves_the_model_usable() -> None:
 
 def test_no_thread_is_left_by_a_stream_that_nobody_reads() -> None:
     async def main() -> None:
-        llm = AdaFuseLLM(ensemble=watched(LONG, seconds=0.002)[0], max_tokens=5000)
-        words = await llm.astream_complete("p")
+        ensemble, watch = watched(LONG, holds=12)
+        words = await AdaFuseLLM(ensemble=ensemble, max_tokens=5000).astream_complete("p")
         await anext(words)
         del words
         gc.collect()
+        watch.go_on.set()
 
-    run(main())
-    deadline = time.monotonic() + 2
-    while any(thread.name == "adafuse" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    run(main())  # fails where a thread stays
 
 
 def test_an_answer_ends_with_a_response_without_words() -> None:
