@@ -111,11 +111,12 @@ def together(
     """
     try:
         config = DecodingConfig().override(**{**shared, **settings})
-        made = Ensemble(ensemble.members, config)
-        made.stream("?").close()  # what does not fit these members is refused now
+        configured = Ensemble(ensemble.members, config)
+        configured.stream("?").close()  # what does not fit these members is refused now
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
-    return System(name, tuple(member.name for member in made.members), dict(settings), made)
+    members = tuple(member.name for member in ensemble.members)
+    return System(name, members, dict(settings), configured)
 
 
 def read_variant(text: str) -> tuple[str, dict[str, Any]]:
@@ -155,7 +156,7 @@ def read_variant(text: str) -> tuple[str, dict[str, Any]]:
 
 def explored(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The usual variants, each of one change to the paper's settings; `names` of the members."""
-    variants: dict[str, dict[str, Any]] = {
+    return {
         "τ 0.3": {"margin_threshold": 0.3},
         "τ 0.9": {"margin_threshold": 0.9},
         "1 word": {"max_words": 1},
@@ -166,7 +167,6 @@ def explored(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         "by perplexity": {"weighting": "perplexity"},
         "by consistency": {"weighting": "consistency"},
         "contested only": {"contested_only": True},
+        **{f"led by {name}": {"leader": name} for name in names},
+        "recommended": {"preset": "recommended"},
     }
-    for name in names:
-        variants[f"led by {name}"] = {"leader": name}
-    return {**variants, "recommended": {"preset": "recommended"}}
