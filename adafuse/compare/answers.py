@@ -54,14 +54,7 @@ class SystemAnswer:
 
 
 class Ledger:
-    """Answers by key, in a file if there is one: each is written as soon as it is there.
-
-    Args:
-        path: of the file; None keeps them in memory.
-
-    Raises:
-        ConfigError: the file cannot be read or written.
-    """
+    """Answers by key, in a file if there is one: each is written as soon as it is there."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._answers: dict[str, SystemAnswer] = {}
@@ -112,17 +105,11 @@ def answer_all(
     advance: Callable[[], None],
     keep: Callable[[System, int, Answer], None] | None,
 ) -> list[list[SystemAnswer]]:
-    """Answers by system and question.
+    """Answers by system and question; `keep` is called with each new one.
 
     Question by question, all systems in turn and each time another one first, so that a machine
-    that grows slower does so for all.
-
-    Args:
-        models: plain values by member name that tell what is loaded; members that were given
-            loaded cannot tell, so a ledger is for one ensemble.
-        prompt_format: of prompts that are text.
-        advance: called after each answer, also one that was there already.
-        keep: told of each new answer with all its rounds.
+    that grows slower does so for all. `models` tells what is loaded by member name; members that
+    were given loaded cannot tell, so a ledger is for one ensemble.
     """
     answers: list[list[SystemAnswer]] = [[] for _ in systems]
     for at, question in enumerate(questions):

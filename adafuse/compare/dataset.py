@@ -73,11 +73,7 @@ class Layout:
     raw: bool = False
 
     def question(self, row: Mapping[str, Any], where: str) -> Question:
-        """Read a row.
-
-        Raises:
-            ConfigError: it lacks a field, or one is of a wrong type.
-        """
+        """Read a row; ConfigError if it lacks a field, or one is of a wrong type."""
         choices = _choices(row, where)
         references = _references(row, choices, where)
         if "messages" in row or (self.template is None and "prompt" in row):
@@ -139,11 +135,7 @@ _JINJA = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=T
 
 
 def read_rows(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows of a file of JSON lines (UTF-8), or as they are.
-
-    Raises:
-        ConfigError: there is no such file, or a line is no JSON object.
-    """
+    """Rows of a file of JSON lines (UTF-8), or as they are; ConfigError if one is no object."""
     if not isinstance(source, str | Path):
         rows: list[Mapping[str, Any]] = list(source)
         where = "row"
@@ -167,12 +159,7 @@ def read_rows(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Mapping[
 
 
 def read_questions(rows: Sequence[Mapping[str, Any]], layout: Layout) -> tuple[Question, ...]:
-    """Rows as questions, checked.
-
-    Raises:
-        ConfigError: there are none, or a row is wrong; it is named by number.
-        PromptError: a prompt is empty, or no text.
-    """
+    """Rows as questions, checked; errors name a row by its number."""
     if not rows:
         raise ConfigError("there are no questions")
     questions = tuple(layout.question(row, f"row {at}") for at, row in enumerate(rows, 1))

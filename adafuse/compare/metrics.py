@@ -44,16 +44,16 @@ def squad(answer: str, question: Question) -> dict[str, float]:
 
     predicted = [{"prediction_text": answer, "id": "0"}]
     texts = list(question.references)
-    wanted = [{"answers": {"text": texts, "answer_start": [0] * len(texts)}, "id": "0"}]
-    scores = score(predicted, wanted)  # type: ignore[arg-type]
+    target = [{"answers": {"text": texts, "answer_start": [0] * len(texts)}, "id": "0"}]
+    scores = score(predicted, target)  # type: ignore[arg-type]
     return {"exact match": float(scores["exact_match"]) / 100, "F1": float(scores["f1"]) / 100}
 
 
 def numeric(answer: str, question: Question) -> dict[str, float]:
     """Whether the last number of the answer is that of a reference, as for GSM8K."""
     number = _last_number(answer)
-    wanted = [_last_number(reference) for reference in question.references]
-    return {"accuracy": float(number is not None and number in wanted)}
+    targets = [_last_number(reference) for reference in question.references]
+    return {"accuracy": float(number is not None and number in targets)}
 
 
 def choice(answer: str, question: Question) -> dict[str, float]:
@@ -66,13 +66,13 @@ def choice(answer: str, question: Question) -> dict[str, float]:
     letters = [chr(ord("A") + at) for at in range(len(question.choices))]
     choices = list(zip(letters, question.choices, strict=True))
     right = {at for at, names in enumerate(choices) if set(names) & set(question.references)}
-    said = answer.strip().strip("*_`\"' ")
-    if said in question.choices:
-        return {"accuracy": float(question.choices.index(said) in right)}
-    matches = ("".join(filter(None, match.groups())).upper() for match in _LETTER.finditer(said))
+    line = answer.strip().strip("*_`\"' ")
+    if line in question.choices:
+        return {"accuracy": float(question.choices.index(line) in right)}
+    matches = ("".join(filter(None, match.groups())).upper() for match in _LETTER.finditer(line))
     if named := [letter for letter in matches if letter in letters]:
         return {"accuracy": float(letters.index(named[-1]) in right)}
-    held = [at for at, text in enumerate(question.choices) if _holds(said, text)]
+    held = [at for at, text in enumerate(question.choices) if _holds(line, text)]
     longest = [
         at for at in held
         if not any(_holds(question.choices[o], question.choices[at]) for o in held if o != at)
@@ -114,10 +114,6 @@ def read_metric(metric: str | Callable[..., Any]) -> Metric:
 
     A function of the user's takes the answer's text and the row, and gives a number or several by
     name; True is 1. Higher is better.
-
-    Raises:
-        ConfigError: there is no such metric.
-        MissingExtraError: what it needs is not installed.
     """
     if callable(metric):
         return _wrapped(metric, getattr(metric, "__name__", "score"))

@@ -27,14 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Something that answers.
-
-    Attributes:
-        name: shown in tables.
-        members: names of the members that answer.
-        settings: what is set of `DecodingConfig`, for reports.
-        ensemble: ready to answer with these settings.
-    """
+    """Members that answer, and what is set of `DecodingConfig` by name, for reports."""
 
     name: str
     members: tuple[str, ...]
@@ -49,8 +42,8 @@ class System:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain values that tell it from others, if members of one name are the same."""
-        config = json.loads(json.dumps(asdict(self.ensemble.config)))
-        identity = {"members": list(self.members), "settings": config}
+        config = asdict(self.ensemble.config)
+        identity: dict[str, Any] = {"members": self.members, "settings": config}
         weights = [float(member.weight) for member in self.ensemble.members]
         if config["weights"] is None and len(set(weights)) > 1:  # the members' own
             identity["weights"] = weights
@@ -100,15 +93,7 @@ def of_members(
 def together(
     name: str, ensemble: Ensemble, shared: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> System:
-    """Members with these settings.
-
-    Args:
-        shared: settings of the whole comparison, such as `max_new_tokens`.
-        settings: those of this system; they go before the shared ones.
-
-    Raises:
-        ConfigError: a setting is wrong; the system is named.
-    """
+    """Members with the settings of the whole comparison, and this system's own before them."""
     try:
         config = DecodingConfig().override(**{**shared, **settings})
         configured = Ensemble(ensemble.members, config)
@@ -123,9 +108,6 @@ def read_variant(text: str) -> tuple[str, dict[str, Any]]:
     """A variant written as "branches=1 weights=[1,2]" or "name: branches=1": name and settings.
 
     Values are JSON, or else text. `preset=recommended` is a setting, too.
-
-    Raises:
-        ConfigError: it is no list of settings.
     """
     name, colon, rest = text.partition(":")
     if not colon or "=" in name:

@@ -52,10 +52,9 @@ def _cells(comparison: ComparisonResults, system: SystemResult) -> list[str]:
     ]
 
 
-def _signed(interval: Interval) -> str:
-    mean, low, high = (f"{100 * v:+.{d}f}" for v, d in
-                       ((interval.mean, 1), (interval.low, 0), (interval.high, 0)))  # fmt: skip
-    return f"{mean} [{low}, {high}]" + (" *" if interval.certain else "")
+def _signed(diff: Interval) -> str:
+    mark = " *" if diff.certain else ""
+    return f"{100 * diff.mean:+.1f} [{100 * diff.low:+.0f}, {100 * diff.high:+.0f}]{mark}"
 
 
 def progress_bars(shown: bool) -> Progress:

@@ -67,13 +67,7 @@ _ENVIRONMENT.filters |= {"marked": _marked, "visible": visible, "number": number
 
 
 def render(template: str, script: str, **values: Any) -> str:
-    """Render a page.
-
-    Args:
-        template: name of a template that extends `page.html.j2`.
-        script: name of the page's script, the only one that its policy allows to run.
-        values: what the template asks for; one that is missing is an error.
-    """
+    """Render a page with its script, the only one that its policy allows to run."""
     assert _ENVIRONMENT.loader is not None
     source = _ENVIRONMENT.loader.get_source(_ENVIRONMENT, script)[0]
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
@@ -93,11 +87,7 @@ def frame(page: str, title: str) -> str:
 
 
 def write(page: str, path: str | Path) -> Path:
-    """Write a page, over what was there.
-
-    Raises:
-        ConfigError: it cannot be written there; such as for want of a folder.
-    """
+    """Write a page, over what was there."""
     try:
         Path(path).write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:

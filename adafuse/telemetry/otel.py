@@ -112,8 +112,8 @@ class AnswerTelemetry:
         self._span = self._telemetry.tracer.start_span(
             name, self._parent, SpanKind.INTERNAL, {**self._common, **self._settings}
         )
-        wanted = os.environ.get(_CONTENT, "").strip().lower()
-        if self._span.is_recording() and wanted in ("true", "span_only", "span_and_event"):
+        content = os.environ.get(_CONTENT, "").strip().lower()
+        if self._span.is_recording() and content in ("true", "span_only", "span_and_event"):
             self._text = []
             messages = [_message(message) for message in self._prompt.messages]
             self._span.set_attribute("gen_ai.input.messages", _json(messages))

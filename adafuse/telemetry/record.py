@@ -82,5 +82,5 @@ class AnswerRecord:
 
 
 def _error_type(reason: str) -> str:
-    """The class of an error that is told as "Class: what it said"."""
+    """The class of an error that is written as "Class: message"."""
     return reason.partition(":")[0]
