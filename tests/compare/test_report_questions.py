@@ -62,7 +62,7 @@ def made(parts: Sequence[str]) -> Comparison:
     return comparison(one, two, both, notes=[text], questions=[question(asked, wanted)] * 2)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)  # the first page imports scipy
 @given(st.tuples(texts, texts, texts, texts))
 def test_any_text_is_text(parts: tuple[str, ...]) -> None:
     page = report(made(parts))
