@@ -54,14 +54,7 @@ class SystemAnswer:
 
 
 class Ledger:
-    """Answers by key, in a file if there is one: each is written as soon as it is there.
-
-    Args:
-        path: of the file; None keeps them in memory.
-
-    Raises:
-        ConfigError: the file cannot be read or written.
-    """
+    """Answers by key, in a file if there is one: each is written as soon as it is there."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._answers: dict[str, SystemAnswer] = {}
@@ -108,42 +101,38 @@ def answer_all(
     ledger: Ledger,
     *,
     models: Mapping[str, Any],
-    prompt_format: PromptFormat | None = None,
-    advance: Callable[[], None] = lambda: None,
-    keep: Callable[[System, int, Answer], None] = lambda system, at, answer: None,
+    prompt_format: PromptFormat | None,
+    advance: Callable[[], None],
+    keep: Callable[[System, int, Answer], None] | None,
 ) -> list[list[SystemAnswer]]:
-    """Answers by system and question.
+    """Answers by system and question; `keep` is called with each new one.
 
     Question by question, all systems in turn and each time another one first, so that a machine
-    that grows slower does so for all.
-
-    Args:
-        models: plain values by member name that tell what is loaded; members that were given
-            loaded cannot tell, so a ledger is for one ensemble.
-        prompt_format: of prompts that are text.
-        advance: called after each answer, also one that was there already.
-        keep: told of each new answer with all its rounds.
+    that grows slower does so for all. `models` tells what is loaded by member name; members that
+    were given loaded cannot tell, so a ledger is for one ensemble.
     """
-    answers: list[list[SystemAnswer | None]] = [[None] * len(questions) for _ in systems]
+    answers: list[list[SystemAnswer]] = [[] for _ in systems]
     for at, question in enumerate(questions):
-        order = [(place + at) % len(systems) for place in range(len(systems))]
-        for place in order:
+        for turn in range(len(systems)):
+            place = (turn + at) % len(systems)
             system = systems[place]
             key = _key(system, question, models, prompt_format)
             answer = ledger.get(key)
             if answer is None:
-                answer = _ask(system, question, prompt_format, partial(keep, system, at))
+                answer = _ask(
+                    system, question, prompt_format, partial(keep, system, at) if keep else None
+                )
                 ledger.add(key, answer)
-            answers[place][at] = answer
+            answers[place].append(answer)
             advance()
-    return [[answer for answer in row if answer is not None] for row in answers]
+    return answers
 
 
 def _ask(
     system: System,
     question: Question,
     prompt_format: PromptFormat | None,
-    keep: Callable[[Answer], None],
+    keep: Callable[[Answer], None] | None,
 ) -> SystemAnswer:
     prompt = question.prompt if isinstance(question.prompt, str) else list(question.prompt)
     form = prompt_format if isinstance(prompt, str) else None
@@ -153,7 +142,8 @@ def _ask(
     except AdaFuseError as error:  # of this question: others may do
         return SystemAnswer("", time.perf_counter() - began, error=" ".join(str(error).split()))
     seconds = time.perf_counter() - began
-    keep(answer)
+    if keep is not None:
+        keep(answer)
     summary, usage = summarise(answer.rounds, answer.usage), answer.usage.values()
     return SystemAnswer(
         text=answer.text,
@@ -162,8 +152,8 @@ def _ask(
         rounds=summary.rounds,
         scored=summary.scored,
         words=summary.words_by_member,
-        forward_passes=sum(one.forward_passes for one in usage),
-        tokens_processed=sum(one.tokens_processed for one in usage),
+        forward_passes=sum(used.forward_passes for used in usage),
+        tokens_processed=sum(used.tokens_processed for used in usage),
         tokens=answer.usage[system.members[0]].committed_tokens,
     )
 
@@ -174,10 +164,9 @@ def _key(
     models: Mapping[str, Any],
     prompt_format: PromptFormat | None,
 ) -> str:
-    identity = system.identity
     depends = {
-        **identity,
-        "models": {name: models.get(name) for name in identity["members"]},
+        **system.identity,
+        "models": {name: models.get(name) for name in system.members},
         "prompt": question.prompt,
         "format": prompt_format,
     }

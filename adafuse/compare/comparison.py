@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +22,7 @@ from adafuse.compare.systems import (
     of_members,
     together,
 )
-from adafuse.compare.terminal import Bar
+from adafuse.compare.terminal import progress_bars
 from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError, DecodingError, MissingExtraError
@@ -103,8 +102,8 @@ def compare(
         LoadError: a model cannot be loaded.
     """
     layout = layout or Layout()
-    questions_, tuned_on = _split(read_rows(questions), dev, layout)
-    judge = read_metric(metric or guess_metric(questions_[0]))
+    reported, development = _split(read_rows(questions), dev, layout)
+    judge = read_metric(metric or guess_metric(reported[0]))
     whole("seed", seed, 0)
     if find_spec("scipy") is None:
         raise MissingExtraError("a comparison", "compare")
@@ -127,17 +126,17 @@ def compare(
     if twice := {ENSEMBLE, *names} & set(tried):
         raise ConfigError(f"a variant must not be named like another system: {', '.join(twice)}")
     form: PromptFormat | None = "raw" if layout.raw else None
-    with ExitStack() as stack:
-        bar = stack.enter_context(Bar(progress))
+    with progress_bars(progress) as bars:
 
         def run(
             what: str, systems: Sequence[System], rows: Sequence[Question]
         ) -> list[SystemResult]:
-            advance = bar.task(what, len(systems) * len(rows))
-            pages = place / "traces" if traces and place and rows is questions_ else None
+            task = bars.add_task(what, total=len(systems) * len(rows))
+            pages = place / "traces" if traces and place and rows is reported else None
             answers = answer_all(
-                systems, rows, ledger, models=loaded, prompt_format=form, advance=advance,
-                keep=_keeper(pages, rows),
+                systems, rows, ledger, models=loaded, prompt_format=form,
+                advance=lambda: bars.advance(task),
+                keep=_save_traces(pages, rows) if pages else None,
             )  # fmt: skip
             return [
                 SystemResult(s.name, s.members, s.settings, tuple(row), scored(row, rows, judge))
@@ -145,20 +144,27 @@ def compare(
             ]
 
         ensemble, notes = everyone, list[str]()
-        if tuned_on:
-            ensemble, tried, notes = choose(everyone, tried, settings, tuned_on, run)
-        common = of_members(settings, names, [one.name for one in ensemble.members]) or {}
+        if development:
+            ensemble, tried, notes = choose(everyone, tried, settings, development, run)
+        common = of_members(settings, names, [member.name for member in ensemble.members]) or {}
         systems = [
             *members_alone(everyone, settings),
             together(ENSEMBLE, ensemble, common, {}),
             *(together(name, ensemble, common, change) for name, change in tried.items()),
         ]
-        results = run("questions", systems, questions_)
-    if not any(one.scores for one in results):
+        results = run("questions", systems, reported)
+    if not any(result.scores for result in results):
         raise DecodingError(f"no question could be answered; first: {results[0].given[0].error}")
-    metrics = tuple(dict.fromkeys(name for one in results for name in one.scores))
-    complete = tuple(map(_filled(metrics), results))
-    comparison = Comparison(questions_, complete, metrics, tuple(notes), seed)
+    metrics = tuple(dict.fromkeys(name for result in results for name in result.scores))
+    complete = tuple(
+        # one whose answers all failed has names of none
+        replace(
+            result,
+            scores={name: (0.0,) * len(result.given) for name in metrics} | dict(result.scores),
+        )
+        for result in results
+    )
+    comparison = Comparison(reported, complete, metrics, tuple(notes), seed)
     if place is not None:
         comparison.save_answers(place / "answers.jsonl")
         comparison.save_report(place / "report.html")
@@ -205,22 +211,24 @@ def _load(
         if device or dtype:
             raise ConfigError("device and dtype are for models; this ensemble is already loaded")
         ensemble = models
-        described: dict[str, Any] = {one.name: "given" for one in models.members}
+        described: dict[str, Any] = {member.name: "given" for member in models.members}
     else:
         specs = [replace(as_spec(model), prompt_cache_mb=0) for model in models]
         ensemble = Ensemble.load(specs, device=device, dtype=dtype)
         plain = [{**asdict(spec), "weight": None, "device": device, "dtype": spec.dtype or dtype}
                  for spec in specs]  # fmt: skip
-        described = {one.name: spec for one, spec in zip(ensemble.members, plain, strict=True)}
+        described = {
+            member.name: spec for member, spec in zip(ensemble.members, plain, strict=True)
+        }
     return ensemble, described
 
 
-def _keeper(folder: Path | None, rows: Sequence[Question]) -> Callable[[System, int, Answer], None]:
-    """Saves the page of each answer of an ensemble, if there is a folder for them."""
+def _save_traces(folder: Path, rows: Sequence[Question]) -> Callable[[System, int, Answer], None]:
+    """Saves the page of each answer of an ensemble."""
     numbers: dict[str, int] = {}  # names that differ may look alike in a path
 
     def keep(system: System, at: int, answer: Answer) -> None:
-        if folder is None or system.alone:
+        if system.alone:
             return
         from adafuse.pages.trace import save_trace
 
@@ -228,18 +236,6 @@ def _keeper(folder: Path | None, rows: Sequence[Question]) -> Callable[[System, 
         name = "".join(c if c.isalnum() else "-" for c in system.name)
         place = folder / f"{number}-{name}"
         place.mkdir(parents=True, exist_ok=True)
-        prompt = rows[at].prompt
-        shown = prompt if isinstance(prompt, str) else list(prompt)
-        save_trace(answer, place / f"{at:04}.html", prompt=shown)
+        save_trace(answer, place / f"{at:04}.html", prompt=rows[at].prompt)
 
     return keep
-
-
-def _filled(metrics: Sequence[str]) -> Callable[[SystemResult], SystemResult]:
-    """Every metric for every system: one whose answers all failed has names of none."""
-
-    def filled(one: SystemResult) -> SystemResult:
-        zeros = (0.0,) * len(one.given)
-        return replace(one, scores={name: one.scores.get(name, zeros) for name in metrics})
-
-    return filled

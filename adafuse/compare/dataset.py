@@ -73,11 +73,7 @@ class Layout:
     raw: bool = False
 
     def question(self, row: Mapping[str, Any], where: str) -> Question:
-        """Read a row.
-
-        Raises:
-            ConfigError: it lacks a field, or one is of a wrong type.
-        """
+        """Read a row; ConfigError if it lacks a field, or one is of a wrong type."""
         choices = _choices(row, where)
         references = _references(row, choices, where)
         if "messages" in row or (self.template is None and "prompt" in row):
@@ -103,48 +99,43 @@ class Layout:
             )
 
     def _prompt(self, text: str) -> str | tuple[dict[str, str], ...]:
-        solved = [
-            (self._render(row, _choices(row, where), where), _solution(row, where))
-            for number, row in enumerate(self.examples, 1)
-            for where in [f"example {number}"]
-        ]
-        if self.raw:
-            parts = [f"{asked}{_joint(asked)}{answer}" for asked, answer in solved]
-            return "\n\n".join([*([self.system] if self.system else []), *parts, text])
         turns = [("system", self.system)] if self.system else []
-        for asked, answer in solved:
-            turns += [("user", asked), ("assistant", answer)]
-        return tuple({"role": role, "content": said} for role, said in [*turns, ("user", text)])
+        parts = [self.system] if self.system else []
+        for number, row in enumerate(self.examples, 1):
+            where = f"example {number}"
+            choices = _choices(row, where)
+            example = self._render(row, choices, where)
+            solution = _references(row, choices, where)[0]
+            turns += [("user", example), ("assistant", solution)]
+            parts.append(example + ("" if example.endswith((" ", "\n")) else " ") + solution)
+        if self.raw:
+            return "\n\n".join([*parts, text])
+        turns.append(("user", text))
+        return tuple({"role": role, "content": content} for role, content in turns)
 
     def _render(self, row: Mapping[str, Any], choices: Sequence[str], where: str) -> str:
-        template = self.template or next(
-            (text for names, text in _TEMPLATES.items() if all(row.get(name) for name in names)),
-            None,
-        )
+        usual = (text for names, text in _TEMPLATES.items() if all(map(row.get, names)))
+        template = self.template or next(usual, None)
         if template is None:
             raise ConfigError(
                 f"{where}: it has none of 'messages', 'prompt', 'question' and 'source' (but "
                 f"{', '.join(map(str, row))}); say with a template what to ask"
             )
-        listed = "\n".join(f"{_letter(at)}. {choice}" for at, choice in enumerate(choices))
+        listed = "\n".join(f"{chr(65 + at)}. {choice}" for at, choice in enumerate(choices))
         try:
-            made = _JINJA.from_string(template).render({**row, "choices": listed})
+            prompt = _JINJA.from_string(template).render({**row, "choices": listed})
         except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"{where}: the template cannot be filled in: {error}") from None
-        if not made.strip():
+        if not prompt.strip():
             raise ConfigError(f"{where}: the template gives an empty prompt")
-        return made
+        return prompt
 
 
 _JINJA = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
 
 
 def read_rows(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows of a file of JSON lines (UTF-8), or as they are.
-
-    Raises:
-        ConfigError: there is no such file, or a line is no JSON object.
-    """
+    """Rows of a file of JSON lines (UTF-8), or as they are; ConfigError if one is no object."""
     if not isinstance(source, str | Path):
         rows: list[Mapping[str, Any]] = list(source)
         where = "row"
@@ -168,12 +159,7 @@ def read_rows(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Mapping[
 
 
 def read_questions(rows: Sequence[Mapping[str, Any]], layout: Layout) -> tuple[Question, ...]:
-    """Rows as questions, checked.
-
-    Raises:
-        ConfigError: there are none, or a row is wrong; it is named by number.
-        PromptError: a prompt is empty, or no text.
-    """
+    """Rows as questions, checked; errors name a row by its number."""
     if not rows:
         raise ConfigError("there are no questions")
     questions = tuple(layout.question(row, f"row {at}") for at, row in enumerate(rows, 1))
@@ -187,7 +173,7 @@ def _choices(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
     if isinstance(choices, Mapping):  # as ARC has it: {"text": […], "label": […]}
         choices = choices.get("text", ())
     listed = isinstance(choices, list | tuple)
-    if not listed or not all(isinstance(one, str) for one in choices):
+    if not listed or not all(isinstance(choice, str) for choice in choices):
         raise ConfigError(f"{where}: its choices must be a list of texts, not {show(choices)}")
     return tuple(choices)
 
@@ -196,31 +182,19 @@ def _references(row: Mapping[str, Any], choices: Sequence[str], where: str) -> t
     name = next((name for name in _REFERENCES if row.get(name) is not None), None)
     if name is None:
         raise ConfigError(f"{where} has no right answer: none of {', '.join(_REFERENCES)}")
-    given = row[name]
-    if isinstance(given, Mapping):  # as SQuAD has it: {"text": […], "answer_start": […]}
-        given = given.get("text", ())
+    value = row[name]
+    if isinstance(value, Mapping):  # as SQuAD has it: {"text": […], "answer_start": […]}
+        value = value.get("text", ())
     labels = row["choices"].get("label", ()) if isinstance(row.get("choices"), Mapping) else ()
-    if isinstance(given, str) and given in labels:
-        given = choices[list(labels).index(given)]
-    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < len(choices):
-        given = choices[given]
-    listed = [given] if isinstance(given, str | int | float) else given
+    if isinstance(value, str) and value in labels:
+        value = choices[list(labels).index(value)]
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(choices):
+        value = choices[value]
+    listed = [value] if isinstance(value, str | int | float) else value
     if not isinstance(listed, list | tuple) or not listed or None in listed:
-        raise ConfigError(f"{where}: {name} must be a text or a list of texts, not {show(given)}")
+        raise ConfigError(f"{where}: {name} must be a text or a list of texts, not {show(value)}")
     try:
         "".join(map(str, listed)).encode()
     except UnicodeEncodeError:
-        raise ConfigError(f"{where}: {name} has a lone surrogate: {show(given)}") from None
+        raise ConfigError(f"{where}: {name} has a lone surrogate: {show(value)}") from None
     return tuple(map(str, listed))
-
-
-def _solution(row: Mapping[str, Any], where: str) -> str:
-    return _references(row, _choices(row, where), where)[0]
-
-
-def _letter(at: int) -> str:
-    return chr(ord("A") + at)
-
-
-def _joint(asked: str) -> str:
-    return "" if asked.endswith((" ", "\n")) else " "

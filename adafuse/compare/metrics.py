@@ -44,16 +44,16 @@ def squad(answer: str, question: Question) -> dict[str, float]:
 
     predicted = [{"prediction_text": answer, "id": "0"}]
     texts = list(question.references)
-    wanted = [{"answers": {"text": texts, "answer_start": [0] * len(texts)}, "id": "0"}]
-    found = score(predicted, wanted)  # type: ignore[arg-type]
-    return {"exact match": float(found["exact_match"]) / 100, "F1": float(found["f1"]) / 100}
+    target = [{"answers": {"text": texts, "answer_start": [0] * len(texts)}, "id": "0"}]
+    scores = score(predicted, target)  # type: ignore[arg-type]
+    return {"exact match": float(scores["exact_match"]) / 100, "F1": float(scores["f1"]) / 100}
 
 
 def numeric(answer: str, question: Question) -> dict[str, float]:
     """Whether the last number of the answer is that of a reference, as for GSM8K."""
-    found = _last_number(answer)
-    wanted = [_last_number(reference) for reference in question.references]
-    return {"accuracy": float(found is not None and found in wanted)}
+    number = _last_number(answer)
+    targets = [_last_number(reference) for reference in question.references]
+    return {"accuracy": float(number is not None and number in targets)}
 
 
 def choice(answer: str, question: Question) -> dict[str, float]:
@@ -64,18 +64,15 @@ def choice(answer: str, question: Question) -> dict[str, float]:
     name just one.
     """
     letters = [chr(ord("A") + at) for at in range(len(question.choices))]
-    right = {
-        at
-        for at, (letter, text) in enumerate(zip(letters, question.choices, strict=True))
-        if {letter, text} & set(question.references)
-    }
-    said = answer.strip().strip("*_`\"' ")
-    if said in question.choices:
-        return {"accuracy": float(question.choices.index(said) in right)}
-    named = [one for match in _LETTER.finditer(said) if (one := _letter(match)) in letters]
-    if named:
+    choices = list(zip(letters, question.choices, strict=True))
+    right = {at for at, names in enumerate(choices) if set(names) & set(question.references)}
+    line = answer.strip().strip("*_`\"' ")
+    if line in question.choices:
+        return {"accuracy": float(question.choices.index(line) in right)}
+    matches = ("".join(filter(None, match.groups())).upper() for match in _LETTER.finditer(line))
+    if named := [letter for letter in matches if letter in letters]:
         return {"accuracy": float(letters.index(named[-1]) in right)}
-    held = [at for at, text in enumerate(question.choices) if _holds(said, text)]
+    held = [at for at, text in enumerate(question.choices) if _holds(line, text)]
     longest = [
         at for at in held
         if not any(_holds(question.choices[o], question.choices[at]) for o in held if o != at)
@@ -85,7 +82,7 @@ def choice(answer: str, question: Question) -> dict[str, float]:
 
 def contains(answer: str, question: Question) -> dict[str, float]:
     """Whether a reference stands anywhere in the answer, without case and punctuation."""
-    return {"contains": float(any(_holds(answer, one) for one in question.references))}
+    return {"contains": float(any(_holds(answer, reference) for reference in question.references))}
 
 
 def translation(answer: str, question: Question) -> dict[str, float]:
@@ -100,11 +97,7 @@ def translation(answer: str, question: Question) -> dict[str, float]:
 
 
 METRICS: Mapping[str, Metric] = {
-    "squad": squad,
-    "numeric": numeric,
-    "choice": choice,
-    "contains": contains,
-    "translation": translation,
+    metric.__name__: metric for metric in (squad, numeric, choice, contains, translation)
 }
 _NEEDS = {"squad": "torchmetrics", "translation": "sacrebleu"}
 
@@ -116,53 +109,49 @@ def guess_metric(question: Question) -> str:
     return "translation" if "source" in question.row else "squad"
 
 
-def read_metric(given: str | Callable[..., Any]) -> Metric:
+def read_metric(metric: str | Callable[..., Any]) -> Metric:
     """A metric by name, a function, or "module:function" (or "file.py:function").
 
     A function of the user's takes the answer's text and the row, and gives a number or several by
     name; True is 1. Higher is better.
-
-    Raises:
-        ConfigError: there is no such metric.
-        MissingExtraError: what it needs is not installed.
     """
-    if callable(given):
-        return _wrapped(given, getattr(given, "__name__", "score"))
-    if given in METRICS:
-        needed = _NEEDS.get(given)
-        if needed and importlib.util.find_spec(needed) is None:
-            raise MissingExtraError(f"the metric {given!r}", "compare")
-        return METRICS[given]
-    module, colon, name = given.rpartition(":")
+    if callable(metric):
+        return _wrapped(metric, getattr(metric, "__name__", "score"))
+    if metric in METRICS:
+        package = _NEEDS.get(metric)
+        if package and importlib.util.find_spec(package) is None:
+            raise MissingExtraError(f"the metric {metric!r}", "compare")
+        return METRICS[metric]
+    module, colon, name = metric.rpartition(":")
     if not colon:
-        known = ", ".join(METRICS)
-        raise ConfigError(f"unknown metric {given!r}: one of {known}, or 'module:function'")
+        names = ", ".join(METRICS)
+        raise ConfigError(f"unknown metric {metric!r}: one of {names}, or 'module:function'")
     try:
         if module.endswith(".py"):
             sys.path.insert(0, str(Path(module).resolve().parent))
             module = Path(module).stem
         function = getattr(importlib.import_module(module), name)
     except Exception as error:  # whatever the user's module does
-        raise ConfigError(f"the metric {given!r} cannot be imported: {error}") from error
+        raise ConfigError(f"the metric {metric!r} cannot be imported: {error}") from error
     if not callable(function):
-        raise ConfigError(f"the metric {given!r} is no function, but {show(function)}")
+        raise ConfigError(f"the metric {metric!r} is no function, but {show(function)}")
     return _wrapped(function, name)
 
 
 def _wrapped(function: Callable[..., Any], name: str) -> Metric:
     def scored(answer: str, question: Question) -> dict[str, float]:
         try:
-            found = function(answer, question.row)
+            result = function(answer, question.row)
         except Exception as error:  # whatever the user's function does
             raise ConfigError(f"the metric {name!r} failed: {error!r:.200}") from error
-        numbers = found if isinstance(found, Mapping) else {name: found}
+        numbers = result if isinstance(result, Mapping) else {name: result}
         try:
             read = {str(key): float(value) for key, value in numbers.items()}
         except (TypeError, ValueError):
             read = {}
         if not read or not all(map(math.isfinite, read.values())):
             raise ConfigError(
-                f"the metric {name!r} must give a number, or several by name, not {show(found)}"
+                f"the metric {name!r} must give a number, or several by name, not {show(result)}"
             )
         return read
 
@@ -170,15 +159,11 @@ def _wrapped(function: Callable[..., Any], name: str) -> Metric:
 
 
 def _last_number(text: str) -> Decimal | None:
-    found = [match.group() for match in _NUMBER.finditer(text.replace("\u2212", "-"))]
+    numbers = _NUMBER.findall(text.replace("\u2212", "-"))
     try:
-        return Decimal(found[-1].replace(",", "")).normalize() if found else None
+        return Decimal(numbers[-1].replace(",", "")).normalize() if numbers else None
     except InvalidOperation:
         return None
-
-
-def _letter(match: re.Match[str]) -> str:
-    return next(group for group in match.groups() if group is not None).upper()
 
 
 def _holds(text: str, part: str) -> bool:

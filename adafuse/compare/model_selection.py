@@ -30,16 +30,15 @@ def choose(
     the ensemble as it is goes before its variants. Settings that name members that are not in a
     pair do not apply to it.
     """
-    names = [one.name for one in everyone.members]
-    ensemble, notes = everyone, []
+    names = [member.name for member in everyone.members]
+    ensemble, notes = everyone, list[str]()
     if len(names) > 2:
         pairs = [Ensemble(pair) for pair in itertools.combinations(everyone.members, 2)]
         systems = [_pair(pair, names, shared) for pair in pairs]
-        results = run("pairs", systems, questions)
-        best = _best(results)
+        best, note = _best("pair", run("pairs", systems, questions), len(questions))
         ensemble = pairs[best]
-        notes.append(_note("pair", results, best, len(questions)))
-    chosen = [one.name for one in ensemble.members]
+        notes.append(note)
+    chosen = [member.name for member in ensemble.members]
     common = of_members(shared, names, chosen) or {}
     fitting = {
         name: own
@@ -49,31 +48,22 @@ def choose(
     if not fitting:
         return ensemble, {}, notes
     systems = [together(ENSEMBLE, ensemble, common, {})]
-    systems += [together(name, ensemble, common, one) for name, one in fitting.items()]
-    results = run("variants", systems, questions)
-    best = _best(results)
-    notes.append(_note("setting", results, best, len(questions)))
-    name = results[best].name
-    return ensemble, {name: fitting[name]} if best else {}, notes
+    systems += [together(name, ensemble, common, own) for name, own in fitting.items()]
+    best, note = _best("setting", run("variants", systems, questions), len(questions))
+    name = systems[best].name
+    return ensemble, {name: fitting[name]} if best else {}, [*notes, note]
 
 
 def _pair(pair: Ensemble, names: Sequence[str], shared: Settings) -> System:
-    own = [one.name for one in pair.members]
+    own = [member.name for member in pair.members]
     return together(" + ".join(own), pair, of_members(shared, names, own) or {}, {})
 
 
-def _best(results: Sequence[SystemResult]) -> int:
-    means = [_first(one)[1] for one in results]
-    return means.index(max(means))
-
-
-def _first(one: SystemResult) -> tuple[str, float]:
-    """The metric that counts, and the mean; 0 of none where all answers failed."""
-    metric = next(iter(one.scores), "")
-    return metric, one.mean(metric) if metric else 0.0
-
-
-def _note(what: str, results: Sequence[SystemResult], best: int, count: int) -> str:
-    metric = next((name for one in results if (name := _first(one)[0])), "no answer")
-    listed = "; ".join(f"{one.name} {_first(one)[1]:.3f}" for one in results)
-    return f"{what} chosen on {count} other questions by {metric}: {results[best].name} ({listed})"
+def _best(what: str, results: Sequence[SystemResult], count: int) -> tuple[int, str]:
+    """Which does best by the metric that counts, and a note of it; what failed has no metrics."""
+    metric = next((name for result in results for name in result.scores), "no answer")
+    means = [result.mean(metric) if metric in result.scores else 0.0 for result in results]
+    best = means.index(max(means))
+    listed = "; ".join(f"{r.name} {mean:.3f}" for r, mean in zip(results, means, strict=True))
+    name = results[best].name
+    return best, f"{what} chosen on {count} other questions by {metric}: {name} ({listed})"

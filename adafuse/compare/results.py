@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +114,15 @@ class ComparisonResults:
 
     def interval(self, system: SystemResult, metric: str | None = None) -> Interval:
         """A system's mean score and its interval."""
-        return self._interval(np.array(system.scores[metric or self.metric]))
+        return self._interval(np.array(system.scores[metric or self.metric], dtype=float))
 
     def difference(
         self, system: SystemResult, other: SystemResult | None = None, metric: str | None = None
     ) -> Interval:
         """Mean of a system's score less another's (the best member's), question by question."""
         metric, other = metric or self.metric, other or self.best_member
-        return self._interval(np.array(system.scores[metric]) - np.array(other.scores[metric]))
+        own, others = (np.array(s.scores[metric], dtype=float) for s in (system, other))
+        return self._interval(own - others)
 
     def records(self) -> list[dict[str, Any]]:
         """Every answer as plain values, question by question."""
@@ -150,57 +151,46 @@ class ComparisonResults:
             "metrics": list(self.metrics),
             "best member": self.best_member.name,
             "notes": list(self.notes),
-            "systems": [self._row(system) for system in self.systems],
+            "systems": [
+                {
+                    "name": system.name,
+                    "members": list(system.members),
+                    "settings": dict(system.settings),
+                    "scores": {m: asdict(self.interval(system, m)) for m in self.metrics},
+                    "against the best member": asdict(self.difference(system)),
+                    "seconds": system.seconds,
+                    "failed": system.failed,
+                }
+                for system in self.systems
+            ],
         }
-
-    def _row(self, system: SystemResult) -> dict[str, Any]:
-        return {
-            "name": system.name,
-            "members": list(system.members),
-            "settings": dict(system.settings),
-            "scores": {metric: asdict(self.interval(system, metric)) for metric in self.metrics},
-            "against the best member": asdict(self.difference(system)),
-            "seconds": system.seconds,
-            "failed": system.failed,
-        }
-
-    @cached_property
-    def _intervals(self) -> dict[bytes, Interval]:
-        """What was resampled already, by the numbers it was asked of."""
-        return {}
 
     def _interval(self, values: np.ndarray[Any, Any]) -> Interval:
-        key = values.tobytes()
-        if key not in self._intervals:
-            self._intervals[key] = self._resampled(values)
-        return self._intervals[key]
+        return _resampled(values.tobytes(), self.seed)
 
-    def _resampled(self, values: np.ndarray[Any, Any]) -> Interval:
-        mean = float(values.mean())
-        if len(values) < 2 or np.ptp(values) == 0:  # nothing to resample
-            return Interval(mean, mean, mean)
-        from scipy.stats import bootstrap
 
-        drawn = bootstrap(
-            (values,), np.mean, n_resamples=RESAMPLES, method="percentile",
-            rng=np.random.default_rng(self.seed), batch=1000,
-        ).confidence_interval  # fmt: skip
-        return Interval(mean, float(drawn.low), float(drawn.high))
+@lru_cache(maxsize=256)  # pages and tables ask for the same ones
+def _resampled(data: bytes, seed: int) -> Interval:
+    values = np.frombuffer(data)
+    mean = float(values.mean())
+    if len(values) < 2 or np.ptp(values) == 0:  # nothing to resample
+        return Interval(mean, mean, mean)
+    from scipy.stats import bootstrap
+
+    drawn = bootstrap(
+        (values,), np.mean, n_resamples=RESAMPLES, method="percentile",
+        rng=np.random.default_rng(seed), batch=1000,
+    ).confidence_interval  # fmt: skip
+    return Interval(mean, float(drawn.low), float(drawn.high))
 
 
 def scored(
     answers: Sequence[SystemAnswer], questions: Sequence[Question], metric: Metric
 ) -> dict[str, tuple[float, ...]]:
-    """Scores by metric's name; what failed has 0 of each.
-
-    Args:
-        metric: see `adafuse.compare.metrics`.
-    """
+    """Scores by metric's name; what failed has 0 of each."""
     scores = [
-        None if answer.error else metric(answer.text, question)
+        {} if answer.error else metric(answer.text, question)
         for answer, question in zip(answers, questions, strict=True)
     ]
-    names = list(dict.fromkeys(name for own in scores if own is not None for name in own))
-    return {
-        name: tuple(0.0 if own is None else own.get(name, 0.0) for own in scores) for name in names
-    }
+    names = dict.fromkeys(name for own in scores for name in own)
+    return {name: tuple(own.get(name, 0.0) for own in scores) for name in names}

@@ -27,14 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Something that answers.
-
-    Attributes:
-        name: shown in tables.
-        members: names of the members that answer.
-        settings: what is set of `DecodingConfig`, for reports.
-        ensemble: ready to answer with these settings.
-    """
+    """Members that answer, and what is set of `DecodingConfig` by name, for reports."""
 
     name: str
     members: tuple[str, ...]
@@ -49,8 +42,8 @@ class System:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain values that tell it from others, if members of one name are the same."""
-        config = json.loads(json.dumps(asdict(self.ensemble.config)))
-        identity = {"members": list(self.members), "settings": config}
+        config = asdict(self.ensemble.config)
+        identity: dict[str, Any] = {"members": self.members, "settings": config}
         weights = [float(member.weight) for member in self.ensemble.members]
         if config["weights"] is None and len(set(weights)) > 1:  # the members' own
             identity["weights"] = weights
@@ -100,31 +93,21 @@ def of_members(
 def together(
     name: str, ensemble: Ensemble, shared: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> System:
-    """Members with these settings.
-
-    Args:
-        shared: settings of the whole comparison, such as `max_new_tokens`.
-        settings: those of this system; they go before the shared ones.
-
-    Raises:
-        ConfigError: a setting is wrong; the system is named.
-    """
+    """Members with the settings of the whole comparison, and this system's own before them."""
     try:
         config = DecodingConfig().override(**{**shared, **settings})
-        made = Ensemble(ensemble.members, config)
-        made.stream("?").close()  # what does not fit these members is refused now
+        configured = Ensemble(ensemble.members, config)
+        configured.stream("?").close()  # what does not fit these members is refused now
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
-    return System(name, tuple(member.name for member in made.members), dict(settings), made)
+    members = tuple(member.name for member in ensemble.members)
+    return System(name, members, dict(settings), configured)
 
 
 def read_variant(text: str) -> tuple[str, dict[str, Any]]:
     """A variant written as "branches=1 weights=[1,2]" or "name: branches=1": name and settings.
 
     Values are JSON, or else text. `preset=recommended` is a setting, too.
-
-    Raises:
-        ConfigError: it is no list of settings.
     """
     name, colon, rest = text.partition(":")
     if not colon or "=" in name:
@@ -155,7 +138,7 @@ def read_variant(text: str) -> tuple[str, dict[str, Any]]:
 
 def explored(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The usual variants, each of one change to the paper's settings; `names` of the members."""
-    variants: dict[str, dict[str, Any]] = {
+    return {
         "τ 0.3": {"margin_threshold": 0.3},
         "τ 0.9": {"margin_threshold": 0.9},
         "1 word": {"max_words": 1},
@@ -166,7 +149,6 @@ def explored(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         "by perplexity": {"weighting": "perplexity"},
         "by consistency": {"weighting": "consistency"},
         "contested only": {"contested_only": True},
+        **{f"led by {name}": {"leader": name} for name in names},
+        "recommended": {"preset": "recommended"},
     }
-    for name in names:
-        variants[f"led by {name}"] = {"leader": name}
-    return {**variants, "recommended": {"preset": "recommended"}}

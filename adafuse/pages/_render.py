@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from adafuse.errors import ConfigError
 from adafuse.text.escaping import code_point, visible
 
-__all__ = ["frame", "number", "render", "write"]
+__all__ = ["frame", "number", "percent", "plural", "render", "write"]
 
 # Whitespace, and format characters but for the joiners and tags that spell letters and emoji.
 _UNSEEN = regex.compile(r"([\s\p{Z}\p{Cf}--[\u200c\u200d\U000e0020-\U000e007f]])", regex.V1)
@@ -35,15 +35,23 @@ def number(value: float | None, digits: int = 0) -> str:
     return f"{value + 0.0:,.{digits}f}".replace("-", "−")
 
 
-def marked(text: str) -> Markup:
+def percent(count: int, total: int) -> float:
+    """A share of a whole; 0 of nothing."""
+    return round(100 * count / total, 2) if total else 0.0
+
+
+def plural(count: int, what: str) -> str:
+    """Such as "1 question" and "2,000 questions"."""
+    return f"{number(count)} {what}{'' if count == 1 else 's'}"
+
+
+def _marked(text: str) -> Markup:
     """The text on one line, its whitespace as marks; `<s>` says that a mark is not the text."""
-    parts = []
-    for at, part in enumerate(_UNSEEN.split(visible(text))):
-        if at % 2:
-            # A long span breaks behind its spaces.
-            parts.append(f"<s>{_MARKS.get(part) or code_point(part)}</s><wbr>")
-        else:
-            parts.append(str(escape(part)))
+    parts = [
+        # A long span breaks behind its spaces.
+        f"<s>{_MARKS.get(part) or code_point(part)}</s><wbr>" if at % 2 else escape(part)
+        for at, part in enumerate(_UNSEEN.split(visible(text)))
+    ]
     return Markup("".join(parts))  # noqa: S704 - escaped part by part
 
 
@@ -55,17 +63,11 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters |= {"marked": marked, "visible": visible, "number": number}
+_ENVIRONMENT.filters |= {"marked": _marked, "visible": visible, "number": number, "plural": plural}
 
 
 def render(template: str, script: str, **values: Any) -> str:
-    """Render a page.
-
-    Args:
-        template: name of a template that extends `page.html.j2`.
-        script: name of the page's script, the only one that its policy allows to run.
-        values: what the template asks for; one that is missing is an error.
-    """
+    """Render a page with its script, the only one that its policy allows to run."""
     assert _ENVIRONMENT.loader is not None
     source = _ENVIRONMENT.loader.get_source(_ENVIRONMENT, script)[0]
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
@@ -85,11 +87,7 @@ def frame(page: str, title: str) -> str:
 
 
 def write(page: str, path: str | Path) -> Path:
-    """Write a page, over what was there.
-
-    Raises:
-        ConfigError: it cannot be written there; such as for want of a folder.
-    """
+    """Write a page, over what was there."""
     try:
         Path(path).write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:

@@ -1,31 +1,15 @@
-"""An answer's members and rounds as plain values, worded and ordered as a page shows them.
-
-Knows nothing of HTML.
-"""
+"""An answer's members and rounds, worded and ordered as a page shows them. Knows no HTML."""
 
 from __future__ import annotations
 
 import math
 import string
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from adafuse.events import Candidate, FinishedAnswer, Round
-from adafuse.pages._render import number
 
-__all__ = [
-    "KINDS",
-    "STYLES",
-    "CandidateView",
-    "MemberView",
-    "RoundView",
-    "name_members",
-    "view_members",
-    "view_rounds",
-]
-
-STYLES = 8
-"""Members that have a colour of their own; later ones share them, but not their letters."""
+__all__ = ["KINDS", "MemberView", "name_members", "view_members", "view_rounds"]
 
 KINDS = {
     "unanimous": "one candidate, committed unscored",
@@ -37,11 +21,11 @@ KINDS = {
 }
 """How a round was decided, each with what that means."""
 
+_COLOURS = 8  # later members share them, but not their letters
 _MARKS = {"\n": "↵", "\t": "⇥"}
 
 
-@dataclass(frozen=True, slots=True)
-class MemberView:
+class MemberView(NamedTuple):
     """A member: its name, letter, and which of the page's member colours it has, from 1."""
 
     name: str
@@ -49,66 +33,13 @@ class MemberView:
     style: int
 
 
-@dataclass(frozen=True, slots=True)
-class CandidateView:
-    """A candidate; `scores` by member in order, each with whether it is that member's lowest."""
-
-    text: str
-    ends: bool
-    wins: bool
-    drafters: tuple[MemberView, ...]
-    scores: tuple[tuple[str, bool], ...]
-    score: str
-
-
-@dataclass(frozen=True, slots=True)
-class RoundView:
-    """A round.
-
-    Attributes:
-        at: its place in the answer, from 1.
-        index: its number, as the event has it.
-        kind: one of `KINDS`.
-        member: who drafted what it committed first, if anyone.
-        speaks: whether that is another one than in the last round.
-        before, core, after: its text, whitespace around it apart. Text that is only whitespace is
-            the core.
-        mark: what stands for a core that is not seen, or "".
-        meaning: the same in words.
-        cut: whether the answer holds less than the candidate.
-        candidates: the likeliest first.
-        margins: of each member that tested any.
-        left_out: members whose numbers were not finite.
-        dropped: members that failed, and why.
-    """
-
-    at: int
-    index: int
-    kind: str
-    member: MemberView | None
-    speaks: bool
-    before: str
-    core: str
-    after: str
-    mark: str
-    meaning: str
-    text: str
-    ends: bool
-    cut: bool
-    drafters: tuple[MemberView, ...]
-    candidates: tuple[CandidateView, ...]
-    margins: tuple[tuple[MemberView, tuple[str, ...]], ...]
-    left_out: tuple[MemberView, ...]
-    dropped: tuple[tuple[MemberView, str], ...]
-
-
 def view_members(answer: FinishedAnswer) -> dict[str, MemberView]:
     """Every member that the answer names, by name; those whose usage is known come first."""
     names = dict.fromkeys(answer.usage)
-    for one in answer.rounds:
-        names |= dict.fromkeys((*one.drafters, *one.margins, *one.left_out))
-        names |= dict.fromkeys(failed.member for failed in one.dropped)
-        for candidate in one.candidates:
+    for round_ in answer.rounds:
+        names |= dict.fromkeys((*round_.drafters, *round_.margins, *round_.left_out))
+        names |= dict.fromkeys(failed.member for failed in round_.dropped)
+        for candidate in round_.candidates:
             names |= dict.fromkeys((*candidate.drafters, *candidate.scores))
     return name_members(names)
 
@@ -117,48 +48,46 @@ def name_members(names: Iterable[str]) -> dict[str, MemberView]:
     """Members by name, with letters and colours in this order: the same on every page."""
     letters = string.ascii_uppercase
     return {
-        name: MemberView(name, letters[at] if at < 26 else str(at + 1), at % STYLES + 1)
+        name: MemberView(name, letters[at] if at < 26 else str(at + 1), at % _COLOURS + 1)
         for at, name in enumerate(names)
     }
 
 
-def view_rounds(rounds: Iterable[Round], members: Mapping[str, MemberView]) -> list[RoundView]:
-    """All rounds, in order."""
-    views: list[RoundView] = []
+def view_rounds(
+    rounds: Iterable[Round], members: Mapping[str, MemberView]
+) -> Iterator[dict[str, Any]]:
+    """Each round as `round`, with what a page says besides.
+
+    `text` is apart from the whitespace `before` and `after` it; text that is only whitespace has a
+    `mark` with a `meaning` in its place. The round `speaks` if another member than before drafted
+    it, and is `cut` if the answer holds less than the candidate.
+    """
     speaker = ""
-    for at, one in enumerate(rounds, 1):
-        views.append(_view_round(at, one, members, speaker))
-        speaker = one.member if one.text.strip() else speaker
-    return views
-
-
-def _view_round(at: int, one: Round, members: Mapping[str, MemberView], speaker: str) -> RoundView:
-    before, core, after = _parts(one.text)
-    mark, meaning = _mark(one)
-    won = one.candidates[one.winner] if 0 <= one.winner < len(one.candidates) else None
-    return RoundView(
-        at=at,
-        index=one.index,
-        kind=_kind(one),
-        member=members.get(one.member),
-        speaks=one.member != speaker and bool(one.text.strip()),
-        before=before,
-        core=core,
-        after=after,
-        mark=mark,
-        meaning=meaning,
-        text=one.text,
-        ends=one.ends,
-        cut=won is not None and won.text != one.text,
-        drafters=tuple(members[name] for name in one.drafters),
-        candidates=_candidates(one, members),
-        margins=tuple(
-            (members[name], tuple(number(margin, 3) for margin in margins))
-            for name, margins in one.margins.items()
-        ),
-        left_out=tuple(members[name] for name in one.left_out),
-        dropped=tuple((members[failed.member], failed.error) for failed in one.dropped),
-    )
+    for at, round_ in enumerate(rounds, 1):
+        seen = bool(round_.text.strip())
+        core = round_.text.strip() or round_.text
+        before, text, after = round_.text.partition(core) if core else ("", "", "")
+        mark, meaning = ("", "") if seen else _mark(round_)
+        won = (
+            round_.candidates[round_.winner]
+            if 0 <= round_.winner < len(round_.candidates)
+            else None
+        )
+        yield {
+            "at": at,
+            "round": round_,
+            "kind": _kind(round_),
+            "member": members.get(round_.member),
+            "speaks": seen and round_.member != speaker,
+            "before": before,
+            "text": text,
+            "after": after,
+            "mark": mark,
+            "meaning": meaning,
+            "cut": won is not None and won.text != round_.text,
+            "candidates": _ranked(round_, members),
+        }
+        speaker = round_.member if seen else speaker
 
 
 def _kind(round_: Round) -> str:
@@ -167,51 +96,33 @@ def _kind(round_: Round) -> str:
     return "nothing" if round_.kind == "empty" else round_.kind
 
 
-def _parts(text: str) -> tuple[str, str, str]:
-    core = text.strip()
-    if not core:
-        return "", text, ""
-    begin = text.index(core)
-    return text[:begin], core, text[begin + len(core) :]
-
-
-def _mark(one: Round) -> tuple[str, str]:
-    """What stands for a text that is not seen, and its meaning; nothing for one that is."""
-    if one.text.strip():
-        return "", ""
-    if one.text:
-        shown = "".join(_MARKS.get(character, "␣") for character in one.text[:3])
-        return shown + "…" * (len(one.text) > 3), "whitespace"
-    if one.ends:
+def _mark(round_: Round) -> tuple[str, str]:
+    """What stands for a text that is not seen, and its meaning."""
+    if round_.text:
+        shown = "".join(_MARKS.get(character, "␣") for character in round_.text[:3])
+        return shown + "…" * (len(round_.text) > 3), "whitespace"
+    if round_.ends:
         return "■", "end of the answer"
-    if one.winner < 0:
-        return "∅", "nothing drafted"
-    return "✂", "text that was cut off"
+    return ("∅", "nothing drafted") if round_.winner < 0 else ("✂", "text that was cut off")
 
 
-def _candidates(one: Round, members: Mapping[str, MemberView]) -> tuple[CandidateView, ...]:
-    """Lowest score first; what was not scored, or is equal, stays in the order of the pool."""
-    lowest = {
-        name: min((c.scores[name] for c in one.candidates if name in c.scores), default=math.inf)
-        for name in members
-    }
+def _ranked(
+    round_: Round, names: Iterable[str]
+) -> list[tuple[Candidate, bool, list[tuple[float | None, bool]]]]:
+    """Candidates, whether each was committed, and members' scores, each with whether it is lowest.
 
-    def view(at: int, candidate: Candidate) -> CandidateView:
-        scores = [candidate.scores.get(name) for name in members]
-        own = [score is not None and math.isfinite(score) and score == lowest[name]
-               for name, score in zip(members, scores, strict=True)]  # fmt: skip
-        return CandidateView(
-            text=candidate.text,
-            ends=candidate.ends,
-            wins=at == one.winner,
-            drafters=tuple(members[name] for name in candidate.drafters),
-            scores=tuple((number(score, 3), best) for score, best in zip(scores, own, strict=True)),
-            score=number(candidate.score, 3),
-        )
+    Lowest score first; what was not scored, or is equal, stays in the order of the pool.
+    """
 
-    def rank(at: int) -> float:
-        score = one.candidates[at].score
+    def rank(candidate: Candidate) -> float:
+        score = candidate.score
         return math.inf if score is None or math.isnan(score) else score
 
-    order: Sequence[int] = sorted(range(len(one.candidates)), key=rank)
-    return tuple(view(at, one.candidates[at]) for at in order)
+    columns = []
+    for name in names:
+        scores = [candidate.scores.get(name) for candidate in round_.candidates]
+        lowest = min((score for score in scores if score is not None), default=math.inf)
+        columns.append([(score, score == lowest and math.isfinite(lowest)) for score in scores])
+    cells = ([column[at] for column in columns] for at in range(len(round_.candidates)))
+    wins = (at == round_.winner for at in range(len(round_.candidates)))
+    return sorted(zip(round_.candidates, wins, cells, strict=True), key=lambda row: rank(row[0]))

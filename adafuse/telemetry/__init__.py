@@ -1,4 +1,4 @@
-"""What is told of answers: logs, OpenTelemetry, and summaries of rounds. Changes no answer."""
+"""Logs, OpenTelemetry and summaries of answers. Changes no answer."""
 
 from adafuse.telemetry.summary import Summary, summarise
 

@@ -59,21 +59,21 @@ def summarise(
     if usage is None:
         usage = (done[-1].usage if done else None) or {}
     words = Counter(dict.fromkeys(usage, 0))
-    for one in done:
-        if one.words and one.member:
-            words[one.member] += len(one.words)
+    for round_ in done:
+        if round_.words and round_.member:
+            words[round_.member] += len(round_.words)
     members = usage.values()
-    committed = sum(one.committed_tokens for one in members)
-    read = sum(one.tokens_processed - one.prompt_tokens for one in members)
+    committed = sum(used.committed_tokens for used in members)
+    read = sum(used.tokens_processed - used.prompt_tokens for used in members)
     if seconds is None and usage:
-        seconds = sum(sum(one.seconds.values()) for one in members)
+        seconds = sum(sum(used.seconds.values()) for used in members)
     return Summary(
         words_by_member=dict(words),
         rounds=len(done),
-        unanimous=sum(one.unanimous for one in done),
-        scored=sum(one.scored for one in done),
-        confident=sum(one.confident and not one.forced for one in done),
-        forced=sum(one.forced for one in done),
+        unanimous=sum(round_.unanimous for round_ in done),
+        scored=sum(round_.scored for round_ in done),
+        confident=sum(round_.confident and not round_.forced for round_ in done),
+        forced=sum(round_.forced for round_ in done),
         tokens_read_per_committed_token=read / committed if committed else None,
         seconds=seconds,
     )

@@ -20,7 +20,7 @@ from made_answers import EVIL, Page
 pytest.importorskip("scipy")
 
 from adafuse.compare import Comparison, Interval, compare
-from adafuse.compare.report._interval_plot import view_plot
+from adafuse.compare.report._interval_plot import lay_out
 from adafuse.compare.report._systems import view_systems
 from made_comparisons import comparison, of_two, system
 from report_reader import FULL, HALF, NONE, Report, classes, report, variants
@@ -122,7 +122,7 @@ def test_where_they_differ() -> None:
     (_, best, one) = view_systems(of_two([0.0] * 42, right, ensemble))
     assert (one.won, one.lost, one.tied, one.right) == (12, 6, 24, 12)
     assert one.verdicts[:7] == "==-++=="
-    assert one.spread == (("won", 28.57), ("tied", 57.14), ("lost", 14.29))
+    assert one.spread == [("won", 28.57), ("tied", 57.14), ("lost", 14.29)]
     assert best.verdicts == "=" * 42
     page = report(of_two([0.0] * 42, right, ensemble))
     assert "ensemble 12 6 24 12 12" in page.flat
@@ -174,8 +174,11 @@ scores = st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0, math.nan, ma
 @given(scores)
 def test_dots_lie_on_their_axis(given: list[float]) -> None:
     one, two, three = ([score] * 2 for score in given)
-    plot = view_plot(view_systems(of_two(one, two, three)))
-    for axis in (plot.means, plot.differences):
+    systems = view_systems(of_two(one, two, three))
+    best = next(system for system in systems if system.best)
+    differences = [system.differences[0] if system.differences else None for system in systems]
+    means = [system.means[0] for system in systems]
+    for axis in (lay_out(means, best.means[0].mean), lay_out(differences, 0.0)):
         places = [dot.at for dot in axis.dots if dot] + [at for at, _ in axis.ticks]
         assert all(0 <= at <= 100 for at in places)
         assert len(axis.ticks) <= 6

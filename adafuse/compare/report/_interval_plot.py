@@ -1,30 +1,28 @@
-"""Where the dots and whiskers of systems lie on two axes: means, and differences.
+"""Where the dots and whiskers of systems lie on an axis of means, or of differences.
 
     name    │   ├────●────┤         │  ┊   ├──◆──┤
     name    │       ├───◆────┤      │ ├┊─◆──┤
             └ 30 ────── 40 ───      └ 0 ──── 5 ──
 
-Positions are percent of an axis' width, so that a page may stretch it.
+Positions are percent of the axis' width, so that a page may stretch it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from adafuse.compare.report._estimates import Estimate
-from adafuse.compare.report._systems import SystemView
+from adafuse.compare.report._systems import Estimate
 from adafuse.pages._render import number
 
-__all__ = ["Axis", "Dot", "Plot", "view_plot"]
+__all__ = ["Axis", "lay_out"]
 
 _ROOM = 0.06  # left free at either end
 _TICKS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Dot:
+class Dot(NamedTuple):
     """A mean, and its whisker if there is an interval."""
 
     at: float
@@ -32,65 +30,40 @@ class Dot:
     high: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """Ticks with their labels, the line to compare with, and a dot for each system or None.
+class Axis(NamedTuple):
+    """Ticks with their labels, the line to compare with, and a dot for each system or None."""
 
-    Attributes:
-        signs: whether it shows differences.
-    """
-
-    signs: bool
-    ticks: tuple[tuple[float, str], ...]
+    ticks: list[tuple[float, str]]
     line: float | None
-    dots: tuple[Dot | None, ...]
+    dots: list[Dot | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """Means of the metric that counts, and differences from the best member."""
-
-    means: Axis
-    differences: Axis
-
-
-def view_plot(systems: Sequence[SystemView]) -> Plot:
-    """Lay out the metric that counts."""
-    best = next(one for one in systems if one.best)
-    return Plot(
-        _axis([one.means[0] for one in systems], best.means[0].mean),
-        _axis([one.differences[0] if one.differences else None for one in systems], 0.0),
-    )
-
-
-def _axis(estimates: Sequence[Estimate | None], line: float) -> Axis:
-    shown = [one for one in estimates if one is not None]
-    signs = any(one.difference for one in shown)
-    ends = [value for one in shown for value in (one.mean, one.low, one.high)]
+def lay_out(estimates: Sequence[Estimate | None], line: float) -> Axis:
+    """An axis for these, which shows all of them and the line."""
+    shown = [estimate for estimate in estimates if estimate is not None]
+    ends = [value for e in shown for value in (e.mean, e.low, e.high)]
     ends = [value for value in (*ends, line) if math.isfinite(value)]
-    if not ends:
-        return Axis(signs, (), None, (None,) * len(estimates))
-    low, high = min(ends), max(ends)
+    low, high = min(ends, default=math.nan), max(ends, default=math.nan)
     room = (high - low) * _ROOM or 5.0
     low, width = low - room, high - low + 2 * room
     if not math.isfinite(width):
-        return Axis(signs, (), None, (None,) * len(estimates))
+        return Axis([], None, [None] * len(estimates))
 
     def place(value: float) -> float:
         return round(100 * (value - low) / width, 2)
 
-    def dot(one: Estimate | None) -> Dot | None:
-        if one is None or not math.isfinite(one.mean):
+    def dot(estimate: Estimate | None) -> Dot | None:
+        if estimate is None or not math.isfinite(estimate.mean):
             return None
-        if not one.has_interval:
-            return Dot(place(one.mean), None, None)
-        return Dot(place(one.mean), place(one.low), place(one.high))
+        if not estimate.has_interval:
+            return Dot(place(estimate.mean), None, None)
+        return Dot(place(estimate.mean), place(estimate.low), place(estimate.high))
 
+    signs = any(estimate.difference for estimate in shown)
     return Axis(
-        signs,
-        ticks=tuple((place(value), label) for value, label in _ticks(low, low + width, signs)),
-        line=place(line) if math.isfinite(line) else None,
-        dots=tuple(map(dot, estimates)),
+        [(place(value), label) for value, label in _ticks(low, low + width, signs)],
+        place(line) if math.isfinite(line) else None,
+        [dot(estimate) for estimate in estimates],
     )
 
 
@@ -101,6 +74,4 @@ def _ticks(low: float, high: float, signs: bool) -> list[tuple[float, str]]:
     step = next(step * power for step in (1, 2, 5, 10) if step * power >= rough)
     digits = max(0, -math.floor(math.log10(step)))
     values = [at * step for at in range(math.ceil(low / step), math.floor(high / step) + 1)]
-    return [
-        (value, ("+" if signs and value > 0 else "") + number(value, digits)) for value in values
-    ]
+    return [(v, ("+" if signs and v > 0 else "") + number(v, digits)) for v in values]

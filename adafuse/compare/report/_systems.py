@@ -1,6 +1,6 @@
 """The systems of a comparison as rows: scores, costs, and where they differ from the best member.
 
-Plain values; knows nothing of HTML.
+Plain values, in points of 100; knows nothing of HTML.
 """
 
 from __future__ import annotations
@@ -8,152 +8,147 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from adafuse.compare.report._estimates import Estimate
 from adafuse.compare.results import ComparisonResults, SystemResult
-from adafuse.pages._render import number
+from adafuse.pages._render import number, percent
 from adafuse.pages._rounds import MemberView, name_members
 
-__all__ = ["SystemView", "view_systems"]
+__all__ = ["Estimate", "SystemView", "signed", "view_systems"]
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 95 % interval, in points; NaN where there is none."""
+
+    mean: float
+    low: float
+    high: float
+    difference: bool
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval at all."""
+        return all(map(math.isfinite, (self.mean, self.low, self.high)))
+
+    @property
+    def verdict(self) -> str:
+        """ "better" or "worse" for a difference whose interval excludes 0, else ""."""
+        if not (self.difference and self.has_interval):
+            return ""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else ""
+
+    @property
+    def value(self) -> str:
+        """The number alone."""
+        return signed(self.mean) if self.difference else number(self.mean, 1)
+
+    @property
+    def interval(self) -> str:
+        """Such as "+1.0 to +8.0"."""
+        if not self.has_interval:
+            return "–"
+        low, high = (signed(v) if self.difference else number(v, 1) for v in (self.low, self.high))
+        return f"{low} to {high}"
+
+
 class SystemView:
-    """A system.
+    """A system beside the best member.
 
     Attributes:
         at: its place among all, from 0.
-        members: that answer; an ensemble has several.
-        best: whether it is the best member.
         means: by metric.
         differences: from the best member, by metric; the best member has none.
-        seconds, tokens, forwards: per answer, per answer, and per committed token.
-        words: of each member, with its share in percent; empty if there are none.
-        failed: answers that were errors.
-        settings: its own ones, each as text.
         verdicts: for each question, whether it did better than the best member ("+"), worse ("-")
             or the same ("=").
         won, lost, tied: counts of these.
         right: how many of the tied ones both have right, if the metric tells right from wrong.
     """
 
-    at: int
-    name: str
-    members: tuple[MemberView, ...]
-    best: bool
-    means: tuple[Estimate, ...]
-    differences: tuple[Estimate, ...]
-    seconds: str
-    tokens: str
-    forwards: str
-    words: tuple[tuple[MemberView, float], ...]
-    failed: int
-    settings: tuple[str, ...]
-    verdicts: str
-    won: int
-    lost: int
-    tied: int
-    right: int | None
+    def __init__(
+        self, comparison: ComparisonResults, at: int, members: Mapping[str, MemberView]
+    ) -> None:
+        result, best = comparison.systems[at], comparison.best_member
+        self.at, self.result, self.name, self.alone = at, result, result.name, result.alone
+        self.members = [members[name] for name in result.members]
+        self.best = result is best
+        self.means = [_estimate(comparison, result, metric, False) for metric in comparison.metrics]
+        self.differences = [] if self.best else [
+            _estimate(comparison, result, metric, True) for metric in comparison.metrics
+        ]  # fmt: skip
+        pairs = list(zip(*(s.scores[comparison.metric] for s in (result, best)), strict=True))
+        self.verdicts = "".join("+" if own > other else "-" if own < other else "="
+                                for own, other in pairs)  # fmt: skip
+        self.won, self.lost, self.tied = map(self.verdicts.count, "+-=")
+        self.spread = [(kind, percent(getattr(self, kind), len(pairs)))
+                       for kind in ("won", "tied", "lost")]  # fmt: skip
+        binary = all(score in (0, 1) for system in comparison.systems
+                     for score in system.scores[comparison.metric])  # fmt: skip
+        self.right = sum(own == other == 1 for own, other in pairs) if binary else None
 
     @property
-    def alone(self) -> bool:
-        """Whether it is one member by itself."""
-        return len(self.members) == 1
+    def costs(self) -> tuple[str, str, str]:
+        """Seconds and tokens of an answer, and forward passes for each token."""
+        answers = [answer for answer in self.result.given if not answer.error]
+        tokens = sum(answer.tokens for answer in answers)
+        forwards = sum(answer.forward_passes for answer in answers)
+        return (
+            number(self.result.seconds, 2),
+            number(tokens / len(answers) if answers else None, 1),
+            number(forwards / tokens if tokens else None, 2),
+        )
 
     @property
-    def spread(self) -> tuple[tuple[str, float], ...]:
-        """Won, tied and lost ones in percent."""
-        counts = {"won": self.won, "tied": self.tied, "lost": self.lost}
-        return tuple((kind, _percent(one, sum(counts.values()))) for kind, one in counts.items())
+    def words(self) -> list[tuple[MemberView, float]]:
+        """Each member's share of the words in percent; empty if there are none."""
+        counts: Counter[str] = Counter()
+        for answer in self.result.given:
+            counts.update(answer.words or {})
+        total = sum(counts[member.name] for member in self.members)
+        return [(member, percent(counts[member.name], total)) for member in self.members if total]
+
+    @property
+    def settings(self) -> list[str]:
+        """Its own ones, each as text."""
+        return [
+            f"{name} = "
+            + (
+                value
+                if isinstance(value, str)
+                else json.dumps(value, ensure_ascii=False, default=str)
+            )
+            for name, value in self.result.settings.items()
+        ]
 
 
 def view_systems(comparison: ComparisonResults) -> list[SystemView]:
     """Every system, in order."""
-    names = dict.fromkeys(name for system in comparison.systems for name in system.members)
-    members = name_members(names)
-    counting = [system.scores[comparison.metric] for system in comparison.systems]
-    binary = all(score in (0, 1) for scores in counting for score in scores)
-    return [_view(comparison, at, members, binary) for at in range(len(comparison.systems))]
-
-
-def _view(
-    comparison: ComparisonResults, at: int, members: Mapping[str, MemberView], binary: bool
-) -> SystemView:
-    system, best = comparison.systems[at], comparison.best_member
-    own, other = system.scores[comparison.metric], best.scores[comparison.metric]
-    verdicts = "".join(
-        "+" if one > two else "-" if one < two else "=" for one, two in zip(own, other, strict=True)
+    members = name_members(
+        dict.fromkeys(name for system in comparison.systems for name in system.members)
     )
-    counts = Counter(verdicts)
-    answered = [one for one in system.given if not one.error]
-    tokens = sum(one.tokens for one in answered)
-    return SystemView(
-        at=at,
-        name=system.name,
-        members=tuple(members[name] for name in system.members),
-        best=system is best,
-        means=tuple(_mean(comparison, system, metric) for metric in comparison.metrics),
-        differences=tuple(
-            _difference(comparison, system, metric)
-            for metric in comparison.metrics
-            if system is not best
-        ),
-        seconds=number(system.seconds, 2),
-        tokens=number(tokens / len(answered) if answered else None, 1),
-        forwards=number(
-            sum(one.forward_passes for one in answered) / tokens if tokens else None, 2
-        ),
-        words=_words(system, members),
-        failed=system.failed,
-        settings=tuple(f"{name} = {_plain(value)}" for name, value in system.settings.items()),
-        verdicts=verdicts,
-        won=counts["+"],
-        lost=counts["-"],
-        tied=counts["="],
-        right=sum(one == two == 1 for one, two in zip(own, other, strict=True)) if binary else None,
+    return [SystemView(comparison, at, members) for at in range(len(comparison.systems))]
+
+
+def _estimate(
+    comparison: ComparisonResults, system: SystemResult, metric: str, difference: bool
+) -> Estimate:
+    """A mean, or its difference from the best member; one question has no interval."""
+    results = [system, comparison.best_member] if difference else [system]
+    if not all(math.isfinite(score) for result in results for score in result.scores[metric]):
+        return Estimate(math.nan, math.nan, math.nan, difference)
+    interval = (
+        comparison.difference(system, metric=metric)
+        if difference
+        else comparison.interval(system, metric)
     )
+    low, high = (100 * v if len(comparison.questions) > 1 else math.nan
+                 for v in (interval.low, interval.high))  # fmt: skip
+    return Estimate(100 * interval.mean, low, high, difference)
 
 
-def _mean(comparison: ComparisonResults, system: SystemResult, metric: str) -> Estimate:
-    if not _finite(system.scores[metric]):
-        return Estimate(math.nan, math.nan, math.nan)
-    one = comparison.interval(system, metric)
-    return _estimate(one.mean, one.low, one.high, len(comparison.questions), difference=False)
-
-
-def _difference(comparison: ComparisonResults, system: SystemResult, metric: str) -> Estimate:
-    if not _finite(system.scores[metric]) or not _finite(comparison.best_member.scores[metric]):
-        return Estimate(math.nan, math.nan, math.nan, difference=True)
-    one = comparison.difference(system, metric=metric)
-    return _estimate(one.mean, one.low, one.high, len(comparison.questions), difference=True)
-
-
-def _estimate(mean: float, low: float, high: float, count: int, *, difference: bool) -> Estimate:
-    if count < 2:  # one question has no spread, and so no interval
-        low = high = math.nan
-    return Estimate(100 * mean, 100 * low, 100 * high, difference)
-
-
-def _finite(scores: Sequence[float]) -> bool:
-    return all(map(math.isfinite, scores))
-
-
-def _words(
-    system: SystemResult, members: Mapping[str, MemberView]
-) -> tuple[tuple[MemberView, float], ...]:
-    counts: Counter[str] = Counter()
-    for one in system.given:
-        counts.update(one.words or {})
-    total = sum(counts[name] for name in system.members)
-    return tuple((members[name], _percent(counts[name], total)) for name in system.members if total)
-
-
-def _percent(count: int, total: int) -> float:
-    return round(100 * count / total, 2) if total else 0.0
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def signed(value: float) -> str:
+    """With its sign and as many decimals as it takes to tell it from 0."""
+    digits = next((d for d in (1, 2, 3) if not math.isfinite(value) or round(value, d)), 1)
+    rounded = round(value, digits) if math.isfinite(value) else value
+    return ("+" if rounded > 0 else "") + number(rounded, digits)

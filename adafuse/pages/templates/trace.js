@@ -6,14 +6,12 @@
   const words = [...answer.querySelectorAll("a")];
   if (!words.length) return;
   const hint = [...shown.childNodes];
-  const contested = words.filter((word) => word.classList.contains("contested"));
+  const contested = [...answer.querySelectorAll(".contested")];
   let lit = 0; // rounds by their place, from 1; 0 is none
   let chosen = 0;
 
-  const placeOf = (target) => {
-    const link = target.closest?.("#answer a");
-    return link ? Number(link.id.slice(1)) : 0;
-  };
+  const place = (word) => Number(word?.id.slice(1) ?? 0);
+  const placeOf = (target) => place(target.closest?.("#answer a"));
 
   function show(at) {
     if (at === lit) return;
@@ -86,10 +84,8 @@
   });
   find("previous").addEventListener("click", () => choose(bounded(chosen - 1)));
   find("next").addEventListener("click", () => choose(bounded(chosen + 1)));
-  find("contested").addEventListener("click", () => {
-    const place = (word) => Number(word.id.slice(1));
-    choose(place(contested.find((word) => place(word) > chosen) ?? contested[0]));
-  });
+  find("contested").addEventListener("click", () =>
+    choose(place(contested.find((word) => place(word) > chosen) ?? contested[0])));
   find("close").addEventListener("click", close);
   find("contested").hidden = !contested.length;
 

@@ -8,7 +8,6 @@
   const buttons = [...tools.querySelectorAll("[data-show]")];
   const verdicts = { "+": ["▲", "better"], "-": ["▼", "worse"], "=": ["=", "same"] };
   const figure = (count) => count.toLocaleString("en");
-  const texts = new Map(); // read once they are searched
   let shown = "all";
 
   const signOf = (question) => (system ? question.dataset.v[system.value] : "=");
@@ -18,21 +17,17 @@
     (show === "differ" && /[^=]/.test(question.dataset.v)) ||
     signOf(question) === show;
 
-  function has(question, wanted) {
-    if (!wanted) return true;
-    if (!texts.has(question)) texts.set(question, question.textContent.toLowerCase());
-    return texts.get(question).includes(wanted);
-  }
+  const has = (question, wanted) => !wanted || question.textContent.toLowerCase().includes(wanted);
 
   function update() {
     const wanted = search.value.trim().toLowerCase();
-    const found = questions.filter((question) => has(question, wanted));
+    const matching = questions.filter((question) => has(question, wanted));
     for (const button of buttons) {
-      const count = found.filter((question) => passes(question, button.dataset.show)).length;
+      const count = matching.filter((question) => passes(question, button.dataset.show)).length;
       button.lastElementChild.textContent = figure(count);
       button.setAttribute("aria-pressed", button.dataset.show === shown);
     }
-    const kept = new Set(found.filter((question) => passes(question, shown)));
+    const kept = new Set(matching.filter((question) => passes(question, shown)));
     for (const question of questions) question.hidden = !kept.has(question);
     const all = questions.length;
     status.textContent = `${figure(kept.size)} of ${figure(all)} question${all === 1 ? "" : "s"}`;
@@ -47,7 +42,6 @@
       mark.className = `v ${word}`;
     }
     find("compared").textContent = system.selectedOptions[0].textContent;
-    texts.clear();
     update();
   }
 
