@@ -25,7 +25,14 @@ settings.register_profile("fuzz", database=None, **_ALIKE)
 settings.load_profile("fuzz" if int(os.environ.get("ADAFUSE_FUZZ", "0")) else "test")
 
 
-_LONGEST = ("test_ray", "test_real", "test_random_schemas", "test_speculation", "test_parity")
+_LONGEST = (
+    "test_soak",
+    "test_ray",
+    "test_real",
+    "test_random_schemas",
+    "test_speculation",
+    "test_parity",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
