@@ -12,28 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, g
 
 from pydantic import BaseModel, Field, Strict, create_model, field_validator
 
-from adafuse import config as core
-from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.config import CONSTRAINTS, DecodingConfig, read_schema
 from adafuse.errors import ConfigError
 
-__all__ = ["SETTINGS", "DecodingFields", "read_schema", "replacing"]
+__all__ = ["SETTINGS", "DecodingFields", "replacing"]
 
 # This project's name of a setting, where frameworks have another.
 _RENAMED = {"max_new_tokens": "max_tokens"}
 SETTINGS = {_RENAMED.get(f.name, f.name): f.name for f in fields(DecodingConfig)}
 """Names of fields, and what `DecodingConfig` calls them."""
-
-
-def read_schema(schema: Any) -> Any:
-    """A JSON schema, or the class it is of, in plain values: of Pydantic 1 and 2.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    of_old_model = getattr(schema, "schema", None)
-    if isinstance(schema, type) and not hasattr(schema, "model_json_schema") and of_old_model:
-        schema = of_old_model()
-    return core.read_schema("json_schema", schema)
 
 
 class _Decoding(BaseModel):
@@ -42,19 +29,12 @@ class _Decoding(BaseModel):
     @field_validator("json_schema", mode="before", check_fields=False)
     @classmethod
     def _read_schema(cls, schema: Any) -> Any:
-        return None if schema is None else read_schema(schema)
+        return None if schema is None else read_schema("json_schema", schema)
 
     def _decoding(self) -> DecodingConfig:
-        """The settings as the decoder takes them.
-
-        Raises:
-            ConfigError: one is out of range.
-        """
-        values = {setting: getattr(self, name) for name, setting in SETTINGS.items()}
-        if isinstance(values["json_schema"], type):  # of a call
-            values["json_schema"] = read_schema(values["json_schema"])
+        """The settings as the decoder takes them; errors name them as the fields are named."""
         try:
-            return DecodingConfig(**values)
+            return DecodingConfig(**{core: getattr(self, name) for name, core in SETTINGS.items()})
         except ConfigError as error:
             message = str(error)
             for setting, name in _RENAMED.items():

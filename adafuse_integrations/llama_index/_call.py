@@ -23,11 +23,9 @@ from adafuse.errors import ConfigError
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.prompting.response_format import instruction
 from adafuse.spec import MemberSpec
-from adafuse_integrations._shared.answer_stream import read_parts
 from adafuse_integrations._shared.chat import ChatFields
-from adafuse_integrations._shared.context_window import smallest_window
 from adafuse_integrations._shared.fields import CompletionFields
-from adafuse_integrations._shared.identity import loadable
+from adafuse_integrations._shared.members import loadable, smallest_window
 from adafuse_integrations.llama_index._messages import core_messages
 from adafuse_integrations.llama_index._metadata import EnsembleMetadata
 from adafuse_integrations.llama_index._responses import Snapshot, snapshots
@@ -99,7 +97,7 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         Raises:
             ConfigError: a member cannot count tokens.
         """
-        return [0] * self._most_tokens(text)
+        return [0] * max(self._token_counts(text))
 
     @model_validator(mode="before")
     @classmethod
@@ -226,14 +224,7 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         self, prompt: str | list[dict[str, Any]], prompt_format: PromptFormat | None
     ) -> Generator[Snapshot]:
         parts = self._answer_parts()
-        with closing(self._rounds(prompt, prompt_format)) as rounds:
-            answer = read_parts(
-                rounds,
-                parts,
-                keep_incomplete=self.keep_incomplete,
-                logprobs=self.logprobs,
-                top_logprobs=self.top_logprobs,
-            )
+        with closing(self._described_parts(prompt, parts, prompt_format)) as answer:
             yield from snapshots(answer, parts, self._model_name)
 
 

@@ -26,7 +26,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from adafuse.tools.answer_parts import AnswerParts, CallPart
-from adafuse_integrations._shared.answer_stream import DescribedPart, End
+from adafuse_integrations._shared.answer_stream import DescribedPart
 
 __all__ = ["Snapshot", "chat_response", "completion_response", "snapshots"]
 
@@ -55,7 +55,7 @@ class Snapshot:
 
 
 def snapshots(
-    answer: Iterable[DescribedPart | End], parts: AnswerParts, model_name: str
+    answer: Iterable[DescribedPart | dict[str, Any]], parts: AnswerParts, model_name: str
 ) -> Generator[Snapshot]:
     """Yield one per part of the answer, and one at its end.
 
@@ -75,7 +75,7 @@ def snapshots(
             text += delta
             yield Snapshot(text, delta, calls.blocks(), raw, {"round": dict(part.source)})
             continue
-        info = dict(part.info)
+        info = dict(part)
         raw |= {"finish_reason": info.pop("finish_reason"), "usage": info.pop("token_usage")}
         if "incomplete" in info:
             raw["incomplete"] = info.pop("incomplete")

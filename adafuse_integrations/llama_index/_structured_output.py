@@ -15,8 +15,8 @@ from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
 
+from adafuse.config import read_schema
 from adafuse.errors import ConfigError
-from adafuse_integrations._shared.settings import read_schema
 from adafuse_integrations.llama_index._call import EnsembleLLM
 from adafuse_integrations.llama_index._structured_parsing import agrowing, growing, whole
 
@@ -74,7 +74,7 @@ class StructuredAnswers(EnsembleLLM):
                 raise ConfigError(f"{name}={value!r}: a structured answer is one object")
         if taken := settings.keys() & _DECIDED:
             raise ConfigError(f"structured answers decide {', '.join(sorted(taken))} themselves")
-        schema = read_schema(output_cls)
+        schema = read_schema("json_schema", output_cls)
         settings |= {"json_schema": schema, "keep_incomplete": False}
         if not self._completes_text:
             return _Request(prompt.format_messages(llm=self, **prompt_args), settings)
