@@ -20,8 +20,8 @@ from adafuse.tools import read_tools
 from adafuse.tools.answer_parts import AnswerParts
 from adafuse.tools.choice import read_tool_choice
 from adafuse_integrations._shared.answer_stream import DescribedPart, read_parts
-from adafuse_integrations._shared.call import Call
 from adafuse_integrations._shared.fields import EnsembleFields
+from adafuse_integrations._shared.settings import Call
 
 __all__ = ["ChatFields"]
 

@@ -21,7 +21,6 @@ from adafuse.events import Round
 from adafuse.prompting.prompt import Message, PromptFormat
 from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec
 from adafuse.validation import refuse_unknown
-from adafuse_integrations._shared.call import Call
 from adafuse_integrations._shared.members import (
     SharedEnsemble,
     configured_window,
@@ -31,7 +30,7 @@ from adafuse_integrations._shared.members import (
     share,
     smallest_window,
 )
-from adafuse_integrations._shared.settings import SETTINGS, DecodingFields, replacing
+from adafuse_integrations._shared.settings import SETTINGS, Call, DecodingFields, replacing
 
 __all__ = ["CompletionFields", "EnsembleFields"]
 
@@ -179,6 +178,10 @@ class EnsembleFields(DecodingFields):
     def _member_names(self) -> tuple[str, ...]:
         """Names of those that answer."""
         return self._chosen(member_names(self._members()))
+
+    @property
+    def _model_name(self) -> str:
+        return "+".join(self._member_names())
 
     def _loaded(self) -> Ensemble:
         """The ensemble; loads its members on first use."""

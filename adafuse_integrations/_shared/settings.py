@@ -1,12 +1,13 @@
-"""Decoding settings as fields: the same names in every framework, and how the decoder calls them.
+"""Decoding settings as fields, by the same names in every framework, and what a call makes of them.
 
-Pydantic only; knows no members and no framework, and no setting but by what `adafuse.config` says.
+Pydantic only; knows no framework, no loaded member, and no setting but by what `adafuse.config`
+says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -14,8 +15,9 @@ from pydantic import BaseModel, Field, Strict, create_model, field_validator
 
 from adafuse.config import CONSTRAINTS, DecodingConfig, read_schema
 from adafuse.errors import ConfigError
+from adafuse.prompting.prompt import Message, Prompt, PromptFormat, read_prompt, with_constraint
 
-__all__ = ["SETTINGS", "DecodingFields", "replacing"]
+__all__ = ["SETTINGS", "Call", "DecodingFields", "replacing"]
 
 # This project's name of a setting, where frameworks have another.
 _RENAMED = {"max_new_tokens": "max_tokens"}
@@ -90,3 +92,41 @@ def replacing(settings: Mapping[str, Any]) -> dict[str, Any]:
     if any(settings.get(name) is not None for name in CONSTRAINTS):
         return {**dict.fromkeys(CONSTRAINTS), **settings}
     return dict(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one call asks for.
+
+    Attributes:
+        config: settings of those members that answer.
+        chosen: which answer, by index.
+        tools: what the answer may call, as `read_tools` gives them.
+        tool_choice: as `read_tool_choice` gives it.
+        parallel: whether the answer may hold several calls.
+    """
+
+    config: DecodingConfig
+    chosen: tuple[int, ...]
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str = "auto"
+    parallel: bool = False
+
+    @property
+    def shown(self) -> tuple[dict[str, Any], ...]:
+        """The tools that members see, and may call."""
+        return () if self.tool_choice == "none" else self.tools
+
+    def prompt(
+        self, prompt: str | Sequence[Message], prompt_format: PromptFormat | None = None
+    ) -> Prompt:
+        """A checked prompt, with what its answer must be; errors as of `Ensemble.stream`."""
+        return self._constrained(read_prompt(prompt, prompt_format))
+
+    def refuse_unenforceable(self) -> None:
+        """Raise ConfigError if no grammar can hold answers to what this asks."""
+        self._constrained(Prompt((), None, "chat"))
+
+    def _constrained(self, prompt: Prompt) -> Prompt:
+        with_tools = replace(prompt, tools=self.tools)
+        return with_constraint(with_tools, self.config, self.tool_choice, self.parallel)

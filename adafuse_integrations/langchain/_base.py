@@ -55,10 +55,6 @@ class EnsembleModel(
         return self._identity()
 
     @property
-    def _model_name(self) -> str:
-        return "+".join(self._member_names())
-
-    @property
     def _stops(self) -> list[str] | None:
         """The stops in effect."""
         return list(self._current_call.config.stop) or None

@@ -63,13 +63,9 @@ def chat_chunks(
     *,
     blocks: bool,
 ) -> Iterator[ChatAnswerChunk]:
-    """Yield a chunk for each part of an answer, and one at its end.
+    """Yield a chunk for each part of an answer of `read_parts`, and one at its end.
 
-    Args:
-        answer: of `read_parts`.
-        parts: takes it apart.
-        metadata: response metadata of the first chunk.
-        blocks: whether content is a list of content blocks, as in LangChain's version 1.
+    Response metadata are the first chunk's; content may be blocks, as in LangChain's version 1.
     """
     layout = _Layout(blocks)
     for part in answer:

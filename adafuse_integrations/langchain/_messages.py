@@ -45,12 +45,7 @@ _ROLES = {"human": "user", "ai": "assistant", "developer": "system"}
 
 
 def core_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """Turn messages into those of `Ensemble.stream`.
-
-    Raises:
-        PromptError: a message is of a kind that is no turn of a conversation, or holds an image,
-            audio or anything else that is not text; it is named.
-    """
+    """Turn messages into those of `Ensemble.stream`; raises PromptError for what is no text."""
     return name_results(_core_message(index, message) for index, message in enumerate(messages))
 
 

@@ -32,11 +32,7 @@ _FUNCTION = ("function", "parameters", "input_schema", "toolSpec")  # of other p
 
 
 def decoding_schema(schema: Any) -> dict[str, Any]:
-    """The JSON schema of a Pydantic class, a TypedDict, a JSON schema or a function's description.
-
-    Raises:
-        ConfigError: it is something else.
-    """
+    """The JSON schema of a Pydantic class, a TypedDict, a JSON schema or a described function."""
     if schema is None:
         return dict(ANY_OBJECT)
     if isinstance(schema, Mapping):

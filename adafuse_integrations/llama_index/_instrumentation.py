@@ -24,20 +24,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def tells_of_chat(method: F) -> F:
-    """Start, progress and end of a chat answer, or the exception it ends with.
-
-    Raises:
-        PromptError: there, if messages are none.
-    """
+    """Start, progress and end of a chat answer, or the exception it ends with."""
     return _telling(llm_chat_callback(), method, "messages", refuse_others)
 
 
 def tells_of_completion(method: F) -> F:
-    """Likewise of a completion.
-
-    Raises:
-        ConfigError: there, if the prompt is no string.
-    """
+    """Likewise of a completion."""
     return _telling(llm_completion_callback(), method, "prompt", _refuse_no_string)
 
 

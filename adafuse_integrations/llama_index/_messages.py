@@ -50,11 +50,7 @@ _Call = tuple[str | None, str, Any]  # id, name, arguments
 
 
 def core_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
-    """Turn messages into those of `Ensemble.stream`.
-
-    Raises:
-        PromptError: one holds an image, a document or anything else that is not text; it is named.
-    """
+    """Turn messages into those of `Ensemble.stream`; raises PromptError for what is no text."""
     return name_results(_core_message(index, message) for index, message in enumerate(messages))
 
 
