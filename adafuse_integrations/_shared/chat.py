@@ -27,24 +27,14 @@ __all__ = ["ChatFields"]
 
 # Given per call only: what an answer may call, and another way to say json_schema.
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "strict")
-_OF_CHATS = (
-    "logprobs",
-    "top_logprobs",
-    "answer_after_tools",
-    "schema_in_prompt",
-    "keep_incomplete",
-)
+_ARGUMENTS = (*_TOOLS, "response_format")
+_OWN = ("logprobs", "top_logprobs", "answer_after_tools", "schema_in_prompt", "keep_incomplete")
 
 
 class ChatFields(EnsembleFields):
     """Members, decoding settings, and how an answer is asked for and reported."""
 
-    _per_call: ClassVar[tuple[str, ...]] = (
-        *EnsembleFields._per_call,
-        *_TOOLS,
-        *_OF_CHATS,
-        "response_format",
-    )
+    _per_call: ClassVar[tuple[str, ...]] = (*EnsembleFields._per_call, *_ARGUMENTS, *_OWN)
 
     logprobs: bool = Field(
         default=False,
@@ -148,7 +138,7 @@ class ChatFields(EnsembleFields):
         call = self._current_call
         return {
             **super()._identity(),
-            **{name: getattr(self, name) for name in _OF_CHATS},
+            **{name: getattr(self, name) for name in _OWN},
             "tools": list(call.tools),
             "tool_choice": call.tool_choice,
             "parallel_tool_calls": call.parallel,

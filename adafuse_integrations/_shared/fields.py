@@ -18,7 +18,7 @@ from adafuse.decoding.subset import answering, answering_config
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.events import Round
-from adafuse.prompting.prompt import Message, PromptFormat
+from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
 from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec
 from adafuse.validation import refuse_unknown
 from adafuse_integrations._shared.members import (
@@ -206,7 +206,7 @@ class EnsembleFields(DecodingFields):
     ) -> Generator[Round]:
         """Decode one answer to text or messages; closing it early lets go of every session."""
         call = self._current_call
-        checked = call.prompt(prompt, prompt_format)
+        checked = call.constrained(read_prompt(prompt, prompt_format))
         return self._loaded()._decode(checked, call.config, call.chosen)
 
     def __setstate__(self, state: dict[Any, Any]) -> None:

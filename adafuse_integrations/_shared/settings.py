@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, Strict, create_model, field_validator
 
 from adafuse.config import CONSTRAINTS, DecodingConfig, read_schema
 from adafuse.errors import ConfigError
-from adafuse.prompting.prompt import Message, Prompt, PromptFormat, read_prompt, with_constraint
+from adafuse.prompting.prompt import Prompt, with_constraint
 
 __all__ = ["SETTINGS", "Call", "DecodingFields", "replacing"]
 
@@ -117,16 +117,7 @@ class Call:
         """The tools that members see, and may call."""
         return () if self.tool_choice == "none" else self.tools
 
-    def prompt(
-        self, prompt: str | Sequence[Message], prompt_format: PromptFormat | None = None
-    ) -> Prompt:
-        """A checked prompt, with what its answer must be; errors as of `Ensemble.stream`."""
-        return self._constrained(read_prompt(prompt, prompt_format))
-
-    def refuse_unenforceable(self) -> None:
-        """Raise ConfigError if no grammar can hold answers to what this asks."""
-        self._constrained(Prompt((), None, "chat"))
-
-    def _constrained(self, prompt: Prompt) -> Prompt:
+    def constrained(self, prompt: Prompt) -> Prompt:
+        """A prompt with what its answer must be; errors as of `Ensemble.stream`."""
         with_tools = replace(prompt, tools=self.tools)
         return with_constraint(with_tools, self.config, self.tool_choice, self.parallel)

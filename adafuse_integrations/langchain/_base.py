@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLanguageModel, LangSmithParams, LanguageModelInput
@@ -159,28 +159,16 @@ class EnsembleModel(
         return list(rows)
 
     def batch_as_completed(
-        self,
-        inputs: Sequence[Any],
-        config: Configs = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any,
+        self, inputs: Sequence[Any], config: Configs = None, **kwargs: Any
     ) -> Iterator[Any]:
         """As `batch`, giving rows as they are done."""
-        configs, either = _queued(config, len(inputs)), cast("Any", return_exceptions)
-        return super().batch_as_completed(inputs, configs, return_exceptions=either, **kwargs)
+        return super().batch_as_completed(inputs, _queued(config, len(inputs)), **kwargs)
 
     def abatch_as_completed(
-        self,
-        inputs: Sequence[Any],
-        config: Configs = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any,
+        self, inputs: Sequence[Any], config: Configs = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """As `abatch`, giving rows as they are done."""
-        configs, either = _queued(config, len(inputs)), cast("Any", return_exceptions)
-        return super().abatch_as_completed(inputs, configs, return_exceptions=either, **kwargs)
+        return super().abatch_as_completed(inputs, _queued(config, len(inputs)), **kwargs)
 
 
 def _queued(config: Configs, rows: int) -> list[RunnableConfig]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import json
+from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -234,11 +235,10 @@ class ChatModel(EnsembleModel[AIMessage], ChatFields, BaseChatModel):
         self, outputs: list[builtins.dict[str, Any] | None], /
     ) -> builtins.dict[str, Any]:
         """What `generate` says of several answers: their tokens together."""
-        counts: dict[str, int] = {}
+        counts = Counter[str]()
         for output in outputs:
-            for name, count in (output or {}).get("token_usage", {}).items():
-                counts[name] = counts.get(name, 0) + count
-        return {"model_name": self._model_name, "token_usage": counts}
+            counts.update((output or {}).get("token_usage", {}))
+        return {"model_name": self._model_name, "token_usage": dict(counts)}
 
 
 def _result(chunks: Sequence[ChatAnswerChunk], parts: AnswerParts) -> ChatResult:

@@ -8,10 +8,11 @@ from typing import Any
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from adafuse.config import CONSTRAINTS
 from adafuse.errors import ConfigError
+from adafuse.prompting.prompt import Prompt
 from adafuse_integrations.langchain._chat_call import ChatModel
 from adafuse_integrations.langchain._messages import core_messages
 from adafuse_integrations.langchain._structured_output import (
@@ -56,8 +57,6 @@ class ChatAdaFuse(ChatModel):
         IncompleteAnswerError: a constrained answer was cut, by max_tokens or a stop string.
         AdaFuseError: what loading and decoding raise, unchanged, once a prompt is answered.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     streaming: bool | None = Field(
         default=None,
@@ -111,7 +110,7 @@ class ChatAdaFuse(ChatModel):
         if shown := core_tools(tools):
             bound["tools"] = list(shown)
         call = self._for_call(None, {**bound, "tool_choice": tool_choice})._current_call
-        call.refuse_unenforceable()
+        call.constrained(Prompt((), None, "chat"))  # refuses what no grammar can hold answers to
         if shown and tool_choice is not None:
             bound["tool_choice"] = call.tool_choice
         return self.bind(**bound)

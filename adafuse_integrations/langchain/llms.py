@@ -178,9 +178,6 @@ class AdaFuseLLM(EnsembleModel[str], CompletionFields, PromptwiseLLM):
                 generations.append(whole_answer([chunk async for chunk in chunks]))
         return self._result(generations)
 
-    def _merged(self, results: Sequence[LLMResult]) -> LLMResult:
-        return self._result([result.generations[0][0] for result in results])
-
     def _result(self, generations: Sequence[Generation]) -> LLMResult:
         usages = [(own.generation_info or {}).get("usage", {}) for own in generations]
         output = {"model_name": self._model_name, "token_usage": totals(usages)}

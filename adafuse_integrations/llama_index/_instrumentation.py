@@ -48,12 +48,9 @@ def _telling(
 ) -> F:
     """A method that tells of its calls; its first argument has this name, and is checked."""
 
-    def check_first(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        check(args[0] if args else kwargs.get(name))
-
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        check_first(args, kwargs)
+        check(args[0] if args else kwargs.get(name))
         responses: list[Any] = []
 
         def noted(*args: Any, **kwargs: Any) -> Any:
@@ -65,7 +62,7 @@ def _telling(
 
     @functools.wraps(method)
     async def acall(self: Any, *args: Any, **kwargs: Any) -> Any:
-        check_first(args, kwargs)
+        check(args[0] if args else kwargs.get(name))
         responses: list[Any] = []
 
         async def noted(*args: Any, **kwargs: Any) -> Any:

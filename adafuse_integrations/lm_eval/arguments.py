@@ -64,7 +64,9 @@ def read_generation(gen_kwargs: Mapping[str, Any], config: DecodingConfig) -> di
     lengths = [gen_kwargs[name] for name in _LENGTHS if gen_kwargs.get(name) is not None]
     settings.pop("max_new_tokens", None)
     if lengths:
-        settings["max_new_tokens"] = _as_integer(lengths[0])
+        length = lengths[0]  # may be written as a float
+        whole_float = isinstance(length, float) and length.is_integer()
+        settings["max_new_tokens"] = int(length) if whole_float else length
     settings["temperature"] = _temperature(gen_kwargs, config.temperature)
     _refuse_others(gen_kwargs, _ONLY, "one greedy or drawn answer, without beams")
     if settings["temperature"] > 0:
@@ -72,11 +74,6 @@ def read_generation(gen_kwargs: Mapping[str, Any], config: DecodingConfig) -> di
             gen_kwargs, _SHAPES_SAMPLING, "a draw among candidates, which nothing shapes"
         )
     return settings
-
-
-def _as_integer(length: Any) -> Any:
-    """A length as a whole number, if it is one written as a float."""
-    return int(length) if isinstance(length, float) and length.is_integer() else length
 
 
 def _temperature(gen_kwargs: Mapping[str, Any], default: float) -> float:

@@ -20,15 +20,10 @@ _MARK = "[adafuse conversation]\n"
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a conversation's context stands for.
-
-    Attributes:
-        messages: with "role" and "content".
-        prefix: how the answer is to begin; it is part of the context. Often "".
-    """
+    """What a conversation's context stands for."""
 
     messages: tuple[dict[str, Any], ...]
-    prefix: str
+    prefix: str  # how the answer is to begin; it is part of the context
 
 
 def write_chat(history: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
