@@ -212,8 +212,8 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
 
     def _extended(self, prompt: str, schema: Mapping[str, Any] | None) -> str:
         """Text behind the system prompt, and behind a schema that members are told of."""
-        told = "" if schema is None else f"{instruction(schema, tools=False)}\n\n"
-        return told + self._extend_prompt(prompt)
+        preface = "" if schema is None else f"{instruction(schema, tools=False)}\n\n"
+        return preface + self._extend_prompt(prompt)
 
     # --- One answer ---
 

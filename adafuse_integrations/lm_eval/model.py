@@ -156,8 +156,8 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
         """Members that have a weight; the others are not asked."""
         from adafuse_integrations.lm_eval.loglikelihood import MemberScorer  # imports torch
 
-        asked = [member for member in self.ensemble.members if self._weights[member.name] > 0]
-        return {member.name: MemberScorer(member) for member in asked}
+        weighted = [member for member in self.ensemble.members if self._weights[member.name] > 0]
+        return {member.name: MemberScorer(member) for member in weighted}
 
     def _warn_of_losses(self) -> None:
         """Say what members lost, and begin to count anew."""
