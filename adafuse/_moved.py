@@ -27,7 +27,7 @@ MODULES = MappingProxyType(
         "adafuse.quiet": "adafuse.cli.quiet",
         "adafuse.serve.desk": "adafuse.serve.service",
         "adafuse.threads": "adafuse.concurrency.async_iterator",
-        "adafuse_integrations._sharing": "adafuse_integrations._shared.ensemble_registry",
+        "adafuse_integrations._sharing": "adafuse_integrations._shared.members",
         "adafuse_integrations.langchain.chat": "adafuse_integrations.langchain.chat_models",
         "adafuse_integrations.langchain.chat_chunks": "adafuse_integrations.langchain._chat_chunks",
         "adafuse_integrations.langchain.chunks": (

@@ -67,6 +67,8 @@ def read_schema(name: str, schema: object) -> dict[str, Any]:
             schema = model_schema(schema)
         except RuntimeError as error:  # Pydantic's, of several lines
             raise ConfigError(f"{name}: {' '.join(str(error).split())}") from None
+    elif isinstance(schema, type) and hasattr(schema, "schema"):  # of Pydantic 1
+        schema = schema.schema()
     if not isinstance(schema, Mapping):
         raise ConfigError(f"{name} must be a mapping or a Pydantic model, not {show(schema)}")
     try:

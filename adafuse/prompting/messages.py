@@ -6,30 +6,35 @@ Knows no framework's messages.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from adafuse.errors import PromptError
 from adafuse.tools import CALL_END, CALL_START
 
-__all__ = ["core_call", "message_errors", "name_results", "written_call"]
+__all__ = ["core_call", "name_results", "read_messages", "written_call"]
+
+M = TypeVar("M")
 
 
-@contextmanager
-def message_errors(index: int, message: object) -> Iterator[None]:
-    """Errors of reading a message of a framework, raised as errors of the prompt.
+def read_messages(
+    messages: Iterable[M], read: Callable[[int, M], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Messages of a framework, read one by one, with results of tools named.
 
     Frameworks let a message hold anything, in places where their own classes put texts and lists.
 
     Raises:
-        PromptError: it cannot be read.
+        PromptError: one cannot be read.
     """
-    try:
-        yield
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        kind, reason = type(message).__name__, " ".join(str(error).split())
-        raise PromptError(f"message {index} ({kind}) cannot be read: {reason}") from error
+    core = []
+    for index, message in enumerate(messages):
+        try:
+            core.append(read(index, message))
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            kind, reason = type(message).__name__, " ".join(str(error).split())
+            raise PromptError(f"message {index} ({kind}) cannot be read: {reason}") from error
+    return name_results(core)
 
 
 def core_call(index: int, id_: str | None, name: str, arguments: Any) -> dict[str, Any]:

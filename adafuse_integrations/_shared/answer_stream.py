@@ -1,22 +1,22 @@
 """The parts of an answer with the described rounds that they come from, and the answer's end.
 
 Knows no framework. What a framework's chunks hold is made from `DescribedPart`; what its message
-says at the end, from `End`.
+says at the end, from a mapping.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from adafuse.errors import IncompleteAnswerError
-from adafuse.events import Round
+from adafuse.events import Candidate, Round
 from adafuse.tools.answer_parts import AnswerParts, Part
-from adafuse_integrations._shared.logprobs import word_scores
 from adafuse_integrations._shared.trace import answer_info, round_info, totals
 
-__all__ = ["DescribedPart", "End", "read_parts"]
+__all__ = ["DescribedPart", "read_parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,7 @@ class DescribedPart(Part):
         source: the described round it comes from; see `adafuse_integrations._shared.trace`.
     """
 
-    source: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """What is known once the answer is whole.
-
-    Attributes:
-        info: in plain values: "finish_reason"; "fusion", which `read_answer` reads; "token_usage",
-            summed over members; "logprobs" if asked for, see `word_scores`; and "incomplete", why
-            the answer is not what it must be, if it is not.
-    """
-
-    info: dict[str, Any]
+    source: dict[str, Any]
 
 
 def read_parts(
@@ -48,10 +35,13 @@ def read_parts(
     parts: AnswerParts,
     *,
     keep_incomplete: bool,
-    logprobs: bool,
-    top_logprobs: int,
-) -> Iterator[DescribedPart | End]:
+    top_logprobs: int | None,
+) -> Iterator[DescribedPart | dict[str, Any]]:
     """Yield the parts of an answer as rounds come, then its end.
+
+    That is in plain values: "finish_reason"; "fusion", which `read_answer` reads; "token_usage",
+    summed over members; "logprobs" if `top_logprobs` is a number, see `word_scores`; and
+    "incomplete", why the answer is not what it must be, if it is not.
 
     Raises:
         IncompleteAnswerError: behind the end, unless `keep_incomplete`.
@@ -65,22 +55,43 @@ def read_parts(
                 yield DescribedPart(part.text, part.call, described[-1])
     except IncompleteAnswerError as cut:
         error = cut
-    info = _whole(parts, described)
-    if logprobs:
+    assert parts.last is not None  # a stream that ends without its last round has raised
+    fusion = answer_info(described, parts.last)
+    usage = totals([fusion["usage"]])
+    end = {"finish_reason": parts.finish_reason, "fusion": fusion, "token_usage": usage}
+    if top_logprobs is not None:
         scores = [score for round_ in parts.rounds for score in word_scores(round_, top_logprobs)]
-        info["logprobs"] = {"content": scores}
+        end["logprobs"] = {"content": scores}
     if error is not None:
-        info["incomplete"] = str(error)
-    yield End(info)
+        end["incomplete"] = str(error)
+    yield end
     if error is not None and not keep_incomplete:
         raise error
 
 
-def _whole(parts: AnswerParts, described: list[dict[str, Any]]) -> dict[str, Any]:
-    assert parts.last is not None  # a stream that ends without its last round has raised
-    fusion = answer_info(described, parts.last)
-    return {
-        "finish_reason": parts.finish_reason,
-        "fusion": fusion,
-        "token_usage": totals([fusion["usage"]]),
-    }
+def word_scores(round_: Round, top: int) -> Iterator[dict[str, Any]]:
+    """Describe the words of a round by the score of the candidate they come from.
+
+    Each has
+
+        token         the word
+        logprob       minus the candidate's mean NLL per token over members, in nats; None where
+                      the round was not scored, because the members agreed or nothing else was
+                      allowed
+        by_member     the same for each member
+        round         index of the round
+        top_logprobs  the best `top` candidates of the round: token, logprob and by_member of each;
+                      the token is the whole candidate: several words, or "" for the end
+    """
+    best = sorted((c for c in round_.candidates if c.score is not None), key=attrgetter("score"))
+    others = [{"token": candidate.text, **_scores(candidate)} for candidate in best[:top]]
+    scores: dict[str, Any] = {"logprob": None, "by_member": {}}
+    if round_.scored and round_.winner >= 0:
+        scores = _scores(round_.candidates[round_.winner])
+    for word in round_.words:
+        yield {"token": word, **scores, "round": round_.index, "top_logprobs": others}
+
+
+def _scores(candidate: Candidate) -> dict[str, Any]:
+    mean = None if candidate.score is None else -candidate.score
+    return {"logprob": mean, "by_member": {name: -nll for name, nll in candidate.scores.items()}}

@@ -6,6 +6,7 @@ Pydantic only; knows no framework's messages. Framework classes turn theirs into
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -13,34 +14,27 @@ from pydantic import Field
 
 from adafuse.config import CONSTRAINTS
 from adafuse.errors import ConfigError
-from adafuse.events import Round
 from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
 from adafuse.prompting.response_format import response_schema, with_instruction
 from adafuse.tools import read_tools
 from adafuse.tools.answer_parts import AnswerParts
 from adafuse.tools.choice import read_tool_choice
-from adafuse_integrations._shared.call import Call
+from adafuse_integrations._shared.answer_stream import DescribedPart, read_parts
 from adafuse_integrations._shared.fields import EnsembleFields
-from adafuse_integrations._shared.settings import read_schema
+from adafuse_integrations._shared.settings import Call
 
 __all__ = ["ChatFields"]
 
 # Given per call only: what an answer may call, and another way to say json_schema.
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "strict")
-_REPORTS = ("logprobs", "top_logprobs")
-_FORM = ("answer_after_tools", "schema_in_prompt", "keep_incomplete")
+_ARGUMENTS = (*_TOOLS, "response_format")
+_OWN = ("logprobs", "top_logprobs", "answer_after_tools", "schema_in_prompt", "keep_incomplete")
 
 
 class ChatFields(EnsembleFields):
     """Members, decoding settings, and how an answer is asked for and reported."""
 
-    _per_call: ClassVar[tuple[str, ...]] = (
-        *EnsembleFields._per_call,
-        *_TOOLS,
-        *_REPORTS,
-        *_FORM,
-        "response_format",
-    )
+    _per_call: ClassVar[tuple[str, ...]] = (*EnsembleFields._per_call, *_ARGUMENTS, *_OWN)
 
     logprobs: bool = Field(
         default=False,
@@ -78,12 +72,7 @@ class ChatFields(EnsembleFields):
         return super()._read_call()
 
     def _with(self, overrides: Mapping[str, Any]) -> Self:
-        """Return this model for one call, with its settings and tools.
-
-        Raises:
-            ConfigError: an argument is unknown (the nearest is named) or out of range.
-            PromptError: a tool is wrong.
-        """
+        """Return this model for one call, with its settings and tools."""
         model = super()._with(_settings(overrides))
         tools = read_tools(overrides.get("tools") or ())
         names = [tool["function"]["name"] for tool in tools]
@@ -99,9 +88,8 @@ class ChatFields(EnsembleFields):
         """Return this model as it answers a conversation: see `answer_after_tools`."""
         call = self._current_call
         after_tool = bool(messages) and messages[-1].get("role") == "tool"
-        if not (after_tool and self.answer_after_tools and call.tools):
-            return self
-        if call.tool_choice != "auto":
+        may_call = call.tools and call.tool_choice == "auto"
+        if not (self.answer_after_tools and after_tool and may_call):
             return self
         model = self.model_copy()
         model._call = replace(call, tool_choice="none")
@@ -119,23 +107,26 @@ class ChatFields(EnsembleFields):
             return list(messages)
         return with_instruction(messages, schema, tools=bool(self._current_call.shown))
 
-    def _rounds(
-        self, prompt: str | Sequence[Message], prompt_format: PromptFormat | None = None
-    ) -> Generator[Round]:
+    def _described_parts(
+        self,
+        prompt: str | Sequence[Message],
+        parts: AnswerParts,
+        prompt_format: PromptFormat | None = None,
+    ) -> Generator[DescribedPart | dict[str, Any]]:
+        """The described answer; see `read_parts`."""
         shown = prompt if isinstance(prompt, str) else self._instructed(prompt)
-        return super()._rounds(shown, prompt_format)
+        top = self.top_logprobs if self.logprobs else None
+        with closing(self._rounds(shown, prompt_format)) as rounds:
+            yield from read_parts(
+                rounds, parts, keep_incomplete=self.keep_incomplete, top_logprobs=top
+            )
 
     def _answer_parts(self) -> AnswerParts:
         """What takes the answer of this call apart."""
         return AnswerParts([tool["function"]["name"] for tool in self._current_call.shown])
 
     def _count_prompt_tokens(self, messages: Sequence[Message]) -> int:
-        """Tokens that the first member reads before it answers: its template included.
-
-        Raises:
-            ConfigError: that member cannot count them.
-            PromptError: the conversation cannot be read.
-        """
+        """Tokens that the first member reads before it answers: its template included."""
         first = self._answering()[0]
         count = getattr(first, "count_prompt_tokens", None)
         if count is None:
@@ -147,7 +138,7 @@ class ChatFields(EnsembleFields):
         call = self._current_call
         return {
             **super()._identity(),
-            **{name: getattr(self, name) for name in (*_REPORTS, *_FORM)},
+            **{name: getattr(self, name) for name in _OWN},
             "tools": list(call.tools),
             "tool_choice": call.tool_choice,
             "parallel_tool_calls": call.parallel,
@@ -161,7 +152,7 @@ def _settings(overrides: Mapping[str, Any]) -> dict[str, Any]:
     if response_format is None:
         return settings
     of_class = isinstance(response_format, type)
-    schema = read_schema(response_format) if of_class else response_schema(response_format)
+    schema = response_format if of_class else response_schema(response_format)
     if schema is None:
         return {**dict.fromkeys(CONSTRAINTS), **settings}
     if settings.get("json_schema") is not None:

@@ -5,7 +5,7 @@ Pydantic only; framework classes inherit these next to their framework's base cl
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar, cast, get_args
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
@@ -18,15 +18,19 @@ from adafuse.decoding.subset import answering, answering_config
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 from adafuse.events import Round
-from adafuse.prompting.prompt import Message, PromptFormat
+from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
 from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec
 from adafuse.validation import refuse_unknown
-from adafuse_integrations._shared.call import Call
-from adafuse_integrations._shared.context_window import configured_window, smallest_window
-from adafuse_integrations._shared.ensemble_registry import SharedEnsemble, share
-from adafuse_integrations._shared.environment import from_environment
-from adafuse_integrations._shared.identity import member_names, members_identity
-from adafuse_integrations._shared.settings import SETTINGS, DecodingFields, replacing
+from adafuse_integrations._shared.members import (
+    SharedEnsemble,
+    configured_window,
+    from_environment,
+    member_names,
+    members_identity,
+    share,
+    smallest_window,
+)
+from adafuse_integrations._shared.settings import SETTINGS, Call, DecodingFields, replacing
 
 __all__ = ["CompletionFields", "EnsembleFields"]
 
@@ -103,11 +107,10 @@ class EnsembleFields(DecodingFields):
         values = with_preset(values)
         refuse_unknown("field", values, list(cls.model_fields))
         filled = from_environment(values)
-        ensemble = values.get("ensemble")
-        if not isinstance(ensemble, Ensemble):
-            return filled
-        own = {name: getattr(ensemble.config, core) for name, core in SETTINGS.items()}
-        return {**own, **filled}
+        if isinstance(ensemble := values.get("ensemble"), Ensemble):
+            own = {name: getattr(ensemble.config, core) for name, core in SETTINGS.items()}
+            return {**own, **filled}
+        return filled
 
     @field_validator("models", mode="plain")
     @classmethod
@@ -151,11 +154,7 @@ class EnsembleFields(DecodingFields):
     # --- One call: a copy that has its settings as fields, and what they come to ---
 
     def _read_call(self) -> Call:
-        """What these settings come to for the members that answer.
-
-        Raises:
-            ConfigError: one of them is out of range.
-        """
+        """What these settings come to for the members that answer."""
         names = member_names(self._members())
         chosen = answering(names, self.model)
         config = answering_config(names, chosen, self._decoding())
@@ -163,11 +162,7 @@ class EnsembleFields(DecodingFields):
         return Call(config, chosen)
 
     def _with(self, overrides: Mapping[str, Any]) -> Self:
-        """Return this model for one call, with its settings.
-
-        Raises:
-            ConfigError: an argument is unknown (the nearest is named) or out of range.
-        """
+        """Return this model for one call, with its settings; unknown ones are refused."""
         overrides = with_preset(overrides)
         refuse_unknown("argument", overrides, self._per_call)
         model = self.model_copy(update=replacing(overrides))
@@ -183,13 +178,17 @@ class EnsembleFields(DecodingFields):
 
     def _chosen(self, of_members: Sequence[T]) -> tuple[T, ...]:
         """Of one thing per member, those of the members that answer."""
-        if self._call is not None:
-            return tuple(of_members[at] for at in self._call.chosen)
-        return tuple(of_members[at] for at in answering(member_names(self._members()), self.model))
+        call = self._call
+        chosen = call.chosen if call else answering(member_names(self._members()), self.model)
+        return tuple(of_members[at] for at in chosen)
 
     def _member_names(self) -> tuple[str, ...]:
         """Names of those that answer."""
         return self._chosen(member_names(self._members()))
+
+    @property
+    def _model_name(self) -> str:
+        return "+".join(self._member_names())
 
     def _loaded(self) -> Ensemble:
         """The ensemble; loads its members on first use."""
@@ -204,10 +203,8 @@ class EnsembleFields(DecodingFields):
 
     def _known_window(self) -> int | None:
         """The smallest context window, in tokens, or None if nobody can say; loads nothing."""
-        loaded = self.ensemble
-        if loaded is None:  # asked for while the object is being built, too
-            loaded = (self._shared or self._share()).loaded
-        if loaded is not None:
+        # Asked for while the object is being built, too.
+        if loaded := self.ensemble or (self._shared or self._share()).loaded:
             return smallest_window(self._chosen(loaded.members))
         return configured_window(self._chosen(self._specs()))
 
@@ -216,42 +213,33 @@ class EnsembleFields(DecodingFields):
     ) -> Generator[Round]:
         """Decode one answer to text or messages; closing it early lets go of every session."""
         call = self._current_call
-        checked = call.prompt(prompt, prompt_format)
+        checked = call.constrained(read_prompt(prompt, prompt_format))
         return self._loaded()._decode(checked, call.config, call.chosen)
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """As the base class; what was pickled before there were calls has none."""
+        super().__setstate__(state)
+        self._call = getattr(self, "_call", None)
 
     def _identity(self) -> dict[str, Any]:
         """Everything that changes an answer, as plain values: members, loading, settings."""
         config = self._current_call.config
-        identity: dict[str, Any] = {
+        settings = {name: getattr(config, core) for name, core in SETTINGS.items()}
+        del settings["timeout"]  # it ends an answer, but makes no other one
+        return {
             "members": list(self._chosen(members_identity(self._members()))),
             "device": self.device,
             "dtype": self.dtype,
+            **{name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()},
         }
-        for name, core in SETTINGS.items():
-            if core == "timeout":
-                continue  # it ends an answer, but makes no other one
-            value = getattr(config, core)
-            identity[name] = list(value) if isinstance(value, tuple) else value
-        return identity
 
-    def _count_tokens(self, text: str) -> int:
-        """Tokens of `text` for the first member, which is the one that counts max_tokens.
-
-        Raises:
-            ConfigError: that member cannot count tokens.
-        """
-        return _tokens(self._answering()[0], text)
-
-    def _most_tokens(self, text: str) -> int:
-        """Tokens of `text` for the member that needs most; errors likewise."""
-        return max(_tokens(member, text) for member in self._answering())
-
-
-def _tokens(member: Member, text: str) -> int:
-    count = getattr(member, "count_tokens", None)
-    if count is None:
-        raise ConfigError(f"member {member.name!r} cannot count tokens")
-    return int(count(text))
+    def _token_counts(self, text: str) -> Iterator[int]:
+        """Tokens of `text` for each that answers; the first is the one that counts max_tokens."""
+        for member in self._answering():
+            count = getattr(member, "count_tokens", None)
+            if count is None:
+                raise ConfigError(f"member {member.name!r} cannot count tokens")
+            yield int(count(text))
 
 
 class CompletionFields(EnsembleFields):
@@ -266,9 +254,8 @@ class CompletionFields(EnsembleFields):
     )
 
     def _read_call(self) -> Call:
-        if self.prompt_format not in get_args(PromptFormat):
-            formats = "'raw', 'auto' or 'chat'"
-            raise ConfigError(f"prompt_format must be {formats}, not {self.prompt_format!r}")
+        if (own := self.prompt_format) not in get_args(PromptFormat):
+            raise ConfigError(f"prompt_format must be 'raw', 'auto' or 'chat', not {own!r}")
         return super()._read_call()
 
     def _identity(self) -> dict[str, Any]:

@@ -1,39 +1,28 @@
-"""Decoding settings as fields: the same names in every framework, and how the decoder calls them.
+"""Decoding settings as fields, by the same names in every framework, and what a call makes of them.
 
-Pydantic only; knows no members and no framework, and no setting but by what `adafuse.config` says.
+Pydantic only; knows no framework, no loaded member, and no setting but by what `adafuse.config`
+says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, Field, Strict, create_model, field_validator
 
-from adafuse import config as core
-from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.config import CONSTRAINTS, DecodingConfig, read_schema
 from adafuse.errors import ConfigError
+from adafuse.prompting.prompt import Prompt, with_constraint
 
-__all__ = ["SETTINGS", "DecodingFields", "read_schema", "replacing"]
+__all__ = ["SETTINGS", "Call", "DecodingFields", "replacing"]
 
 # This project's name of a setting, where frameworks have another.
 _RENAMED = {"max_new_tokens": "max_tokens"}
 SETTINGS = {_RENAMED.get(f.name, f.name): f.name for f in fields(DecodingConfig)}
 """Names of fields, and what `DecodingConfig` calls them."""
-
-
-def read_schema(schema: Any) -> Any:
-    """A JSON schema, or the class it is of, in plain values: of Pydantic 1 and 2.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    of_old_model = getattr(schema, "schema", None)
-    if isinstance(schema, type) and not hasattr(schema, "model_json_schema") and of_old_model:
-        schema = of_old_model()
-    return core.read_schema("json_schema", schema)
 
 
 class _Decoding(BaseModel):
@@ -42,19 +31,12 @@ class _Decoding(BaseModel):
     @field_validator("json_schema", mode="before", check_fields=False)
     @classmethod
     def _read_schema(cls, schema: Any) -> Any:
-        return None if schema is None else read_schema(schema)
+        return None if schema is None else read_schema("json_schema", schema)
 
     def _decoding(self) -> DecodingConfig:
-        """The settings as the decoder takes them.
-
-        Raises:
-            ConfigError: one is out of range.
-        """
-        values = {setting: getattr(self, name) for name, setting in SETTINGS.items()}
-        if isinstance(values["json_schema"], type):  # of a call
-            values["json_schema"] = read_schema(values["json_schema"])
+        """The settings as the decoder takes them; errors name them as the fields are named."""
         try:
-            return DecodingConfig(**values)
+            return DecodingConfig(**{core: getattr(self, name) for name, core in SETTINGS.items()})
         except ConfigError as error:
             message = str(error)
             for setting, name in _RENAMED.items():
@@ -110,3 +92,32 @@ def replacing(settings: Mapping[str, Any]) -> dict[str, Any]:
     if any(settings.get(name) is not None for name in CONSTRAINTS):
         return {**dict.fromkeys(CONSTRAINTS), **settings}
     return dict(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one call asks for.
+
+    Attributes:
+        config: settings of those members that answer.
+        chosen: which answer, by index.
+        tools: what the answer may call, as `read_tools` gives them.
+        tool_choice: as `read_tool_choice` gives it.
+        parallel: whether the answer may hold several calls.
+    """
+
+    config: DecodingConfig
+    chosen: tuple[int, ...]
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str = "auto"
+    parallel: bool = False
+
+    @property
+    def shown(self) -> tuple[dict[str, Any], ...]:
+        """The tools that members see, and may call."""
+        return () if self.tool_choice == "none" else self.tools
+
+    def constrained(self, prompt: Prompt) -> Prompt:
+        """A prompt with what its answer must be; errors as of `Ensemble.stream`."""
+        with_tools = replace(prompt, tools=self.tools)
+        return with_constraint(with_tools, self.config, self.tool_choice, self.parallel)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from adafuse.answer import Answer
@@ -15,6 +15,7 @@ from adafuse.events import Candidate, Dropped, Loss, MemberUsage, Round
 
 __all__ = ["answer_info", "read_answer", "round_info", "totals", "usage_info", "word_info"]
 
+_LEFT_OUT = {"finish_reason", "usage", "token_ids"}
 _COUNTS = ("prompt_tokens", "committed_tokens", "forward_passes", "tokens_processed")
 
 
@@ -30,10 +31,12 @@ def answer_info(rounds: Sequence[Mapping[str, Any]], last: Round) -> dict[str, A
     Members that failed on the way are named once more, as "dropped", if there are any. Every
     chat model carries this; `read_answer` reads it.
     """
-    words = [word_info(word, round_) for round_ in rounds for word in round_["words"]]
-    usage = usage_info(last.usage or {})
-    reason = last.finish_reason
-    info = {"words": words, "rounds": list(rounds), "finish_reason": reason, "usage": usage}
+    info = {
+        "words": [word_info(word, round_) for round_ in rounds for word in round_["words"]],
+        "rounds": list(rounds),
+        "finish_reason": last.finish_reason,
+        "usage": usage_info(last.usage or {}),
+    }
     if dropped := [member for round_ in rounds for member in round_["dropped"]]:
         info["dropped"] = dropped
     return info
@@ -41,51 +44,25 @@ def answer_info(rounds: Sequence[Mapping[str, Any]], last: Round) -> dict[str, A
 
 def round_info(round_: Round) -> dict[str, Any]:
     """Describe a round: every field of `Round` but its finish reason and usage."""
-    return {
-        "index": round_.index,
-        "text": round_.text,
-        "words": list(round_.words),
-        "ends": round_.ends,
-        "member": round_.member,
-        "drafters": list(round_.drafters),
-        "confident": round_.confident,
-        "unanimous": round_.unanimous,
-        "scored": round_.scored,
-        "forced": round_.forced,
-        "led": round_.led,
-        "margins": {name: list(margins) for name, margins in round_.margins.items()},
-        "candidates": [_candidate_info(candidate) for candidate in round_.candidates],
-        "winner": round_.winner,
-        "left_out": list(round_.left_out),
-        "dropped": [asdict(dropped) for dropped in round_.dropped],
-    }
-
-
-def _candidate_info(candidate: Candidate) -> dict[str, Any]:
-    return {
-        "text": candidate.text,
-        "ends": candidate.ends,
-        "words": list(candidate.words),
-        "drafters": list(candidate.drafters),
-        "scores": {name: _written(score) for name, score in candidate.scores.items()},
-        "score": None if candidate.score is None else _written(candidate.score),
-    }
-
-
-def _written(score: float) -> float | str:
-    """A score as JSON can hold it, which has no infinity; `float` reads it."""
-    return score if math.isfinite(score) else str(score)
+    described: dict[str, Any] = _plain(round_)
+    return described
 
 
 def usage_info(usage: Mapping[str, MemberUsage]) -> dict[str, dict[str, Any]]:
     """Describe each member's usage: every field of `MemberUsage` but the token ids."""
-    described = {}
-    for name, own in usage.items():
-        info = {f.name: getattr(own, f.name) for f in fields(own) if f.name != "token_ids"}
-        info["seconds"] = dict(own.seconds)
-        info["losses"] = [{"text": loss.text, "reads": loss.reads} for loss in own.losses]
-        described[name] = info
-    return described
+    return {name: _plain(own) for name, own in usage.items()}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        names = [field.name for field in fields(value) if field.name not in _LEFT_OUT]
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    # JSON has no infinity; `float` reads it.
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def totals(usages: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, int]:
@@ -125,31 +102,22 @@ def read_answer(info: Mapping[str, Any]) -> Answer:
 
 
 def _read_round(info: Mapping[str, Any]) -> Round:
-    return Round(
-        **{
-            **info,
-            "words": tuple(info["words"]),
-            "drafters": tuple(info["drafters"]),
-            "candidates": tuple(_read_candidate(item) for item in info["candidates"]),
-            "margins": {name: tuple(margins) for name, margins in info["margins"].items()},
-            "left_out": tuple(info["left_out"]),
-            "dropped": tuple(Dropped(**dropped) for dropped in info.get("dropped", ())),
-        }
-    )
+    margins = {name: tuple(map(float, own)) for name, own in info["margins"].items()}
+    candidates = [_read_candidate(candidate) for candidate in info["candidates"]]
+    dropped = [Dropped(**dropped) for dropped in info.get("dropped", ())]
+    changes = {"candidates": candidates, "margins": margins, "dropped": dropped}
+    return Round(**_tuples({**info, **changes}))
 
 
 def _read_candidate(info: Mapping[str, Any]) -> Candidate:
-    score = info["score"]
-    return Candidate(
-        **{
-            **info,
-            "words": tuple(info["words"]),
-            "drafters": tuple(info["drafters"]),
-            "scores": {name: float(nll) for name, nll in info["scores"].items()},
-            "score": None if score is None else float(score),
-        }
-    )
+    scores = {name: float(nll) for name, nll in info["scores"].items()}
+    score = None if info["score"] is None else float(info["score"])
+    return Candidate(**_tuples({**info, "scores": scores, "score": score}))
 
 
 def _read_usage(info: Mapping[str, Any]) -> MemberUsage:
-    return MemberUsage(**{**info, "losses": tuple(Loss(**loss) for loss in info["losses"])})
+    return MemberUsage(**_tuples({**info, "losses": [Loss(**loss) for loss in info["losses"]]}))
+
+
+def _tuples(info: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in info.items()}

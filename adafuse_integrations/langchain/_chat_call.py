@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import json
+from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -20,14 +21,10 @@ from collections.abc import (
 )
 from contextlib import aclosing, closing
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import (
-    BaseChatModel,
-    LanguageModelInput,
-    ModelProfile,
-)
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langchain_core.runnables import RunnableConfig
@@ -38,12 +35,11 @@ from adafuse.ensemble import Ensemble
 from adafuse.prompting.prompt import Message
 from adafuse.tools.answer_parts import AnswerParts
 from adafuse_integrations._shared.chat import ChatFields
-from adafuse_integrations._shared.context_window import smallest_window
-from adafuse_integrations.langchain._base import EnsembleModel
+from adafuse_integrations._shared.members import smallest_window
+from adafuse_integrations.langchain._base import EnsembleModel, telling, telling_async
 from adafuse_integrations.langchain._chat_chunks import ChatAnswerChunk, chat_chunks, whole_message
 from adafuse_integrations.langchain._compat import describe_as
 from adafuse_integrations.langchain._messages import core_messages
-from adafuse_integrations.langchain._profile import chat_profile
 from adafuse_integrations.langchain._structured_output import decoding_schema
 from adafuse_integrations.langchain._tools import core_tools
 
@@ -53,7 +49,7 @@ __all__ = ["ChatModel"]
 _LANGCHAINS = frozenset({"ls_structured_output_format", "structured_output_format", "stream"})
 
 
-class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
+class ChatModel(EnsembleModel[AIMessage], ChatFields, BaseChatModel):
     """A chat model whose answers an ensemble writes."""
 
     model_config = ConfigDict(extra="forbid")
@@ -79,23 +75,19 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile:
         self._own_profile = True
-        return chat_profile(self._known_window())
+        return _profile(self._known_window())
 
     def _loaded(self) -> Ensemble:
         """As the base class; the profile then has what the loaded members say."""
         ensemble = super()._loaded()
         if self._own_profile and self.profile is not None:  # shared with the copies of calls
-            self.profile.update(chat_profile(smallest_window(self._chosen(ensemble.members))))
+            self.profile.update(_profile(smallest_window(self._chosen(ensemble.members))))
         return ensemble
 
     # --- One call ---
 
     def _for_call(self, stop: Sequence[str] | None, arguments: Mapping[str, Any]) -> Self:
-        """Return this model with the settings and tools of one call; errors as for `_with`.
-
-        A model that is for a call already is asked with the arguments that it was made from.
-        """
-        if self._call is not None:
+        if self._call is not None:  # asked with the arguments that it was made from
             return self
         settings = {name: value for name, value in arguments.items() if name not in _LANGCHAINS}
         if stop is not None:
@@ -114,34 +106,21 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         return model
 
     def _begin(
-        self,
-        messages: Sequence[BaseMessage],
-        stop: Sequence[str] | None,
-        arguments: Mapping[str, Any],
-        *,
-        blocks: bool = False,
-    ) -> tuple[Callable[[], Generator[ChatAnswerChunk]], AnswerParts]:
+        self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, arguments: Any
+    ) -> tuple[Callable[..., Generator[ChatAnswerChunk]], AnswerParts]:
         """Check a call; returns what decodes its answer, and what takes that apart."""
         model = self._for_call(stop, arguments)
         conversation = core_messages(messages)
         model = model._answering_to(conversation)
         parts = model._answer_parts()
-        return partial(model._chunks, conversation, parts, blocks), parts
+        return partial(model._chunks, conversation, parts), parts
 
     def _chunks(
-        self, messages: Sequence[Message], parts: AnswerParts, blocks: bool
+        self, messages: Sequence[Message], parts: AnswerParts, *, blocks: bool = False
     ) -> Generator[ChatAnswerChunk]:
         first = {"model_name": self._model_name, "model_provider": "adafuse"}
-        with closing(self._rounds(messages)) as rounds:
-            yield from chat_chunks(
-                rounds,
-                parts,
-                first,
-                blocks=blocks,
-                keep_incomplete=self.keep_incomplete,
-                logprobs=self.logprobs,
-                top_logprobs=self.top_logprobs,
-            )
+        with closing(self._described_parts(messages, parts)) as answer:
+            yield from chat_chunks(answer, parts, first, blocks=blocks)
 
     def _stream(
         self,
@@ -150,8 +129,8 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[ChatAnswerChunk]:
-        decode, _ = self._begin(messages, stop, kwargs, blocks=self.output_version == "v1")
-        return _notify(decode(), run_manager)
+        decode, _ = self._begin(messages, stop, kwargs)
+        return telling(decode(blocks=self.output_version == "v1"), run_manager)
 
     def _astream(
         self,
@@ -160,8 +139,9 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[ChatAnswerChunk]:
-        decode, _ = self._begin(messages, stop, kwargs, blocks=self.output_version == "v1")
-        return _notify_async(self._decoders.decode(decode), run_manager)
+        decode, _ = self._begin(messages, stop, kwargs)
+        decode = partial(decode, blocks=self.output_version == "v1")
+        return telling_async(self._decoders.decode(decode), run_manager)
 
     def _generate(
         self,
@@ -171,7 +151,7 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         decode, parts = self._begin(messages, stop, kwargs)
-        with closing(_notify(decode(), run_manager)) as chunks:
+        with closing(telling(decode(), run_manager)) as chunks:
             return _result(list(chunks), parts)
 
     async def _agenerate(
@@ -182,7 +162,7 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         decode, parts = self._begin(messages, stop, kwargs)
-        async with aclosing(_notify_async(self._decoders.decode(decode), run_manager)) as chunks:
+        async with aclosing(telling_async(self._decoders.decode(decode), run_manager)) as chunks:
             return _result([chunk async for chunk in chunks], parts)
 
     async def _agenerate_with_cache(
@@ -255,32 +235,10 @@ class ChatModel(EnsembleModel, ChatFields, BaseChatModel):
         self, outputs: list[builtins.dict[str, Any] | None], /
     ) -> builtins.dict[str, Any]:
         """What `generate` says of several answers: their tokens together."""
-        counts: dict[str, int] = {}
+        counts = Counter[str]()
         for output in outputs:
-            for name, count in (output or {}).get("token_usage", {}).items():
-                counts[name] = counts.get(name, 0) + count
-        return {"model_name": self._model_name, "token_usage": counts}
-
-
-def _notify(
-    chunks: Generator[ChatAnswerChunk], run_manager: CallbackManagerForLLMRun | None
-) -> Generator[ChatAnswerChunk]:
-    """Pass chunks on, telling callbacks of those that add to the answer."""
-    with closing(chunks):
-        for chunk in chunks:
-            if run_manager and chunk.says:
-                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
-
-
-async def _notify_async(
-    chunks: AsyncGenerator[ChatAnswerChunk], run_manager: AsyncCallbackManagerForLLMRun | None
-) -> AsyncGenerator[ChatAnswerChunk]:
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            if run_manager and chunk.says:
-                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
+            counts.update((output or {}).get("token_usage", {}))
+        return {"model_name": self._model_name, "token_usage": dict(counts)}
 
 
 def _result(chunks: Sequence[ChatAnswerChunk], parts: AnswerParts) -> ChatResult:
@@ -288,3 +246,15 @@ def _result(chunks: Sequence[ChatAnswerChunk], parts: AnswerParts) -> ChatResult
     metadata = message.response_metadata
     output = {"model_name": metadata["model_name"], "token_usage": metadata["token_usage"]}
     return ChatResult(generations=[ChatGeneration(message=message)], llm_output=output)
+
+
+def _profile(window: int | None) -> ModelProfile:
+    """What an ensemble can do; `window` is in tokens of the member that has the smallest."""
+    inputs = ("image", "image_url", "pdf", "audio", "video")
+    cannot = (*(f"{kind}_inputs" for kind in inputs), "image_tool_message", "pdf_tool_message")
+    cannot += ("image_outputs", "audio_outputs", "video_outputs", "reasoning_output")
+    can = ("text_inputs", "text_outputs", "tool_calling", "tool_choice", "tool_call_streaming")
+    profile: Any = dict.fromkeys((*can, "structured_output"), True) | dict.fromkeys(cannot, False)
+    if window is not None:
+        profile["max_input_tokens"] = window
+    return cast("ModelProfile", profile)

@@ -28,9 +28,9 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 from pydantic import Field
 
-from adafuse.events import MemberUsage, Round
+from adafuse.events import MemberUsage
 from adafuse.tools.answer_parts import AnswerParts, CallPart
-from adafuse_integrations._shared.answer_stream import DescribedPart, read_parts
+from adafuse_integrations._shared.answer_stream import DescribedPart
 
 __all__ = ["ChatAnswerChunk", "chat_chunks", "whole_message"]
 
@@ -57,28 +57,18 @@ class ChatAnswerChunk(ChatGenerationChunk):
 
 
 def chat_chunks(
-    rounds: Iterable[Round],
+    answer: Iterable[DescribedPart | dict[str, Any]],
     parts: AnswerParts,
-    first: Mapping[str, Any],
+    metadata: dict[str, Any],
     *,
-    blocks: bool = False,
-    keep_incomplete: bool = False,
-    **info: Any,
+    blocks: bool,
 ) -> Iterator[ChatAnswerChunk]:
-    """Yield chunks as rounds come.
+    """Yield a chunk for each part of an answer of `read_parts`, and one at its end.
 
-    Args:
-        rounds: of one answer.
-        parts: takes them apart.
-        first: response metadata of the first chunk.
-        blocks: whether content is a list of content blocks, as in LangChain's version 1.
-        keep_incomplete: pass over IncompleteAnswerError; the response metadata then has its message
-            as "incomplete", and so it has before the error is raised.
-        info: for `read_parts`: logprobs and top_logprobs.
+    Response metadata are the first chunk's; content may be blocks, as in LangChain's version 1.
     """
     layout = _Layout(blocks)
-    metadata = dict(first)
-    for part in read_parts(rounds, parts, keep_incomplete=keep_incomplete, **info):
+    for part in answer:
         if isinstance(part, DescribedPart):
             message = layout.message(part, metadata)
             yield ChatAnswerChunk(message=message, round=dict(part.source))
@@ -87,7 +77,7 @@ def chat_chunks(
         assert parts.last is not None  # it has ended
         last = AIMessageChunk(
             content=[] if blocks else "",
-            response_metadata=metadata | part.info,
+            response_metadata=metadata | part,
             usage_metadata=_usage(parts.last.usage or {}),
             chunk_position="last",
         )

@@ -21,7 +21,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import BaseLLM
 from langchain_core.load import mapping
 from langchain_core.load.serializable import Serializable
-from langchain_core.outputs import LLMResult, RunInfo
+from langchain_core.outputs import Generation, LLMResult, RunInfo
 from langchain_core.utils._merge import merge_dicts
 
 __all__ = ["PromptwiseLLM", "describe_as", "forget_description", "make_loadable", "merge_dicts"]
@@ -57,8 +57,13 @@ class PromptwiseLLM(BaseLLM):
     """
 
     @abstractmethod
-    def _merged(self, results: Sequence[LLMResult]) -> LLMResult:
-        """Join the results of single prompts."""
+    def _result(self, generations: Sequence[Generation]) -> LLMResult:
+        """The result that has an answer for each prompt."""
+
+    def _joined(self, results: Sequence[LLMResult], run_managers: Sequence[Any]) -> LLMResult:
+        joined = self._result([result.generations[0][0] for result in results])
+        joined.run = [RunInfo(run_id=manager.run_id) for manager in run_managers] or None
+        return joined
 
     def _generate_helper(
         self,
@@ -79,9 +84,7 @@ class PromptwiseLLM(BaseLLM):
                 raise
             manager.on_llm_end(result)
             results.append(result)
-        merged = self._merged(results)
-        merged.run = [RunInfo(run_id=manager.run_id) for manager in run_managers] or None
-        return merged
+        return self._joined(results, run_managers)
 
     async def _agenerate_helper(
         self,
@@ -103,6 +106,4 @@ class PromptwiseLLM(BaseLLM):
                 raise
             await manager.on_llm_end(result)
             results.append(result)
-        merged = self._merged(results)
-        merged.run = [RunInfo(run_id=manager.run_id) for manager in run_managers] or None
-        return merged
+        return self._joined(results, run_managers)

@@ -33,6 +33,11 @@ class AnswerChunk(GenerationChunk):
     LangChain's own addition would run names together and refuse to merge scores.
     """
 
+    @property
+    def says(self) -> bool:
+        """Whether it adds to the answer; the last chunk does not."""
+        return bool(self.text)
+
     @classmethod
     def lc_id(cls) -> list[str]:
         """Serialised as a plain GenerationChunk, so that LangChain can read it back."""
@@ -73,26 +78,18 @@ def _listed(chunk: GenerationChunk) -> dict[str, Any]:
 
 def answer_chunks(rounds: Iterable[Round]) -> Iterator[AnswerChunk]:
     """Yield a chunk per word as rounds come, and a last one without text."""
-    wordless = []
-    dropped = []
+    wordless, dropped = [], []
     for round_ in rounds:
         described = round_info(round_)
         dropped += described["dropped"]
         if not round_.words:
             wordless.append(described)
+        of_word = {name: described[name] for name in ("member", "drafters")} | {"round": described}
         for word in round_.words:
-            info = {
-                "member": round_.member,
-                "drafters": list(round_.drafters),
-                "round": described,
-            }
-            yield AnswerChunk(text=word, generation_info=info)
+            yield AnswerChunk(text=word, generation_info=dict(of_word))
         if round_.finish_reason is not None:
-            last = {
-                "finish_reason": round_.finish_reason,
-                "usage": usage_info(round_.usage or {}),
-                "rounds": wordless,
-            }
+            usage = usage_info(round_.usage or {})
+            last = {"finish_reason": round_.finish_reason, "usage": usage, "rounds": wordless}
             if dropped:
                 last["dropped"] = dropped
             yield AnswerChunk(text="", generation_info=last)

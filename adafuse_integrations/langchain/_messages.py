@@ -31,7 +31,7 @@ from langchain_core.messages import (
 )
 
 from adafuse.errors import PromptError
-from adafuse.prompting.messages import core_call, message_errors, name_results, written_call
+from adafuse.prompting.messages import core_call, read_messages, written_call
 from adafuse.validation import show
 
 __all__ = ["core_messages"]
@@ -45,18 +45,8 @@ _ROLES = {"human": "user", "ai": "assistant", "developer": "system"}
 
 
 def core_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """Turn messages into those of `Ensemble.stream`.
-
-    Raises:
-        PromptError: a message is of a kind that is no turn of a conversation, or holds an image,
-            audio or anything else that is not text; it is named.
-    """
-    return name_results(_core_message(index, message) for index, message in enumerate(messages))
-
-
-def _core_message(index: int, message: BaseMessage) -> dict[str, Any]:
-    with message_errors(index, message):
-        return _read_message(index, message)
+    """Turn messages into those of `Ensemble.stream`; raises PromptError for what is no text."""
+    return read_messages(messages, _read_message)
 
 
 def _read_message(index: int, message: BaseMessage) -> dict[str, Any]:

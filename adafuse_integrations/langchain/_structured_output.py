@@ -19,9 +19,9 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from adafuse.config import read_schema
 from adafuse.errors import ConfigError, IncompleteAnswerError
 from adafuse.prompting.response_format import ANY_OBJECT
-from adafuse_integrations._shared.settings import read_schema
 from adafuse_integrations._shared.trace import read_answer
 
 __all__ = ["Method", "call_parser", "decoding_schema", "json_parser", "with_raw"]
@@ -32,11 +32,7 @@ _FUNCTION = ("function", "parameters", "input_schema", "toolSpec")  # of other p
 
 
 def decoding_schema(schema: Any) -> dict[str, Any]:
-    """The JSON schema of a Pydantic class, a TypedDict, a JSON schema or a function's description.
-
-    Raises:
-        ConfigError: it is something else.
-    """
+    """The JSON schema of a Pydantic class, a TypedDict, a JSON schema or a described function."""
     if schema is None:
         return dict(ANY_OBJECT)
     if isinstance(schema, Mapping):
@@ -45,10 +41,9 @@ def decoding_schema(schema: Any) -> dict[str, Any]:
             schema = schema["schema"]
         elif named and any(key in schema for key in _FUNCTION):
             schema = _converted(dict(schema))
-        return cast("dict[str, Any]", read_schema(schema))
-    if isinstance(schema, type) and is_basemodel_subclass(schema):
-        return cast("dict[str, Any]", read_schema(schema))
-    return _converted(schema)
+    elif not (isinstance(schema, type) and is_basemodel_subclass(schema)):
+        return _converted(schema)
+    return read_schema("json_schema", schema)
 
 
 def _converted(schema: Any) -> dict[str, Any]:
@@ -66,28 +61,22 @@ def _message(result: Sequence[Generation]) -> AIMessage | None:
     return cast("AIMessage", message) if whole else None
 
 
-def _cut(result: Sequence[Generation]) -> None:
-    """Raise IncompleteAnswerError for a message that says that it is incomplete."""
+def _no_answer(result: Sequence[Generation]) -> bool:
+    """Whether a whole message calls tools; raises IncompleteAnswerError if it says it is cut."""
     message = _message(result)
     if message is not None and "incomplete" in message.response_metadata:
         raise IncompleteAnswerError("JSON answer", read_answer(message.response_metadata))
-
-
-def _calls_tools(result: Sequence[Generation]) -> bool:
-    message = _message(result)
     return message is not None and bool(message.tool_calls)
 
 
 class _Json(JsonOutputParser):
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        _cut(result)
-        return None if _calls_tools(result) else super().parse_result(result, partial=partial)
+        return None if _no_answer(result) else super().parse_result(result, partial=partial)
 
 
 class _Pydantic(PydanticOutputParser[Any]):
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        _cut(result)
-        return None if _calls_tools(result) else super().parse_result(result, partial=partial)
+        return None if _no_answer(result) else super().parse_result(result, partial=partial)
 
 
 def json_parser(schema: Any) -> BaseOutputParser[Any]:

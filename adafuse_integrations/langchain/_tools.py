@@ -21,11 +21,7 @@ Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 
 
 def core_tools(tools: Tools) -> tuple[dict[str, Any], ...]:
-    """Tools in OpenAI's format; of one that is given twice, in two forms, the first.
-
-    Raises:
-        PromptError: one of them has no form that is known, or is wrong; see `read_tools`.
-    """
+    """Tools in OpenAI's format; of one that is given twice, in two forms, the first."""
     read = [read_tools([_openai_tool(index, tool)])[0] for index, tool in enumerate(tools)]
     untitled = [_untitled(tool) for tool in read]
     return read_tools([tool for at, tool in enumerate(read) if untitled[at] not in untitled[:at]])

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable, RunnableConfig
-from pydantic import ConfigDict, Field, SecretStr
+from langchain_core.runnables import Runnable
+from pydantic import Field, SecretStr
 
 from adafuse.config import CONSTRAINTS
 from adafuse.errors import ConfigError
-from adafuse_integrations.langchain._batching import ainvoke_rows, invoke_rows
+from adafuse.prompting.prompt import Prompt
 from adafuse_integrations.langchain._chat_call import ChatModel
 from adafuse_integrations.langchain._messages import core_messages
 from adafuse_integrations.langchain._structured_output import (
@@ -58,8 +57,6 @@ class ChatAdaFuse(ChatModel):
         IncompleteAnswerError: a constrained answer was cut, by max_tokens or a stop string.
         AdaFuseError: what loading and decoding raise, unchanged, once a prompt is answered.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     streaming: bool | None = Field(
         default=None,
@@ -113,7 +110,7 @@ class ChatAdaFuse(ChatModel):
         if shown := core_tools(tools):
             bound["tools"] = list(shown)
         call = self._for_call(None, {**bound, "tool_choice": tool_choice})._current_call
-        call.refuse_unenforceable()
+        call.constrained(Prompt((), None, "chat"))  # refuses what no grammar can hold answers to
         if shown and tool_choice is not None:
             bound["tool_choice"] = call.tool_choice
         return self.bind(**bound)
@@ -188,31 +185,3 @@ class ChatAdaFuse(ChatModel):
         """
         model = self._for_call(None, {"tools": tools} if tools else {})
         return model._count_prompt_tokens(core_messages(messages))
-
-    # --- Several inputs ---
-
-    def batch(
-        self,
-        inputs: list[LanguageModelInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> list[AIMessage]:
-        """Answer each input with its own configuration; unknown arguments fail before any row."""
-        invoke = partial(self._for_call(stop, kwargs).invoke, stop=stop, **kwargs)
-        return invoke_rows(invoke, inputs, config, return_exceptions=return_exceptions)
-
-    async def abatch(
-        self,
-        inputs: list[LanguageModelInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> list[AIMessage]:
-        """As `batch`, without blocking the event loop."""
-        ainvoke = partial(self._for_call(stop, kwargs).ainvoke, stop=stop, **kwargs)
-        return await ainvoke_rows(ainvoke, inputs, config, return_exceptions=return_exceptions)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
+from functools import partial
 from typing import Any, Self
-from uuid import UUID
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -21,13 +21,8 @@ from pydantic import ConfigDict
 from adafuse.concurrency.async_iterator import Decoders
 from adafuse_integrations._shared.fields import CompletionFields
 from adafuse_integrations._shared.trace import totals
-from adafuse_integrations.langchain._base import EnsembleModel
-from adafuse_integrations.langchain._batching import ainvoke_rows, invoke_rows
-from adafuse_integrations.langchain._compat import (
-    PromptwiseLLM,
-    describe_as,
-    forget_description,
-)
+from adafuse_integrations.langchain._base import EnsembleModel, telling, telling_async
+from adafuse_integrations.langchain._compat import PromptwiseLLM, describe_as, forget_description
 from adafuse_integrations.langchain._completion_chunks import (
     AnswerChunk,
     answer_chunks,
@@ -36,12 +31,11 @@ from adafuse_integrations.langchain._completion_chunks import (
 
 __all__ = ["AdaFuseLLM"]
 
-_Tags = list[str] | list[list[str]] | None
-_Metadata = builtins.dict[str, Any] | list[builtins.dict[str, Any]] | None
-_RunIds = UUID | list[UUID | None] | None
+# What LangChain says of a run, beside the settings of a call.
+_OF_RUNS = ("tags", "metadata", "run_name", "run_id")
 
 
-class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
+class AdaFuseLLM(EnsembleModel[str], CompletionFields, PromptwiseLLM):
     """Several local models that write one completion together, word by word.
 
     Give `models`, or an `ensemble` that is already built, or set ADAFUSE_MODELS; the other fields
@@ -89,48 +83,25 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         prompts: list[str],
         stop: list[str] | None = None,
         callbacks: Callbacks | list[Callbacks] | None = None,
-        *,
-        tags: _Tags = None,
-        metadata: _Metadata = None,
-        run_name: str | list[str] | None = None,
-        run_id: _RunIds = None,
         **kwargs: Any,
     ) -> LLMResult:
         """As the base class, but each prompt's own callbacks get its words."""
+        run = {name: kwargs.pop(name) for name in _OF_RUNS if name in kwargs}
         model = self._for_call(stop, kwargs)
-        return super(AdaFuseLLM, model).generate(
-            prompts,
-            stop=model._stops,
-            callbacks=callbacks,
-            tags=tags,
-            metadata=metadata,
-            run_name=run_name,
-            run_id=run_id,
-        )
+        return super(AdaFuseLLM, model).generate(prompts, model._stops, callbacks, **run)
 
     async def agenerate(
         self,
         prompts: list[str],
         stop: list[str] | None = None,
         callbacks: Callbacks | list[Callbacks] | None = None,
-        *,
-        tags: _Tags = None,
-        metadata: _Metadata = None,
-        run_name: str | list[str] | None = None,
-        run_id: _RunIds = None,
         **kwargs: Any,
     ) -> LLMResult:
         """As `generate`, without blocking the event loop; cancelling it stops the decoder."""
+        run = {name: kwargs.pop(name) for name in _OF_RUNS if name in kwargs}
         model = self._for_call(stop, kwargs)
-        return await super(AdaFuseLLM, model).agenerate(
-            prompts,
-            stop=model._stops,
-            callbacks=callbacks or None,  # the base class looks into an empty list
-            tags=tags,
-            metadata=metadata,
-            run_name=run_name,
-            run_id=run_id,
-        )
+        callbacks = callbacks or None  # the base class looks into an empty list
+        return await super(AdaFuseLLM, model).agenerate(prompts, model._stops, callbacks, **run)
 
     def stream(
         self,
@@ -159,33 +130,6 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
             super(AdaFuseLLM, model).astream(input, config, stop=model._stops)
         )
 
-    def batch(
-        self,
-        inputs: list[LanguageModelInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> list[str]:
-        """Answer each input with its own configuration; unknown arguments fail before any row."""
-        model = self._for_call(stop, kwargs)
-        return invoke_rows(model.invoke, inputs, config, return_exceptions=return_exceptions)
-
-    async def abatch(
-        self,
-        inputs: list[LanguageModelInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> list[str]:
-        """As `batch`, without blocking the event loop."""
-        model = self._for_call(stop, kwargs)
-        rows = ainvoke_rows(model.ainvoke, inputs, config, return_exceptions=return_exceptions)
-        return await rows
-
     # --- One prompt ---
 
     def _chunks(self, prompt: str) -> Generator[AnswerChunk]:
@@ -199,26 +143,17 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[AnswerChunk]:
-        model = self._for_call(stop, kwargs)
-        with closing(model._chunks(prompt)) as chunks:
-            for chunk in chunks:
-                if run_manager and chunk.text:
-                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
+        return telling(self._for_call(stop, kwargs)._chunks(prompt), run_manager)
 
-    async def _astream(
+    def _astream(
         self,
         prompt: str,
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[AnswerChunk]:
-        model = self._for_call(stop, kwargs)
-        async with aclosing(self._decoders.decode(lambda: model._chunks(prompt))) as chunks:
-            async for chunk in chunks:
-                if run_manager and chunk.text:
-                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
+        decode = partial(self._for_call(stop, kwargs)._chunks, prompt)
+        return telling_async(self._decoders.decode(decode), run_manager)
 
     def _generate(
         self,
@@ -242,9 +177,6 @@ class AdaFuseLLM(EnsembleModel, CompletionFields, PromptwiseLLM):
             async with aclosing(self._astream(prompt, stop, run_manager, **kwargs)) as chunks:
                 generations.append(whole_answer([chunk async for chunk in chunks]))
         return self._result(generations)
-
-    def _merged(self, results: Sequence[LLMResult]) -> LLMResult:
-        return self._result([result.generations[0][0] for result in results])
 
     def _result(self, generations: Sequence[Generation]) -> LLMResult:
         usages = [(own.generation_info or {}).get("usage", {}) for own in generations]

@@ -17,19 +17,22 @@ from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRo
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import default_completion_to_prompt
-from pydantic import field_serializer, model_validator
+from pydantic import (
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
 
 from adafuse.errors import ConfigError
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.prompting.response_format import instruction
 from adafuse.spec import MemberSpec
-from adafuse_integrations._shared.answer_stream import read_parts
 from adafuse_integrations._shared.chat import ChatFields
-from adafuse_integrations._shared.context_window import smallest_window
 from adafuse_integrations._shared.fields import CompletionFields
-from adafuse_integrations._shared.identity import loadable
+from adafuse_integrations._shared.members import loadable, smallest_window
 from adafuse_integrations.llama_index._messages import core_messages
-from adafuse_integrations.llama_index._metadata import EnsembleMetadata
 from adafuse_integrations.llama_index._responses import Snapshot, snapshots
 from adafuse_integrations.llama_index._tools import core_tools
 
@@ -41,9 +44,46 @@ _PROCESS_WIDE = {"callback_manager", "rate_limiter"}  # not part of what a model
 
 Making = Callable[[], Generator[Snapshot]]
 """Decodes one answer; checked already, and begun with the first snapshot that is asked for."""
-
-
 _Prompt = tuple[str | list[dict[str, Any]], PromptFormat | None]  # which only text has
+
+
+class _Metadata(LLMMetadata):
+    """Metadata whose context window is looked up when it is first read.
+
+    LlamaIndex reads metadata in coroutines too, to learn whether a model chats and to tell of a
+    call, and members that were loaded there would block the event loop. Written down before that,
+    the window is None.
+    """
+
+    _look_up: Callable[[], int | None] = PrivateAttr()
+
+    @classmethod
+    def of(cls, look_up: Callable[[], int | None], **others: Any) -> _Metadata:
+        """Metadata with all but the window, which `look_up` returns, in tokens."""
+        metadata = cls(**others)
+        metadata._look_up = look_up
+        del metadata.__dict__["context_window"]  # so that it is missed when it is read
+        return metadata
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "context_window":
+            return super().__getattr__(name)  # type: ignore[misc]  # pydantic hides it
+        self.__dict__[name] = window = self._look_up() or _UNLIMITED
+        return window
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"context_window": None, **write(self)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as plain metadata, with the window."""
+        return LLMMetadata.model_validate, (
+            {n: getattr(self, n) for n in LLMMetadata.model_fields},
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        build, arguments = self.__reduce__()
+        return build(*arguments)
 
 
 class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
@@ -59,10 +99,6 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         return "AdaFuseLLM"
 
     @property
-    def _model_name(self) -> str:
-        return "+".join(self._member_names())
-
-    @property
     def metadata(self) -> LLMMetadata:
         """What members can do together.
 
@@ -72,23 +108,17 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         "raw" or `completion_to_prompt` is set. Tools need a grammar (the extra "constrained"), and
         messages that members render themselves.
         """
-        window = self._known_window()
-        if window is None:
-            return EnsembleMetadata.of(self._look_up_window, **self._described())
-        return LLMMetadata(context_window=window, **self._described())
-
-    def _look_up_window(self) -> int:
-        window = smallest_window(self._answering())
-        return _UNLIMITED if window is None else window
-
-    def _described(self) -> dict[str, Any]:
-        """The metadata, all but the window."""
-        return {
+        described: dict[str, Any] = {
             "num_output": self.max_tokens,
             "is_chat_model": not self._completes_text,
-            "is_function_calling_model": self._takes_tools,
+            "is_function_calling_model": not self._renders_messages
+            and importlib.util.find_spec("llguidance") is not None,
             "model_name": self._model_name,
         }
+        window = self._known_window()
+        if window is None:
+            return _Metadata.of(lambda: smallest_window(self._answering()), **described)
+        return LLMMetadata(context_window=window, **described)
 
     def tokenize(self, text: str) -> list[int]:
         """As many zeros as `text` has tokens for the member that needs most; loads the members.
@@ -99,7 +129,7 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         Raises:
             ConfigError: a member cannot count tokens.
         """
-        return [0] * self._most_tokens(text)
+        return [0] * max(self._token_counts(text))
 
     @model_validator(mode="before")
     @classmethod
@@ -141,14 +171,11 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         """Whether `messages_to_prompt` renders messages, in place of members' own templates."""
         return self.messages_to_prompt is not default_messages
 
-    @property
-    def _takes_tools(self) -> bool:
-        return not self._renders_messages and importlib.util.find_spec("llguidance") is not None
-
     def _with_system(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
         """Messages behind the system prompt; LlamaIndex may have put it there already."""
         prompt = self.system_prompt
-        if prompt and not any(_is_system(message, prompt) for message in messages):
+        present = any(m.role == MessageRole.SYSTEM and m.content == prompt for m in messages)
+        if prompt and not present:
             return [ChatMessage(role=MessageRole.SYSTEM, content=prompt), *messages]
         return list(messages)
 
@@ -185,10 +212,8 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
 
     def _extended(self, prompt: str, schema: Mapping[str, Any] | None) -> str:
         """Text behind the system prompt, and behind a schema that members are told of."""
-        extended = self._extend_prompt(prompt)
-        if schema is None:
-            return extended
-        return f"{instruction(schema, tools=False)}\n\n{extended}"
+        preface = "" if schema is None else f"{instruction(schema, tools=False)}\n\n"
+        return preface + self._extend_prompt(prompt)
 
     # --- One answer ---
 
@@ -226,16 +251,5 @@ class EnsembleLLM(ChatFields, CompletionFields, FunctionCallingLLM, CustomLLM):
         self, prompt: str | list[dict[str, Any]], prompt_format: PromptFormat | None
     ) -> Generator[Snapshot]:
         parts = self._answer_parts()
-        with closing(self._rounds(prompt, prompt_format)) as rounds:
-            answer = read_parts(
-                rounds,
-                parts,
-                keep_incomplete=self.keep_incomplete,
-                logprobs=self.logprobs,
-                top_logprobs=self.top_logprobs,
-            )
+        with closing(self._described_parts(prompt, parts, prompt_format)) as answer:
             yield from snapshots(answer, parts, self._model_name)
-
-
-def _is_system(message: ChatMessage, prompt: str) -> bool:
-    return message.role == MessageRole.SYSTEM and message.content == prompt

@@ -24,20 +24,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def tells_of_chat(method: F) -> F:
-    """Start, progress and end of a chat answer, or the exception it ends with.
-
-    Raises:
-        PromptError: there, if messages are none.
-    """
+    """Start, progress and end of a chat answer, or the exception it ends with."""
     return _telling(llm_chat_callback(), method, "messages", refuse_others)
 
 
 def tells_of_completion(method: F) -> F:
-    """Likewise of a completion.
-
-    Raises:
-        ConfigError: there, if the prompt is no string.
-    """
+    """Likewise of a completion."""
     return _telling(llm_completion_callback(), method, "prompt", _refuse_no_string)
 
 
@@ -56,12 +48,9 @@ def _telling(
 ) -> F:
     """A method that tells of its calls; its first argument has this name, and is checked."""
 
-    def check_first(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        check(args[0] if args else kwargs.get(name))
-
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        check_first(args, kwargs)
+        check(args[0] if args else kwargs.get(name))
         responses: list[Any] = []
 
         def noted(*args: Any, **kwargs: Any) -> Any:
@@ -73,7 +62,7 @@ def _telling(
 
     @functools.wraps(method)
     async def acall(self: Any, *args: Any, **kwargs: Any) -> Any:
-        check_first(args, kwargs)
+        check(args[0] if args else kwargs.get(name))
         responses: list[Any] = []
 
         async def noted(*args: Any, **kwargs: Any) -> Any:

@@ -31,7 +31,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 
 from adafuse.errors import PromptError
-from adafuse.prompting.messages import core_call, message_errors, name_results, written_call
+from adafuse.prompting.messages import core_call, read_messages, written_call
 from adafuse.tools.partial_json import load_json
 
 __all__ = ["core_messages", "refuse_others"]
@@ -50,12 +50,8 @@ _Call = tuple[str | None, str, Any]  # id, name, arguments
 
 
 def core_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
-    """Turn messages into those of `Ensemble.stream`.
-
-    Raises:
-        PromptError: one holds an image, a document or anything else that is not text; it is named.
-    """
-    return name_results(_core_message(index, message) for index, message in enumerate(messages))
+    """Turn messages into those of `Ensemble.stream`; raises PromptError for what is no text."""
+    return read_messages(messages, _read_message)
 
 
 def refuse_others(messages: object) -> None:
@@ -67,11 +63,6 @@ def refuse_others(messages: object) -> None:
         if not isinstance(message, ChatMessage):
             kind = type(message).__name__
             raise PromptError(f"message {index} must be a ChatMessage, not {kind}")
-
-
-def _core_message(index: int, message: ChatMessage) -> dict[str, Any]:
-    with message_errors(index, message):
-        return _read_message(index, message)
 
 
 def _read_message(index: int, message: ChatMessage) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from adafuse.tools.answer_parts import AnswerParts, CallPart
-from adafuse_integrations._shared.answer_stream import DescribedPart, End
+from adafuse_integrations._shared.answer_stream import DescribedPart
 
 __all__ = ["Snapshot", "chat_response", "completion_response", "snapshots"]
 
@@ -55,15 +55,9 @@ class Snapshot:
 
 
 def snapshots(
-    answer: Iterable[DescribedPart | End], parts: AnswerParts, model_name: str
+    answer: Iterable[DescribedPart | dict[str, Any]], parts: AnswerParts, model_name: str
 ) -> Generator[Snapshot]:
-    """Yield one per part of the answer, and one at its end.
-
-    Args:
-        answer: of `read_parts`.
-        parts: what takes the answer apart.
-        model_name: for `raw`.
-    """
+    """Yield one per part of an answer of `read_parts`, and one at its end."""
     text, calls = "", _Calls(parts)
     for part in answer:
         raw: dict[str, Any] = {"model": model_name}
@@ -75,7 +69,7 @@ def snapshots(
             text += delta
             yield Snapshot(text, delta, calls.blocks(), raw, {"round": dict(part.source)})
             continue
-        info = dict(part.info)
+        info = dict(part)
         raw |= {"finish_reason": info.pop("finish_reason"), "usage": info.pop("token_usage")}
         if "incomplete" in info:
             raw["incomplete"] = info.pop("incomplete")
@@ -116,43 +110,41 @@ class _Calls:
 def _logprobs(scores: Mapping[str, Any]) -> list[list[LogProb]]:
     words = []
     for word in scores["content"]:
-        entries = (word, *word["top_logprobs"])
-        scored = [entry for entry in entries if entry["logprob"] is not None]
-        words.append([_logprob(entry) for entry in scored] if word["logprob"] is not None else [])
+        entries = (word, *word["top_logprobs"]) if word["logprob"] is not None else ()
+        words.append(
+            [
+                LogProb(token=e["token"], logprob=e["logprob"], bytes=list(e["token"].encode()))
+                for e in entries
+                if e["logprob"] is not None
+            ]
+        )
     return words
-
-
-def _logprob(entry: Mapping[str, Any]) -> LogProb:
-    token = entry["token"]
-    return LogProb(token=token, logprob=entry["logprob"], bytes=list(token.encode()))
 
 
 def completion_response(snapshot: Snapshot, *, streamed: bool) -> CompletionResponse:
     """A completion, with a delta if it is one of a stream."""
-    return CompletionResponse(
-        text=snapshot.text,
-        delta=snapshot.delta if streamed else None,
-        raw=snapshot.raw,
-        logprobs=snapshot.logprobs,
-        additional_kwargs=snapshot.info,
-    )
+    return CompletionResponse(text=snapshot.text, **_of_both(snapshot, streamed))
 
 
 def chat_response(snapshot: Snapshot, *, streamed: bool) -> ChatResponse:
     """An assistant's message; calls are blocks of it, and in OpenAI's form beside them."""
     texts = [TextBlock(text=snapshot.text)] if snapshot.text else []
     calls = [_openai_call(call) for call in snapshot.calls]
-    beside = {"tool_calls": calls} if calls else {}
     message = ChatMessage(
-        role=MessageRole.ASSISTANT, blocks=[*texts, *snapshot.calls], additional_kwargs=beside
+        role=MessageRole.ASSISTANT,
+        blocks=[*texts, *snapshot.calls],
+        additional_kwargs={"tool_calls": calls} if calls else {},
     )
-    return ChatResponse(
-        message=message,
-        delta=snapshot.delta if streamed else None,
-        raw=snapshot.raw,
-        logprobs=snapshot.logprobs,
-        additional_kwargs=snapshot.info,
-    )
+    return ChatResponse(message=message, **_of_both(snapshot, streamed))
+
+
+def _of_both(snapshot: Snapshot, streamed: bool) -> dict[str, Any]:
+    return {
+        "delta": snapshot.delta if streamed else None,
+        "raw": snapshot.raw,
+        "logprobs": snapshot.logprobs,
+        "additional_kwargs": snapshot.info,
+    }
 
 
 def _openai_call(call: ToolCallBlock) -> dict[str, Any]:

@@ -1,29 +1,40 @@
-"""Answers that are objects of a Pydantic class, held to its schema while they are written."""
+"""Answers that are objects of a Pydantic class, held to its schema while they are written.
+
+Instrumentation is told of each object that is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import aclosing, closing
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
-from llama_index.core.instrumentation.events.llm import LLMStructuredPredictStartEvent
-from llama_index.core.program.utils import FlexibleModel, get_program_for_llm
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
+from llama_index.core.instrumentation.events.llm import (
+    LLMStructuredPredictEndEvent,
+    LLMStructuredPredictInProgressEvent,
+    LLMStructuredPredictStartEvent,
+)
+from llama_index.core.program.utils import (
+    FlexibleModel,
+    create_flexible_model,
+    get_program_for_llm,
+)
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
+from adafuse.config import read_schema
 from adafuse.errors import ConfigError
-from adafuse_integrations._shared.settings import read_schema
 from adafuse_integrations.llama_index._call import EnsembleLLM
-from adafuse_integrations.llama_index._structured_parsing import agrowing, growing, whole
 
 __all__ = ["StructuredAnswers"]
 
 dispatcher = get_dispatcher(__name__)
 M = TypeVar("M", bound=BaseModel)
+N = TypeVar("N", bound=BaseModel)
 Settings = Mapping[str, Any] | None
 # How LlamaIndex's programs ask for a call. An answer that must be of a schema is one anyway; what
 # it cannot be is refused.
@@ -37,14 +48,6 @@ _OF_CALLS: dict[str, tuple[Any, ...]] = {
 _DECIDED = {"json_schema", "response_format", "keep_incomplete", "tools"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What a structured method asks of `chat`, or of `complete` if the prompt is text."""
-
-    prompt: str | list[ChatMessage]
-    settings: dict[str, Any]
-
-
 class StructuredAnswers(EnsembleLLM):
     """The structured methods of LlamaIndex, by grammar.
 
@@ -56,14 +59,14 @@ class StructuredAnswers(EnsembleLLM):
     def _by_grammar(self) -> bool:
         return self.pydantic_program_mode == PydanticProgramMode.DEFAULT
 
-    def _request(
+    def _asking(
         self,
         output_cls: type[BaseModel],
         prompt: BasePromptTemplate,
         llm_kwargs: Settings,
         prompt_args: Mapping[str, Any],
-    ) -> _Request:
-        """What is asked, once its start is told."""
+    ) -> Callable[[str], Any]:
+        """What calls a method, "a" for `acomplete` or `achat`; its start is told."""
         event = LLMStructuredPredictStartEvent(
             output_cls=output_cls, template=prompt, template_args=dict(prompt_args)
         )
@@ -74,10 +77,11 @@ class StructuredAnswers(EnsembleLLM):
                 raise ConfigError(f"{name}={value!r}: a structured answer is one object")
         if taken := settings.keys() & _DECIDED:
             raise ConfigError(f"structured answers decide {', '.join(sorted(taken))} themselves")
-        schema = read_schema(output_cls)
+        schema = read_schema("json_schema", output_cls)
         settings |= {"json_schema": schema, "keep_incomplete": False}
         if not self._completes_text:
-            return _Request(prompt.format_messages(llm=self, **prompt_args), settings)
+            messages = prompt.format_messages(llm=self, **prompt_args)
+            return lambda way: getattr(self, f"{way}chat")(messages, **settings)
         text = prompt.format(
             llm=self,
             messages_to_prompt=self.messages_to_prompt,
@@ -85,25 +89,8 @@ class StructuredAnswers(EnsembleLLM):
             **prompt_args,
         )
         in_prompt = settings.pop("schema_in_prompt", self.schema_in_prompt)
-        return _Request(self._extended(text, schema if in_prompt else None), settings)
-
-    def _send(self, prefix: str, request: _Request) -> Any:
-        """Call the method of this name that takes such a prompt: "a" for `acomplete`, `achat`."""
-        if isinstance(request.prompt, str):
-            complete = getattr(self, f"{prefix}complete")
-            return complete(request.prompt, formatted=True, **request.settings)
-        return getattr(self, f"{prefix}chat")(request.prompt, **request.settings)
-
-    def _texts(self, request: _Request) -> Generator[str]:
-        """The answer as far as it goes, word by word."""
-        with closing(self._send("stream_", request)) as responses:
-            yield from map(_text, responses)
-
-    async def _atexts(self, request: _Request) -> AsyncGenerator[str]:
-        """Likewise."""
-        async with aclosing(await self._send("astream_", request)) as responses:
-            async for response in responses:
-                yield _text(response)
+        text = self._extended(text, schema if in_prompt else None)
+        return lambda way: getattr(self, f"{way}complete")(text, formatted=True, **settings)
 
     def structured_predict(
         self,
@@ -131,8 +118,8 @@ class StructuredAnswers(EnsembleLLM):
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
             return predicted
-        request = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return whole(output_cls, _text(self._send("", request)))
+        ask = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
+        return _whole(output_cls, _text(ask("")))
 
     async def astructured_predict(
         self,
@@ -147,8 +134,8 @@ class StructuredAnswers(EnsembleLLM):
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
             return predicted
-        request = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return whole(output_cls, _text(await self._send("a", request)))
+        ask = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
+        return _whole(output_cls, _text(await ask("a")))
 
     def stream_structured_predict(
         self,
@@ -165,8 +152,8 @@ class StructuredAnswers(EnsembleLLM):
             return super().stream_structured_predict(
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
-        request = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return growing(self._texts(request), output_cls)
+        ask = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
+        return _growing(ask, output_cls)
 
     async def astream_structured_predict(
         self,
@@ -180,8 +167,8 @@ class StructuredAnswers(EnsembleLLM):
             return await super().astream_structured_predict(
                 output_cls, prompt, _plain(llm_kwargs), **prompt_args
             )
-        request = self._request(output_cls, prompt, llm_kwargs, prompt_args)
-        return agrowing(self._atexts(request), output_cls)
+        ask = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
+        return _agrowing(ask, output_cls)
 
     def _structured_stream_call(
         self,
@@ -218,3 +205,68 @@ def _text(response: CompletionResponse | ChatResponse) -> str:
 
 def _plain(settings: Settings) -> dict[str, Any]:
     return dict(settings or {})
+
+
+def _growing(ask: Callable[[str], Any], output_cls: type[M]) -> Generator[M | FlexibleModel]:
+    """Yield the object as far as it goes, and whole."""
+    reader = _Growing(output_cls)
+    with closing(ask("stream_")) as responses:
+        for response in responses:
+            yield from reader.feed(_text(response))
+    yield from reader.finish()
+
+
+async def _agrowing(
+    ask: Callable[[str], Any], output_cls: type[M]
+) -> AsyncGenerator[M | FlexibleModel]:
+    reader = _Growing(output_cls)
+    async with aclosing(await ask("astream_")) as responses:
+        async for response in responses:
+            for object_ in reader.feed(_text(response)):
+                yield object_
+    for object_ in reader.finish():
+        yield object_
+
+
+class _Growing(Generic[M]):
+    """An object that is read while its JSON is written; tells instrumentation of it."""
+
+    def __init__(self, output_cls: type[M]) -> None:
+        self._output_cls = output_cls
+        self._partial_cls = create_flexible_model(output_cls)
+        self._text = ""
+        self._value: Any = None
+        self._last: M | FlexibleModel | None = None
+
+    def feed(self, text: str) -> Iterator[M | FlexibleModel]:
+        """Yield the object as far as it goes, if more of it can be read."""
+        self._text = text
+        try:
+            value = from_json(text, allow_partial="trailing-strings")
+        except ValueError:
+            return  # nothing of it yet
+        if value == self._value or not isinstance(value, dict):
+            return
+        self._value = value
+        try:
+            self._last = self._output_cls.model_validate(value)
+        except ValidationError:
+            self._last = self._partial_cls(**value)
+        yield self._report(self._last)
+
+    def finish(self) -> Iterator[M]:
+        """Yield the object, now that its JSON is whole, unless it came last already."""
+        whole = self._output_cls.model_validate_json(self._text)
+        if whole != self._last:
+            yield self._report(whole)
+        dispatcher.event(LLMStructuredPredictEndEvent(output=whole))
+
+    def _report(self, object_: N) -> N:
+        dispatcher.event(LLMStructuredPredictInProgressEvent(output=object_))
+        return object_
+
+
+def _whole(output_cls: type[M], text: str) -> M:
+    object_ = output_cls.model_validate_json(text)
+    dispatcher.event(LLMStructuredPredictEndEvent(output=object_))
+    return object_

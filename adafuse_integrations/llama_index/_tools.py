@@ -17,18 +17,10 @@ __all__ = ["core_tools", "selections"]
 
 
 def core_tools(tools: Iterable[Any]) -> list[Mapping[str, Any]]:
-    """Tools in OpenAI's format; those that have it already as they are.
-
-    Raises:
-        PromptError: they are no list, or one is of neither kind, or has no name.
-    """
-    try:
-        listed = None if isinstance(tools, str | Mapping) else list(tools)
-    except TypeError:
-        listed = None
-    if listed is None:
+    """Tools in OpenAI's format; those that have it already as they are."""
+    if isinstance(tools, str | Mapping) or not isinstance(tools, Iterable):
         raise PromptError(f"tools must be a list of tools, not {type(tools).__name__}")
-    return [_core_tool(index, tool) for index, tool in enumerate(listed)]
+    return [_core_tool(index, tool) for index, tool in enumerate(tools)]
 
 
 def _core_tool(index: int, tool: Any) -> Mapping[str, Any]:

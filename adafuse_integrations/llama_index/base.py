@@ -142,21 +142,10 @@ class AdaFuseLLM(StructuredAnswers):
         tool_required: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """What `chat` is asked, for `chat_with_tools`.
+        """What `chat` is asked, for `chat_with_tools`; the history is not changed.
 
-        Args:
-            tools: LlamaIndex's tools, or tools in OpenAI's format.
-            user_msg: the last message of the conversation.
-            chat_history: what comes before it; it is not changed.
-            verbose: for LlamaIndex, which prints the calls that it carries out.
-            allow_parallel_tool_calls: whether an answer may hold several calls.
-            tool_required: whether it must hold one; a `tool_choice` among the settings says more,
-                and goes before it.
-            kwargs: settings of this call.
-
-        Raises:
-            ConfigError: arguments contradict each other, or there are messages among them.
-            PromptError: a tool cannot be read.
+        A `tool_choice` among the settings says more than `tool_required`, and goes before it.
+        `verbose` is for LlamaIndex, which prints the calls that it carries out.
         """
         messages = list(chat_history or [])
         if user_msg is not None:

@@ -20,25 +20,14 @@ _MARK = "[adafuse conversation]\n"
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a conversation's context stands for.
-
-    Attributes:
-        messages: with "role" and "content".
-        prefix: how the answer is to begin; it is part of the context. Often "".
-    """
+    """What a conversation's context stands for."""
 
     messages: tuple[dict[str, Any], ...]
-    prefix: str
+    prefix: str  # how the answer is to begin; it is part of the context
 
 
 def write_chat(history: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
-    """A conversation as a context.
-
-    Without `add_generation_prompt` the last message is the assistant's, and is to be continued.
-
-    Raises:
-        PromptError: it is not.
-    """
+    """A conversation as a context; without `add_generation_prompt` its end is to be continued."""
     messages, prefix = [dict(message) for message in history], ""
     if not add_generation_prompt:
         if not messages or messages[-1].get("role") != "assistant":

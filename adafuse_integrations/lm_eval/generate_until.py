@@ -10,10 +10,9 @@ from typing import Any
 from adafuse.answer import Answer
 from adafuse.decoding.member import Member
 from adafuse.ensemble import Ensemble
+from adafuse_integrations.lm_eval.arguments import read_generation, warn
 from adafuse_integrations.lm_eval.chat_template import Conversation, read_chat
-from adafuse_integrations.lm_eval.gen_kwargs import read_generation
 from adafuse_integrations.lm_eval.truncation import ContextMember, context_members, prompt_of
-from adafuse_integrations.lm_eval.warnings import warn
 
 __all__ = ["answer_all"]
 
@@ -26,18 +25,9 @@ ContextRequest = tuple[int, str, Conversation | None]
 def answer_all(
     ensemble: Ensemble, requests: Sequence[tuple[str, Mapping[str, Any]]], batch_size: int
 ) -> Iterator[tuple[int, str]]:
-    """Answer requests, those with the same settings together.
+    """Answer contexts by their generation arguments; yields the place of each, and its answer.
 
-    Args:
-        ensemble: its settings are defaults.
-        requests: contexts and generation arguments.
-        batch_size: answers that are decoded at the same time.
-
-    Yields:
-        The place of a request, and its answer.
-
-    Raises:
-        ConfigError: a generation argument is unknown, or asks for another kind of decoding.
+    Those with the same settings are answered together, `batch_size` at the same time.
     """
     groups: dict[str, tuple[dict[str, Any], list[ContextRequest]]] = {}
     repeats = Counter[str]()
@@ -61,7 +51,6 @@ def _answer_group(
     requests: Sequence[ContextRequest],
     batch_size: int,
 ) -> Iterator[tuple[int, str]]:
-    """Answer contexts that have the same settings."""
     config = ensemble.config.override(**settings)
     if config.temperature > 0:
         warn(
@@ -88,12 +77,14 @@ def _answer_group(
 def _warn_of_contexts(members: Sequence[Member]) -> None:
     """Warn of contexts that were cut, or that a model of the harness would read otherwise."""
     for member in members:
-        if isinstance(member, ContextMember) and member.cut:
+        if not isinstance(member, ContextMember):
+            continue
+        if member.cut:
             warn(
                 f"member {member.name!r}: {len(member.cut)} contexts, of up to {max(member.cut)} "
                 "tokens, lost their first tokens to leave room for the answer"
             )
-        if isinstance(member, ContextMember) and member.spelt:
+        if member.spelt:
             warn(
                 f"member {member.name!r}: {member.spelt} contexts spell special tokens; it "
                 "reads them as text, where a model of the harness would read the tokens"
@@ -105,9 +96,9 @@ def _cut_short(answer: Answer, members: Sequence[Member], limit: int) -> bool:
     if answer.finish_reason != "length" or answer.usage[members[0].name].committed_tokens >= limit:
         return False
     for member in members:
-        used, window = answer.usage[member.name], None
         if isinstance(member, ContextMember):
+            used = answer.usage[member.name]
             window = member.runner.window_of(used.prompt_tokens)
-        if window is not None and used.prompt_tokens + used.committed_tokens + 3 >= window:
-            return True
+            if window is not None and used.prompt_tokens + used.committed_tokens + 3 >= window:
+                return True
     return False

@@ -36,9 +36,6 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
     Attributes:
         cut: how many texts lost their first tokens to the context window.
         lossy: how many texts the member's tokenizer cannot hold exactly.
-
-    Raises:
-        ConfigError: the member has no model in this process.
     """
 
     def __init__(self, member: Member) -> None:
@@ -58,13 +55,7 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
     def score(
         self, context: str, conversation: Conversation | None, continuations: Sequence[str]
     ) -> list[Scored]:
-        """Log-likelihoods of continuations of a context, or of answers in a conversation.
-
-        Raises:
-            PromptError: a continuation is no token of its own behind the context.
-            ContextWindowError: a continuation is longer than the window.
-            DecodingError: the model gives no numbers.
-        """
+        """Log-likelihoods of continuations of a context, or of answers in a conversation."""
         if conversation is not None:
             pairs = [self._answer_ids(conversation, text) for text in continuations]
             return self._loglikelihood_tokens(pairs)

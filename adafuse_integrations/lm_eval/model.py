@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from lm_eval.api.model import LM
@@ -19,9 +20,13 @@ from adafuse.decoding.weighting import member_weights
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError, PromptError
 from adafuse.spec import MemberSpec
+from adafuse_integrations.lm_eval.arguments import (
+    build_ensemble,
+    read_batch_size,
+    usable_device,
+    warn,
+)
 from adafuse_integrations.lm_eval.chat_template import read_chat, write_chat
-from adafuse_integrations.lm_eval.model_args import build_ensemble, read_batch_size, usable_device
-from adafuse_integrations.lm_eval.warnings import warn
 
 if TYPE_CHECKING:
     from adafuse_integrations.lm_eval.loglikelihood import MemberScorer
@@ -65,15 +70,13 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
         loading = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
         self.ensemble = build_ensemble(ensemble, models, loading, settings)
         self._weights = member_weights(self.ensemble.members, self.ensemble.config)
-        self._scorers: dict[str, MemberScorer] | None = None
 
     @classmethod
     def create_from_arg_obj(
         cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
     ) -> Self:
         """From model arguments; what the harness adds gives way to them."""
-        added = additional_config or {}
-        added = {name: value for name, value in added.items() if value is not None}
+        added = {k: v for k, v in (additional_config or {}).items() if v is not None}
         merged = {**added, **arg_dict}
         if "device" not in arg_dict and "device" in added:
             merged["device"] = usable_device(added["device"])
@@ -103,7 +106,7 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
             if not continuation:
                 raise PromptError(f"the continuation of {context[-40:]!r} is empty")
             groups.setdefault(context, []).append(at)
-        scorers = self._member_scorers()
+        scorers = self._scorers
         results: dict[int, tuple[float, bool]] = {}
         with self._progress_bar(len(requests), "loglikelihood", disable_tqdm) as bar:
             for context, places in groups.items():
@@ -119,7 +122,7 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
                     results[at] = self._weighted_mean(totals), greedy
                     self.cache_hook.add_partial("loglikelihood", requests[at].args, results[at])
                 bar.update(len(places))
-        self._warn_of_losses(scorers)
+        self._warn_of_losses()
         return [results[at] for at in range(len(requests))]
 
     def loglikelihood_rolling(
@@ -129,7 +132,7 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
 
         Each member has windows of its own length.
         """
-        scorers = self._member_scorers()
+        scorers = self._scorers
         totals = []
         with self._progress_bar(len(requests), "loglikelihood_rolling", disable_tqdm) as bar:
             for request in requests:
@@ -140,7 +143,7 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
                 totals.append(total)
                 self.cache_hook.add_partial("loglikelihood_rolling", request.args, total)
                 bar.update(1)
-        self._warn_of_losses(scorers)
+        self._warn_of_losses()
         return totals
 
     def _weighted_mean(self, totals: Mapping[str, float]) -> float:
@@ -148,21 +151,17 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
         weight = sum(self._weights[name] for name in totals)
         return sum(self._weights[name] * total for name, total in totals.items()) / weight
 
-    def _member_scorers(self) -> dict[str, MemberScorer]:
+    @cached_property
+    def _scorers(self) -> dict[str, MemberScorer]:
         """Members that have a weight; the others are not asked."""
-        if self._scorers is None:
-            from adafuse_integrations.lm_eval.loglikelihood import MemberScorer  # imports torch
+        from adafuse_integrations.lm_eval.loglikelihood import MemberScorer  # imports torch
 
-            self._scorers = {
-                member.name: MemberScorer(member)
-                for member in self.ensemble.members
-                if self._weights[member.name] > 0
-            }
-        return self._scorers
+        weighted = [member for member in self.ensemble.members if self._weights[member.name] > 0]
+        return {member.name: MemberScorer(member) for member in weighted}
 
-    def _warn_of_losses(self, scorers: Mapping[str, MemberScorer]) -> None:
+    def _warn_of_losses(self) -> None:
         """Say what members lost, and begin to count anew."""
-        for name, scorer in scorers.items():
+        for name, scorer in self._scorers.items():
             if scorer.cut:
                 warn(
                     f"member {name!r}: {scorer.cut} texts were longer than its window of "
@@ -188,8 +187,8 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
         from adafuse_integrations.lm_eval.generate_until import answer_all  # imports torch
 
         answers: dict[int, str] = {}
+        arguments = [request.args for request in requests]
         with self._progress_bar(len(requests), "generate_until", disable_tqdm) as bar:
-            arguments = [request.args for request in requests]
             for at, text in answer_all(self.ensemble, arguments, self.batch_size):
                 answers[at] = text
                 self.cache_hook.add_partial("generate_until", arguments[at], text)
@@ -217,10 +216,9 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
             )
         if not chat_template:
             return None
-        tokenizers = {m.name: getattr(m, "tokenizer", None) for m in self.ensemble.members}
         templates = {
-            name: getattr(tokenizer, "chat_template", None)
-            for name, tokenizer in tokenizers.items()
+            member.name: getattr(getattr(member, "tokenizer", None), "chat_template", None)
+            for member in self.ensemble.members
         }
         return json.dumps(templates, ensure_ascii=False)
 

@@ -61,10 +61,7 @@ def answer_text(rendered: Rendered, text: str) -> str:
 class ContextMember(LocalMember):
     """A member that cuts contexts so that an answer has room; it shares all that it has.
 
-    Args:
-        member: of which it is a copy.
-        limit: most tokens of a context.
-        exact: answers are exact from their first character in conversations too.
+    If `exact`, answers are exact from their first character in conversations too.
 
     Attributes:
         cut: lengths of the contexts that were cut.
@@ -92,12 +89,7 @@ class ContextMember(LocalMember):
 def context_members(
     members: tuple[Member, ...], config: DecodingConfig, *, prefixed: bool
 ) -> list[Member]:
-    """Members for one set of requests.
-
-    Raises:
-        ConfigError: a member's window has no room for the answer alone.
-        PromptError: answers are begun, and a member is not of this process.
-    """
+    """Members for one set of requests, whose answers may be begun (`prefixed`)."""
     truncating: list[Member] = []
     for member in members:
         if not isinstance(member, LocalMember):

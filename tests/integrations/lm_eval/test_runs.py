@@ -21,7 +21,7 @@ from adafuse.loading.loader import load_members
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.lm_eval import AdaFuseLM
 from adafuse_integrations.lm_eval.__main__ import main
-from adafuse_integrations.lm_eval.gen_kwargs import read_generation
+from adafuse_integrations.lm_eval.arguments import read_generation
 from benchmarks.harness import compared
 from families import family
 from harness_models import PAIRS, alone, ask, member
