@@ -138,13 +138,6 @@ class EnsembleFields(DecodingFields):
             self._shared = self._share()
         return self
 
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        """As pydantic; a pickle made before a private attribute was there has its default."""
-        super().__setstate__(state)
-        for name, attribute in type(self).__private_attributes__.items():
-            if name not in (self.__pydantic_private__ or {}):
-                setattr(self, name, attribute.get_default())
-
     def _specs(self) -> tuple[MemberSpec, ...]:
         return cast("tuple[MemberSpec, ...]", self.models or ())
 
