@@ -1,12 +1,14 @@
 """How the packages' files import each other: no circle, lazy and type-only imports included."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import adafuse
 import adafuse_integrations
 
+MAPS = ("docs/architecture.md", "CONTRIBUTING.md")
 PACKAGES = [Path(package.__path__[0]) for package in (adafuse, adafuse_integrations)]
 
 
@@ -86,3 +88,12 @@ def test_no_file_is_longer_than_300_lines() -> None:
         if (lines := path.read_text("utf-8").count("\n")) > 300
     }
     assert long == {}
+
+
+def test_the_map_names_files_that_are_there() -> None:
+    root = Path(__file__).parents[2]
+    text = "".join((root / name).read_text("utf-8") for name in MAPS)
+    named = set(re.findall(r"[\w/]+\.py\b", text)) | set(re.findall(r"`([\w/]+/)`", text))
+    places = [root, *PACKAGES]
+    assert len(named) > 50
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
