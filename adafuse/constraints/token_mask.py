@@ -19,23 +19,11 @@ if TYPE_CHECKING:
     from adafuse.constraints.constraint import Constraint
     from adafuse.constraints.grammar import Matcher
 
-__all__ = ["END", "TokenMasks", "token_table"]
+__all__ = ["END", "TokenMasks"]
 
 END = -1
 """The end of an answer where a grammar allows nothing else, whatever a member's end tokens are:
 some members have none."""
-
-
-def token_table(codec: TokenCodec) -> TokenTable:
-    """The table of a member's tokens; special ones are never text under a grammar.
-
-    Takes about a second for a vocabulary of 262,144.
-
-    Raises:
-        UnsupportedTokenizerError: some text has no tokens in this vocabulary.
-        MissingExtraError: llguidance is not installed.
-    """
-    return TokenTable(codec.text_tokens(), codec.encode)
 
 
 class TokenMasks:

@@ -8,38 +8,65 @@ candidates' scores nor grammars.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TypeVar
 
 from adafuse.concurrency.workers import Workers
 from adafuse.config import DecodingConfig
 from adafuse.decoding.draft_sharing import DraftSharing
 from adafuse.decoding.failures import FailurePolicy
-from adafuse.decoding.member import Drafts, PromptNLL, Rated, Session, Speculative
-from adafuse.decoding.opening import close_session
+from adafuse.decoding.member import Drafts, Member, PromptNLL, Rated, Session, Speculative
 from adafuse.errors import AdaFuseError
 from adafuse.events import Candidate, MemberUsage
+from adafuse.prompting.prompt import Prompt
 
-__all__ = ["SessionGroup"]
+__all__ = ["SessionGroup", "open_sessions"]
 
 T = TypeVar("T")
 
-_HERE = ""  # the place of a session that does not say where it is
+_log = logging.getLogger("adafuse.team")  # the name that docs/telemetry.md gives
+
+
+def open_sessions(
+    members: Sequence[Member], prompt: Prompt, config: DecodingConfig, failures: FailurePolicy
+) -> dict[str, Session]:
+    """A session of each member that can be opened, by name; all are closed where one refuses.
+
+    Raises:
+        AdaFuseError: what a member has against the prompt; the prompt is wrong, and not the member.
+        MemberError, TooFewMembersError: see `FailurePolicy.failed`.
+    """
+    sessions: dict[str, Session] = {}
+    with ExitStack() as opened:
+        for member in members:
+            try:
+                session = member.open(prompt, config)
+            except AdaFuseError:
+                raise
+            except Exception as error:
+                failures.failed(member.name, "open", error)
+            else:
+                sessions[member.name] = session
+                opened.callback(_close, member.name, session)
+        opened.pop_all()
+    return sessions
+
+
+def _close(name: str, session: Session) -> None:
+    """Close a session; no answer is worse where that fails."""
+    try:
+        session.close()
+    except Exception as error:
+        _log.warning("member %r: its session could not be closed: %s", name, error)
 
 
 class SessionGroup:
-    """The sessions of one answer.
+    """The sessions of one answer, by member name in member order, which it closes.
 
-    Args:
-        sessions: by member name, in member order; the group closes them.
-        config: whether members tell each other anything and work at the same time, how long one
-            may take, and how many tokens the first one may commit.
-        failures: what follows when one fails.
-
-    Attributes:
-        sessions: of the members that have not failed.
+    `sessions` are those of the members that have not failed.
     """
 
     def __init__(
@@ -56,7 +83,7 @@ class SessionGroup:
         self._committed: dict[str, int] = {}  # tokens of the first member, since then
         self._places: dict[str, list[str]] = {}
         for name, session in sessions.items():
-            place = _HERE
+            place = ""  # of a session that does not say where it is
             with suppress(Exception):  # a session that is gone will be noticed when it is asked
                 if config.speculation and isinstance(session, Speculative):
                     place = session.place
@@ -89,15 +116,9 @@ class SessionGroup:
     def ask(
         self, phase: str, work: Callable[[str], T], names: Iterable[str] | None = None
     ) -> dict[str, T]:
-        """Do some work for each member: place by place in turns, all places at once.
+        """Do some work for each member, or those of these names: all places at once, each in turns.
 
-        Args:
-            phase: what it is, for whoever reads that it failed.
-            work: what to do for a member's name.
-            names: of some members only.
-
-        Returns:
-            What came of it, in member order. Members that failed are missing, and have left.
+        Returns what came of it, in member order. Members that failed are missing, and have left.
 
         Raises:
             MemberError, TooFewMembersError: see `FailurePolicy.failed`.
@@ -207,16 +228,15 @@ class SessionGroup:
         if not self._rooms:
             self._rooms = self.ask("commit", lambda name: self.sessions[name].room)
         while (first := next(iter(self.sessions))) not in self._committed:
-            self._committed |= self.ask("commit", self._committed_tokens, [first])
+            self._committed |= self.ask(
+                "commit", lambda name: self.sessions[name].usage.committed_tokens, [first]
+            )
         left = self._budget - self._committed[first]
         rooms = {name: self._rooms[name] for name in self.sessions}
         return rooms | {first: max(min(rooms[first], left), 0)}
 
     def fit(self, text: str, ends: bool) -> tuple[str, bool]:
-        """Cut a candidate until it fits every member's limit.
-
-        Returns its text and whether it was cut.
-        """
+        """Cut a candidate until it fits every member's limit; its text, and whether it was cut."""
 
         def fit(name: str) -> tuple[str, bool]:
             return self.sessions[name].fit(text, ends, limits[name])
@@ -260,9 +280,6 @@ class SessionGroup:
                 return session.price
         return 0.0
 
-    def _committed_tokens(self, name: str) -> int:
-        return self.sessions[name].usage.committed_tokens
-
     def _likely(self, name: str) -> list[str]:
         session = self.sessions[name]
         return list(session.likely()) if isinstance(session, Speculative) else []
@@ -291,5 +308,5 @@ class SessionGroup:
         """Close a session; where its thread is stuck, once that has come back."""
         if name in self._workers.stuck:
             self._workers.stuck[name].submit(session.close)
-            return
-        close_session(name, session)
+        else:
+            _close(name, session)

@@ -18,11 +18,7 @@ _NO_LIMIT = 2**31  # tokens: models without a limit of positions
 
 
 class ContextWindow:
-    """The window of a model.
-
-    Args:
-        config: of the model's decoder.
-    """
+    """The window of a model, whose decoder has this config."""
 
     def __init__(self, config: PreTrainedConfig) -> None:
         self._longest: int | None = getattr(config, "max_position_embeddings", None)
@@ -41,12 +37,7 @@ class ContextWindow:
 
 @dataclass(frozen=True, slots=True)
 class AnswerWindow:
-    """The window of one answer.
-
-    Attributes:
-        size: tokens of prompt and answer together; None: no limit.
-        prompt_tokens: what the prompt takes of it.
-    """
+    """The window of one answer: tokens of prompt and answer together (None: no limit)."""
 
     size: int | None
     prompt_tokens: int

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from adafuse.config import DecodingConfig
 from adafuse.constraints.grammar import TokenTable
-from adafuse.constraints.token_mask import TokenMasks, token_table
+from adafuse.constraints.token_mask import TokenMasks
 from adafuse.errors import PromptMemoryError
 from adafuse.local.context_window import AnswerWindow
 from adafuse.local.model_runner import ModelRunner
@@ -101,8 +101,7 @@ class LocalMember:
 
     def _refuse_too_large(self, tokens: int) -> None:
         """Raise PromptMemoryError if a prompt does not fit, even once nothing else is kept."""
-        needed = self.runner.prompt_bytes(tokens)
-        device = self.runner.model.device
+        needed, device = self.runner.prompt_bytes(tokens), self.runner.model.device
         free = free_bytes(device)
         if free is None or needed <= free:
             return
@@ -113,8 +112,11 @@ class LocalMember:
 
     @functools.cached_property
     def _table(self) -> TokenTable:
-        """For grammars; made when the first one is asked for."""
-        return token_table(self.codec)
+        """For grammars, made when the first one is asked for: a second for 262,144 tokens.
+
+        UnsupportedTokenizerError where some text has no tokens.
+        """
+        return TokenTable(self.codec.text_tokens(), self.codec.encode)
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt as this member reads it; errors as for `open`, but for the window."""

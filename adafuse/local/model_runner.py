@@ -15,9 +15,8 @@ from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
 from adafuse.local._compat import attention_name
-from adafuse.local.batching import scheduler_of
+from adafuse.local.batching import Request, scheduler_of
 from adafuse.local.context_window import ContextWindow
-from adafuse.local.forward_request import Request
 from adafuse.local.onednn import OneDnnLinear
 from adafuse.local.packed_attention import PackedCache, packed_attention, packed_mask
 from adafuse.local.prompt_cache import PromptCache
@@ -25,12 +24,8 @@ from adafuse.memory import prompt_bytes, ran_out, release
 
 __all__ = ["FULL", "SLIDING", "Layout", "ModelRunner"]
 
-_WIDTH = 16
-"""Tokens that a forward may read for about the price of two."""
-
-_SHARED_WIDTH = 48
-"""Tokens that a forward of several sequences may read before guesses cost more than they save."""
-
+_WIDTH = 16  # tokens that a forward may read for about the price of two
+_SHARED_WIDTH = 48  # tokens of a shared forward beyond which guesses cost more than they save
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
@@ -189,7 +184,7 @@ class ModelRunner:
         cache: Cache,
         rows: torch.Tensor | int,
     ) -> torch.Tensor:
-        """One forward; returns the logits at the places `wanted`, or of so many last ones.
+        """One forward; returns the logits at the places `rows`, or of so many last ones.
 
         `masks` by layer type; none: the model makes its own.
         """

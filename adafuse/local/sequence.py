@@ -32,18 +32,8 @@ class NotFiniteError(Exception):
 class TokenSequence:
     """One prefix, its token tree, and what is known of the nodes.
 
-    Args:
-        runner: of the model.
-        prompt: its prompt ids.
-        end_ids: ids that end an answer.
-        config: for `branches` and `repetition_penalty`.
-        masks: what a grammar allows, if there is one.
-        guesses: what else to read where a forward is needed anyway; None: nothing.
-        rated: whether `rate_prompt` comes first.
-
-    Attributes:
-        tree: the nodes and the cache.
-        committed: ids of the answer so far.
+    `speculator` says what else to read where a forward is needed anyway. If the prompt is `rated`,
+    `rate_prompt` comes first. `committed` are the ids of the answer so far.
     """
 
     def __init__(
@@ -52,12 +42,12 @@ class TokenSequence:
         prompt: Sequence[int],
         end_ids: Sequence[int],
         config: DecodingConfig,
-        masks: TokenMasks | None = None,
-        guesses: Speculator | None = None,
-        rated: bool = False,
+        masks: TokenMasks | None,
+        speculator: Speculator | None,
+        rated: bool,
     ) -> None:
         self.tree = TokenTree(runner)
-        self._speculator = guesses
+        self._speculator = speculator
         self._rating = False
         self.tree.append(prompt[:1] if rated else prompt)
         self.committed: list[int] = []
@@ -88,11 +78,7 @@ class TokenSequence:
         return logprobs
 
     def read_prefix(self) -> Node:
-        """Read what is committed but not read yet; return the prefix's end.
-
-        Raises:
-            NotFiniteError: the next token's distribution is not finite.
-        """
+        """Read what is committed but not read yet; return the prefix's end, or NotFiniteError."""
         root = self.tree.root
         if root.row is None:
             self.read_and_learn([], [])
@@ -103,8 +89,7 @@ class TokenSequence:
     def read(self, nodes: Sequence[Node]) -> None:
         """Read those of the nodes that are not read yet, with what is before them: one forward.
 
-        Raises:
-            NotFiniteError: a distribution behind one of them is not finite.
+        NotFiniteError where a distribution behind one of them is not finite.
         """
         lines = [before for node in nodes if node.row is None for before in node.path()]
         unread = dict.fromkeys(node for node in lines if node.row is None)
@@ -144,8 +129,7 @@ class TokenSequence:
         if self._masks is None:
             return None
         if node not in self._allowed:
-            path = [before.token for before in node.path()]
-            self._allowed[node] = self._masks.after(path)
+            self._allowed[node] = self._masks.after([before.token for before in node.path()])
         return self._allowed[node]
 
     def grow(self, ids: Sequence[int]) -> Node:
@@ -164,34 +148,28 @@ class TokenSequence:
             self._speculator.commit(ids)
 
     def _learn(self, nodes: Sequence[Node], rows: torch.Tensor, unknown: Sequence[Node]) -> None:
-        """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer.
-
-        `rows` are the logits of `nodes`, shape (n, V).
-        """
-        penalty = None
+        """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer."""
+        penalty = None  # `rows`, (n, V), are the logits of `nodes`
         if self._config.repetition_penalty != 1 and not self._rating:
             paths = [[before.token for before in node.path()] for node in nodes]
             context = [*self._prompt, *self.committed]
             penalty = Penalty(self._config.repetition_penalty, context, paths)
         all_stats, logits = next_token_stats(
             rows,
-            [(_row(_parent(node)), node.token) for node in unknown],
+            [(_parent_row(node), node.token) for node in unknown],
             branches=self._config.branches,
             end_ids=self._end_ids,
             penalty=penalty,
             masks=None if self._masks is None or self._rating else list(map(self._mask, nodes)),
         )
         for node, stats in zip(nodes, all_stats, strict=True):
-            node.next = stats if stats.top or not stats.finite else _only_end(stats)
+            if not stats.top and stats.finite:  # a grammar allows no token at all
+                stats = replace(stats, top=(END,), margin=1.0)
+            node.next = stats
             if self._speculator is not None and not self._rating:
                 self._speculator.learn(node)
         for node, logit in zip(unknown, logits, strict=True):
             node.logprob = logit - stats_of(_parent(node)).log_normalizer
-
-
-def _only_end(stats: NextTokenStats) -> NextTokenStats:
-    """What comes next where a grammar allows no token at all."""
-    return replace(stats, top=(END,), margin=1.0)
 
 
 def stats_of(node: Node) -> NextTokenStats:
@@ -212,6 +190,7 @@ def _parent(node: Node) -> Node:
     return node.parent
 
 
-def _row(node: Node) -> torch.Tensor:
-    assert node.row is not None, "the node is not read yet"
-    return node.row
+def _parent_row(node: Node) -> torch.Tensor:
+    row = _parent(node).row
+    assert row is not None, "the node before it is not read yet"
+    return row

@@ -33,18 +33,9 @@ class LocalSession:
     """One answer of a local member; made by `LocalMember.open`.
 
     A commit goes from here down: `TokenSequence.commit` notes the ids, `TokenTree.commit` keeps the
-    nodes of the tree on that path, `KVCache.keep` their keys and values.
-
-    Args:
-        runner: the model.
-        codec: its tokenizer.
-        end_ids: tokens that end an answer.
-        rendered: the prompt as the member reads it.
-        window: how much room it leaves.
-        config: how to decode.
-        masks: what a constraint allows, if there is one.
-        texts: what the prompt's messages say.
-        remembers: whether the cache is kept for later prompts, and those of earlier ones are used.
+    nodes of the tree on that path, `KVCache.keep` their keys and values. `texts` is what the
+    prompt's messages say. A session that `remembers` keeps its cache for later prompts and uses
+    those of earlier ones.
     """
 
     def __init__(
@@ -80,10 +71,9 @@ class LocalSession:
                 free=lambda: masks is None or masks.free,
                 room=window.room(0),
             )
-        self._sequence = TokenSequence(
+        self._sequence = sequence = TokenSequence(
             runner, rendered.ids, sorted(end_ids), config, masks, self._speculator, self._rated
         )
-        sequence = self._sequence
         self._drafter = Drafter(codec, end_ids, config, sequence.read, sequence.certain)
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._first: Node | None = None  # the end of this round's most probable draft
@@ -101,12 +91,10 @@ class LocalSession:
 
     @property
     def room(self) -> int:
-        """How many more tokens the context window can hold."""
         return self._room()
 
     @property
     def usage(self) -> MemberUsage:
-        """What this session has cost so far."""
         return MemberUsage(
             prompt_tokens=len(self._rendered.ids),
             committed_tokens=len(self._sequence.committed),
@@ -123,16 +111,13 @@ class LocalSession:
 
     @property
     def price(self) -> float:
-        """The parameters of its model."""
         return self._runner.parameters
 
     @property
     def place(self) -> str:
-        """The device of its model."""
         return self._runner.place
 
     def likely(self) -> list[str]:
-        """See `adafuse.decoding.member.Speculative`."""
         stats = self._sequence.tree.root.next
         if stats is None or self._speculator is None:
             return []
@@ -140,21 +125,18 @@ class LocalSession:
         return [text for text in texts if text]
 
     def hint(self, texts: Sequence[str]) -> None:
-        """See `adafuse.decoding.member.Speculative`."""
         if self._speculator is not None:
             room = self._room()
             ids = (self._codec.encode(self._prefix.add(text)) for text in texts)
             self._speculator.hint(encoded[:room] for encoded in ids)
 
     def look_ahead(self, tokens: int) -> str:
-        """See `adafuse.decoding.member.Speculative`."""
         if self._first is None or not self._forwards_to_draft:
             return ""
         with self._timed("draft"), suppress(NotFiniteError):
             room = min(self._room(), self._first.depth + tokens)
             self._first = self._drafter.go_on(self._first, room)
-        text = self._codec.text(node.token for node in self._first.path())
-        return self._prefix.strip(text)
+        return self._prefix.strip(self._codec.text(node.token for node in self._first.path()))
 
     def prefill(self) -> None:
         """Read the prompt: one forward, or one for each part of it if it is rated."""
@@ -168,12 +150,10 @@ class LocalSession:
             self._sequence.read_prefix()
 
     def prompt_nll(self) -> PromptNLL:
-        """See `adafuse.decoding.member.Rated`."""
         pieces = list(map(self._codec.token_bytes, self._rendered.ids))
         return prompt_nll(pieces, self._logprobs, self._texts)
 
     def draft(self, *, strip_blank: bool) -> Drafts:
-        """Propose candidates; see `adafuse.decoding.member.Session`."""
         with self._timed("draft"):
             self._drafted = {}
             self._prefix.begin(strip_blank)
@@ -199,14 +179,12 @@ class LocalSession:
             return Drafts(tuple(drafts), tuple(margins), confident)
 
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
-        """Score candidates, new tokens in one forward; see `adafuse.decoding.member.Session`."""
         with self._timed("score"):
             room = self._room()
             spans, read = [], []
             for text, ends in candidates:
                 ids = self._ids(text, ends)
-                if len(ids) > room:
-                    # One that does not fit in the window is scored on what fits, and does not end.
+                if len(ids) > room:  # it is scored on what fits in the window, and does not end
                     ids, ends = ids[:room], False
                     text = self._codec.text(ids)
                 spans.append((self._sequence.grow(ids), ends))
@@ -217,11 +195,9 @@ class LocalSession:
             return scores
 
     def count(self, text: str, ends: bool) -> int:
-        """How many tokens it takes to commit this; see `adafuse.decoding.member.Session`."""
         return len(self._ids(text, ends))
 
     def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
-        """Cut a candidate to what fits in `limit` tokens; see `adafuse.decoding.member.Session`."""
         ids = self._ids(text, ends)
         if len(ids) > limit and self._masks is not None and not self._masks.free:
             # What closes the answer may have been drafted too, in more tokens than it needs.
@@ -244,12 +220,9 @@ class LocalSession:
         """Append the ids of `text`; keys and values of those already read are kept."""
         with self._timed("commit"):
             ids = self._ids(text, ends)
-            self._sequence.commit(ids)
-            if self._masks is not None:
-                self._masks.feed(text)
+            self.restore([(text, ids)])
             self._replaced += self._codec.replaced(ids)
-            loss = self._codec.loss_of(text, ids, blanks_before=self._prefix.stripped)
-            if loss is not None:
+            if loss := self._codec.loss_of(text, ids, blanks_before=self._prefix.stripped):
                 self._losses.append(loss)
             self._drafted = {}  # of this round alone, as the prefix
             self._prefix.begin(False)
@@ -278,8 +251,7 @@ class LocalSession:
 
     def _ids(self, text: str, ends: bool) -> tuple[int, ...]:
         """The ids this member drafted for a candidate, else the encoding of its text."""
-        drafted = self._drafted.get((text, ends))
-        if drafted is not None:
+        if (drafted := self._drafted.get((text, ends))) is not None:
             return drafted
         return tuple(self._codec.encode(self._prefix.add(text))) if text else ()
 

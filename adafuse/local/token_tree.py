@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from adafuse.local.forward_request import Request
+from adafuse.local.batching import Request
 from adafuse.local.kv_cache import KVCache
 from adafuse.local.logits import NextTokenStats
 from adafuse.local.model_runner import SLIDING, ModelRunner
@@ -194,17 +194,12 @@ class TokenTree:
     def _seen(
         self, prefix: int, nodes: Sequence[Node], positions: Sequence[int]
     ) -> dict[str, torch.Tensor] | None:
-        """Which slots each token may see, by layer type, shape (n, slots); None: all before it.
-
-        The first `prefix` tokens go on with the prefix; the nodes are behind them.
-        """
-        length = self.length + prefix
+        """Which slots each token may see, by layer type, shape (n, slots); None: all before it."""
+        layout, length = self._runner.layout, self.length + prefix
         total = max((node.slots[-1] + 1 for node in nodes), default=length)
-        window = self._runner.layout.window
-        windowed = window is not None and total > window
         if not nodes and prefix > 1:
             return None  # the model makes its own
-        if len(positions) == 1 and not windowed:
+        if len(positions) == 1 and (layout.window is None or total <= layout.window):
             line = nodes[0].slots if nodes else ()
             if length + len(line) == total:
                 return None  # a single token that sees every slot
@@ -214,7 +209,6 @@ class TokenTree:
         lineage[prefix:, :length] = True
         for row, node in enumerate(nodes, prefix):
             lineage[row, list(node.slots)] = True
-        layout = self._runner.layout
         if layout.window is None:
             return dict.fromkeys(layout.types, lineage)
         near = lineage & _within(length, nodes, positions, total, layout.window)
@@ -236,10 +230,7 @@ def _take_apart(root: Node, kept: Node | None) -> None:
 def _within(
     length: int, nodes: Sequence[Node], positions: Sequence[int], total: int, window: int
 ) -> torch.Tensor:
-    """Which slots are within the window of each token, by position; shape (n, slots).
-
-    The prefix has `length` tokens.
-    """
+    """Which slots are within the window of each token, by position; shape (n, slots)."""
     places = torch.arange(total)
     for node in nodes:  # slots of the tree are not in order of position
         places[list(node.slots)] = torch.arange(length, length + node.depth)
