@@ -97,11 +97,7 @@ def weight_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:
 def prompt_bytes(config: PreTrainedConfig, dtype: torch.dtype, tokens: int, eager: bool) -> int:
     """Bytes that it takes, at least, to read a prompt of so many tokens and keep its states.
 
-    Args:
-        config: of the text model.
-        dtype: of its states.
-        tokens: of the prompt.
-        eager: whether attention holds all its scores, (heads, tokens, tokens), at once.
+    With `eager` attention holds all its scores, (heads, tokens, tokens), at once.
     """
 
     def number(name: str, default: int = 0) -> int:

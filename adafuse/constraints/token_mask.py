@@ -27,21 +27,10 @@ some members have none."""
 
 
 class TokenMasks:
-    """Follows one answer for one member.
-
-    Args:
-        table: of the member's tokenizer.
-        codec: that tokenizer.
-        constraint: what the answer must be.
-        end_ids: the member's end tokens.
-    """
+    """Follows one answer for one member; `table` is that of its tokenizer."""
 
     def __init__(
-        self,
-        table: TokenTable,
-        codec: TokenCodec,
-        constraint: Constraint,
-        end_ids: Sequence[int],
+        self, table: TokenTable, codec: TokenCodec, constraint: Constraint, end_ids: Sequence[int]
     ) -> None:
         self._table = table
         self._codec = codec
@@ -74,13 +63,11 @@ class TokenMasks:
         All False where only the end is allowed, or the path has left the grammar.
         """
         data = self._codec.join(path)
-        if self._matcher is None:
-            triggered = self._from_trigger(data)
-            if triggered is None:
+        matcher = self._matcher
+        if matcher is None:
+            if (triggered := self._from_trigger(data)) is None:
                 return None
             matcher, data = self._start.copy(), triggered
-        else:
-            matcher = self._matcher
         with matcher.ahead(data) as fed:
             if fed < len(data):
                 return torch.zeros(self._table.size, dtype=torch.bool)

@@ -173,7 +173,7 @@ class _Fusion:
         if outcome.winner >= 0:
             chosen = outcome.candidates[outcome.winner]
             text, finish = self._commit(chosen)
-            self._group.settle(outcome.candidates, outcome.winner)
+            self._group.sharing.settle(outcome.candidates, outcome.winner)
             words, drafters = cut_words(chosen.words, len(text)), chosen.drafters
         return Round(
             index=index,

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from adafuse.concurrency.workers import Workers
 from adafuse.config import DecodingConfig
@@ -20,7 +20,7 @@ from adafuse.decoding.draft_sharing import DraftSharing
 from adafuse.decoding.failures import FailurePolicy
 from adafuse.decoding.member import Drafts, Member, PromptNLL, Rated, Session, Speculative
 from adafuse.errors import AdaFuseError
-from adafuse.events import Candidate, MemberUsage
+from adafuse.events import MemberUsage
 from adafuse.prompting.prompt import Prompt
 
 __all__ = ["SessionGroup", "open_sessions"]
@@ -50,12 +50,12 @@ def open_sessions(
                 failures.failed(member.name, "open", error)
             else:
                 sessions[member.name] = session
-                opened.callback(_close, member.name, session)
+                opened.callback(_close_session, member.name, session)
         opened.pop_all()
     return sessions
 
 
-def _close(name: str, session: Session) -> None:
+def _close_session(name: str, session: Session) -> None:
     """Close a session; no answer is worse where that fails."""
     try:
         session.close()
@@ -73,7 +73,7 @@ class SessionGroup:
         self, sessions: Mapping[str, Session], config: DecodingConfig, failures: FailurePolicy
     ) -> None:
         self.sessions = dict(sessions)
-        self._sharing = DraftSharing(config.speculation)
+        self.sharing = DraftSharing(config.speculation)
         self._time_limit = config.round_timeout
         self._budget = config.max_new_tokens
         self._failures = failures
@@ -166,14 +166,10 @@ class SessionGroup:
         self.ask("prefill", lambda name: self.sessions[name].prefill())
 
     def prompt_nlls(self, names: Iterable[str]) -> dict[str, PromptNLL]:
-        """How well these members predict their prompts; all of them can say."""
-
-        def rate(name: str) -> PromptNLL:
-            session = self.sessions[name]
-            assert isinstance(session, Rated), "checked before the prompt was read"
-            return session.prompt_nll()
-
-        return self.ask("prefill", rate, names)
+        """How well these members predict their prompts; `check_rated` says that they can."""
+        return self.ask(
+            "prefill", lambda name: cast(Rated, self.sessions[name]).prompt_nll(), names
+        )
 
     def draft(
         self,
@@ -181,20 +177,17 @@ class SessionGroup:
         names: Sequence[str] | None = None,
         before: Mapping[str, Drafts] | None = None,
     ) -> dict[str, Drafts]:
-        """Drafts by name in member order: of all members, or of those of these `names`.
-
-        What is in `before` is drafted already in this round, and returned too.
-        """
+        """Drafts by name in member order, of all or of `names`, and of who drafted `before`."""
         drafted = dict(before or {})
-        self._sharing.begin(drafted)
+        self.sharing.begin(drafted)
         waiting = [n for n in self.sessions if n not in drafted and (names is None or n in names)]
-        if len(self.sessions) > 1 and names is None and self._sharing.enabled:
-            self._sharing.expect(self.ask("draft", self._likely))
+        if len(self.sessions) > 1 and names is None and self.sharing.enabled:
+            self.sharing.expect(self.ask("draft", self._likely))
             waiting = [name for name in waiting if name in self.sessions]
         followed = {queue[0] for queue in self._places.values() if queue and len(self.sessions) > 1}
 
         def draft(name: str) -> Drafts:
-            return self._sharing.draft(
+            return self.sharing.draft(
                 name,
                 self.sessions[name],
                 strip_blank=strip_blank,
@@ -270,10 +263,6 @@ class SessionGroup:
         """How many tokens it takes each member to commit a candidate."""
         return self.ask("draft", lambda name: self.sessions[name].count(text, ends))
 
-    def settle(self, candidates: Sequence[Candidate], winner: int) -> None:
-        """Learn from a round how far to look ahead."""
-        self._sharing.settle(candidates, winner)
-
     def _price(self, name: str) -> float:
         with suppress(Exception):
             if isinstance(session := self.sessions[name], Speculative):
@@ -285,8 +274,7 @@ class SessionGroup:
         return list(session.likely()) if isinstance(session, Speculative) else []
 
     def _time_left(self, name: str) -> float | None:
-        limit = self._time_limit
-        return None if limit is None else max(limit - self._seconds[name], 0.0)
+        return self._time_limit and max(self._time_limit - self._seconds[name], 0.0)
 
     def _in_turn(
         self, queues: Mapping[str, Sequence[str]], work: Callable[[str], T]
@@ -309,4 +297,4 @@ class SessionGroup:
         if name in self._workers.stuck:
             self._workers.stuck[name].submit(session.close)
         else:
-            _close(name, session)
+            _close_session(name, session)

@@ -12,6 +12,17 @@ from adafuse.config import DecodingConfig, Weighting
 from adafuse.decoding.member import Member, PromptNLL, Rated, Session
 from adafuse.errors import ConfigError
 
+__all__ = [
+    "check_rated",
+    "consistent_scores",
+    "final_scores",
+    "leader_of",
+    "mean_score",
+    "member_weights",
+    "perplexity_weights",
+    "with_weight",
+]
+
 
 def member_weights(members: Sequence[Member], config: DecodingConfig) -> dict[str, float]:
     """Weights by member name: the configuration's, else the members' own.

@@ -15,14 +15,10 @@ _BLANK = " "
 
 
 class AnswerPrefix:
-    """What one member does about leading blanks in one round.
-
-    Attributes:
-        stripped: whether this round's texts leave out leading blanks.
-    """
+    """What one member does about leading blanks in one round."""
 
     def __init__(self) -> None:
-        self.stripped = False
+        self.stripped = False  # whether this round's texts leave out leading blanks
         self._blank = ""  # what this member's own most probable draft began with
 
     def begin(self, stripped: bool) -> None:

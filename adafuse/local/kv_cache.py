@@ -32,10 +32,8 @@ class _Slots(DynamicLayer):  # type: ignore[no-untyped-call]
         used = self.get_seq_length()
         needed = used + key_states.shape[2]
         if needed > self._buffers[0].shape[2]:
-            self._buffers = (
-                _grown(self._buffers[0], used, needed),
-                _grown(self._buffers[1], used, needed),
-            )
+            keys, values = self._buffers
+            self._buffers = (_grown(keys, used, needed), _grown(values, used, needed))
         for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[:, :, used:needed] = states
         self.show(needed)

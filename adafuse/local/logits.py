@@ -18,9 +18,9 @@ import torch
 
 __all__ = ["NextTokenStats", "Penalty", "next_token_stats"]
 
-_KNOWN = 256
 # How many ids' probabilities come over with each node: most words that other members propose begin
 # with one of these, so that scoring them needs nothing more from the device.
+_KNOWN = 256
 _BLOCK = 64  # ids that are ranked as one at first
 
 
@@ -55,17 +55,11 @@ class NextTokenStats:
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """A repetition penalty as in transformers: which ids were seen, in all rows and in each.
+    """A repetition penalty as in transformers: which ids were seen, in all rows and in each."""
 
-    Attributes:
-        value: above 1 discourages; logits below 0 are multiplied, others divided.
-        context: ids of prompt and answer.
-        paths: further ids, one list per row.
-    """
-
-    value: float
-    context: Sequence[int]
-    paths: Sequence[Sequence[int]]
+    value: float  # above 1 discourages; logits below 0 are multiplied, others divided
+    context: Sequence[int]  # ids of prompt and answer
+    paths: Sequence[Sequence[int]]  # further ids, one list per row
 
     def apply(self, rows: torch.Tensor) -> torch.Tensor:
         """Return penalised logits, shape (n, V)."""
@@ -86,19 +80,12 @@ def next_token_stats(
     penalty: Penalty | None,
     masks: Sequence[torch.Tensor | None] | None = None,
 ) -> tuple[list[NextTokenStats], list[float]]:
-    """Bring over what is needed of `rows`, and the logits of `pairs` of other rows and ids.
+    """Bring over what is needed of `rows`, (n, V), and the logits of `pairs` of other rows and ids.
 
-    Args:
-        rows: logits, shape (n, V), one row per node.
-        pairs: of a row and an id.
-        branches: how many ids `top` holds, at least 2.
-        end_ids: ids that end an answer.
-        penalty: shapes `top` and `margin`.
-        masks: so do these: one per node, bool, shape (up to V,); ids beyond its end are not
-            allowed. None allows every id.
-
-    Returns:
-        `NextTokenStats` per row, and a raw logit per pair; subtract the row's `log_normalizer`.
+    `top` holds as many ids as there are `branches`, and at least 2. Penalty and masks shape it and
+    `margin`: a mask per node, bool, shape (up to V,); ids beyond its end are not allowed, and None
+    allows every id. Returns `NextTokenStats` per row, and a raw logit per pair; subtract the row's
+    `log_normalizer`.
     """
     ranked = min(branches + _KNOWN, rows.shape[-1])
     packed = _pack(rows.float(), ranked, end_ids, penalty, masks)  # (n, width)
@@ -133,11 +120,9 @@ def _pack(
     # In half the time of `logsumexp`, which passes over the vocabulary again and again.
     normalizer = peak - rows.log_softmax(-1).gather(-1, place)
     ends = [token for token in end_ids if 0 <= token < rows.shape[-1]]
-    end = (
-        rows[:, ends].logsumexp(-1, keepdim=True)
-        if ends
-        else torch.full_like(normalizer, -math.inf)
-    )
+    end = torch.full_like(normalizer, -math.inf)
+    if ends:
+        end = rows[:, ends].logsumexp(-1, keepdim=True)
     shaped_normalizer = normalizer if same else shaped.logsumexp(-1, keepdim=True)
     return torch.cat([normalizer, end, shaped_normalizer, ids.float(), values, raw], dim=-1)
 

@@ -20,8 +20,7 @@ from adafuse.memory import free_bytes, release
 from adafuse.prompting.chat_template import Template
 from adafuse.prompting.prompt import Prompt
 from adafuse.prompting.renderer import Rendered, Renderer
-from adafuse.text.tokenizer import TokenCodec
-from adafuse.text.vocabulary import check_prompt, check_tokenizer
+from adafuse.text.tokenizer import TokenCodec, check_prompt, check_tokenizer
 
 __all__ = ["LocalMember"]
 

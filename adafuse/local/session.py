@@ -16,7 +16,6 @@ from adafuse.local.context_window import AnswerWindow
 from adafuse.local.drafting import Drafter
 from adafuse.local.model_runner import ModelRunner
 from adafuse.local.prompt_nll import prompt_nll
-from adafuse.local.scoring import score_spans
 from adafuse.local.sequence import NotFiniteError, TokenSequence
 from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node
@@ -187,9 +186,9 @@ class LocalSession:
                 if len(ids) > room:  # it is scored on what fits in the window, and does not end
                     ids, ends = ids[:room], False
                     text = self._codec.text(ids)
-                spans.append((self._sequence.grow(ids), ends))
+                spans.append((self._sequence.tree.line(ids), ends))
                 read.append((text, ends))
-            scores = score_spans(self._sequence, spans, sizes_of(read, self._config.scoring))
+            scores = self._sequence.score(spans, sizes_of(read, self._config.scoring))
             if any(score is not None and math.isnan(score) for score in scores):
                 self._left_out += 1
             return scores

@@ -102,6 +102,11 @@ class TokenTree:
         self._unread.extend(tokens)
         self.root = Node(-1, None, 0)
 
+    def line(self, tokens: Sequence[int]) -> list[Node]:
+        """The nodes of `tokens` after the prefix, one after another, made where they are new."""
+        node = self.root
+        return [node := node.child(token) for token in tokens]
+
     @property
     def waiting(self) -> int:
         """How many tokens of the prefix are not read yet."""

@@ -38,7 +38,7 @@ Tools = tuple[dict[str, Any], ...]
 
 
 class TemplateCapabilities(Protocol):
-    """What a chat template can show; see `adafuse.prompting.chat_template.ChatTemplate`."""
+    """What a chat template can show: `adafuse.prompting.chat_template.ChatTemplate`."""
 
     @property
     def shows_tools(self) -> bool: ...
@@ -54,17 +54,11 @@ class TemplateCapabilities(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChatForm:
-    """One form of a conversation.
-
-    Attributes:
-        messages: for the template.
-        tools: likewise; empty where they are written into the messages.
-        texts: (role, text) of what must be found in the rendering.
-    """
+    """One form of a conversation, for the template."""
 
     messages: Messages
-    tools: Tools
-    texts: tuple[tuple[str, str], ...]
+    tools: Tools  # none where they are written into the messages
+    texts: tuple[tuple[str, str], ...]  # (role, text) of what must be found in the rendering
 
 
 def chat_forms(
@@ -74,10 +68,8 @@ def chat_forms(
 ) -> Iterator[ChatForm]:
     """The forms of a conversation that a template may take, the most faithful first."""
     conversation = [dict(message) for message in messages]
-    if (
-        any("name" in message for message in _user_messages(conversation))
-        and not template.shows_names
-    ):
+    named = any("name" in message for message in messages if message["role"] == "user")
+    if named and not template.shows_names:
         conversation = [_name_in_content(message) for message in conversation]
     tried: list[tuple[Messages, Tools]] = []
     for variant, native_tools in _tool_variants(conversation, tuple(map(dict, tools)), template):
@@ -92,9 +84,7 @@ def _tool_variants(
     conversation: Messages, tools: Tools, template: TemplateCapabilities
 ) -> Iterator[tuple[Messages, Tools]]:
     """Messages and tools: all as the template shows them; then calls, then tools too, as text."""
-    if not tools and not any(
-        message["role"] == "tool" or _calls_of(message) for message in conversation
-    ):
+    if not tools and not any(m["role"] == "tool" or _calls_of(m) for m in conversation):
         yield conversation, ()
         return
     written = _results_as_messages(_calls_as_text(conversation))
@@ -170,10 +160,6 @@ def _joined(*texts: str) -> str:
     return "\n\n".join(text for text in texts if text)
 
 
-def _user_messages(messages: Messages) -> Messages:
-    return [message for message in messages if message["role"] == "user"]
-
-
 def _name_in_content(message: dict[str, Any]) -> dict[str, Any]:
     """A user's message with its name before its content; another as it is."""
     if message["role"] != "user" or "name" not in message:
@@ -196,9 +182,9 @@ def _calls_as_text(messages: Messages) -> Messages:
         functions = [call["function"] for call in _calls_of(message)]
         if functions:
             calls = [call_text(function["name"], function["arguments"]) for function in functions]
-            lines = [message["content"], *calls] if message["content"] else calls
-            message = {key: value for key, value in message.items() if key != "tool_calls"}
-            message["content"] = "\n".join(lines)
+            content = "\n".join(filter(None, [message["content"], *calls]))
+            message = {**message, "content": content}
+            del message["tool_calls"]
         written.append(message)
     return written
 
@@ -212,9 +198,8 @@ def _results_as_messages(messages: Messages) -> Messages:
             continue
         result = f"{RESULT_START}\n{message['content']}\n{RESULT_END}"
         if before is not None and before["role"] == "tool":
-            converted[-1] = {"role": "user", "content": f"{converted[-1]['content']}\n{result}"}
-        else:
-            converted.append({"role": "user", "content": result})
+            result = f"{converted.pop()['content']}\n{result}"
+        converted.append({"role": "user", "content": result})
     return converted
 
 
@@ -229,7 +214,6 @@ def _with_system(messages: Messages, text: str) -> Messages:
     """The text, if any, at the end of the system message; one is made if there is none."""
     if not text:
         return messages
-    if messages and messages[0]["role"] == "system":
-        first = messages[0]
+    if messages and (first := messages[0])["role"] == "system":
         return [{**first, "content": _joined(first["content"], text)}, *messages[1:]]
     return [{"role": "system", "content": text}, *messages]
