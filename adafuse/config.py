@@ -66,10 +66,9 @@ def read_schema(name: str, schema: object) -> dict[str, Any]:
     if not isinstance(schema, Mapping):
         raise ConfigError(f"{name} must be a mapping or a Pydantic model, not {show(schema)}")
     try:
-        copied: dict[str, Any] = json.loads(json.dumps(dict(schema), allow_nan=False))
+        return json.loads(json.dumps(dict(schema), allow_nan=False))  # type: ignore[no-any-return]
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{name} is not JSON: {error}") from None
-    return copied
 
 
 def _read_leader(name: str, value: Any) -> str | int:

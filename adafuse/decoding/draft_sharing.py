@@ -32,9 +32,7 @@ class DraftSharing:
 
     def begin(self, drafted: Mapping[str, Drafts]) -> None:
         """Begin a round in which these members have drafted already."""
-        self._texts = {
-            name: [draft.text for draft in drafts.drafts] for name, drafts in drafted.items()
-        }
+        self._texts = {n: [draft.text for draft in d.drafts] for n, d in drafted.items()}
 
     def expect(self, texts: Mapping[str, list[str]]) -> None:
         """Take texts that members are likely to draft, by name, until they have drafted."""

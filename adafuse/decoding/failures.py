@@ -56,9 +56,8 @@ class FailurePolicy:
     def failed(self, name: str, phase: str, error: Exception) -> None:
         """Leave a member out from now on.
 
-        Raises:
-            MemberError: members that fail are not dropped.
-            TooFewMembersError: fewer are left than must remain, or none whose scores count.
+        MemberError where members that fail are not dropped, TooFewMembersError where fewer are left
+        than must remain, or none whose scores count.
         """
         reason = _reason(error)
         if not self.drops:

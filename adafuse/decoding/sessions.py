@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from itertools import chain
 from typing import TypeVar, cast
 
 from adafuse.concurrency.workers import Workers
@@ -282,14 +283,13 @@ class SessionGroup:
         """Do work for each name in this thread."""
         results: dict[str, T] = {}
         errors: dict[str, BaseException] = {}
-        for queue in queues.values():
-            for name in queue:
-                try:
-                    results[name] = work(name)
-                except Exception as error:
-                    errors[name] = error
-                    if not self._failures.drops:
-                        return results, errors
+        for name in chain(*queues.values()):
+            try:
+                results[name] = work(name)
+            except Exception as error:
+                errors[name] = error
+                if not self._failures.drops:
+                    break
         return results, errors
 
     def _close(self, name: str, session: Session) -> None:

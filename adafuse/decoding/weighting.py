@@ -25,11 +25,7 @@ __all__ = [
 
 
 def member_weights(members: Sequence[Member], config: DecodingConfig) -> dict[str, float]:
-    """Weights by member name: the configuration's, else the members' own.
-
-    Raises:
-        ConfigError: there are more or fewer than members, or all are 0.
-    """
+    """Weights by member name: the configuration's, else the members' own; ConfigError if wrong."""
     weights = config.weights if config.weights is not None else [m.weight for m in members]
     if len(weights) != len(members):
         raise ConfigError(f"weights has {len(weights)} numbers for {len(members)} members")
@@ -39,11 +35,7 @@ def member_weights(members: Sequence[Member], config: DecodingConfig) -> dict[st
 
 
 def leader_of(names: Sequence[str], config: DecodingConfig) -> str | None:
-    """The name of the leading member, if one is set by name or by place.
-
-    Raises:
-        ConfigError: there is no such member.
-    """
+    """The name of the leading member, if one is set by name or by place; ConfigError if wrong."""
     leader = config.leader
     if leader is None or leader in names:
         return leader if leader is None else str(leader)

@@ -39,20 +39,15 @@ _OVERTAKEN = 6  # forwards that may pass by a waiting request
 class Request:
     """Tokens of one sequence to be read: what it asks of a forward.
 
-    Attributes:
-        tokens: their ids, n of them.
-        positions: of each.
-        seen: by layer type which slots of the sequence each token may see, shape (n, slots); None:
-            a plain causal mask is right.
-        cache: what was read before; the tokens' states are added to it.
-        keep: how many of the last tokens' logits are wanted.
+    `seen` says by layer type which slots of the sequence each of the n tokens may see, shape
+    (n, slots); None: a plain causal mask is right.
     """
 
     tokens: Sequence[int]
     positions: Sequence[int]
     seen: Mapping[str, torch.Tensor] | None
-    cache: KVCache
-    keep: int
+    cache: KVCache  # what was read before; the tokens' states are added to it
+    keep: int  # how many of the last tokens' logits are wanted
 
 
 class Runner(Protocol):
@@ -178,8 +173,7 @@ class ForwardScheduler:
             with self._lock:
                 self._count += 1
                 self._last_seconds = sum(ticket.seconds for ticket in batch)
-                now = time.perf_counter()
-                mine = current_caller()
+                now, mine = time.perf_counter(), current_caller()
                 for ticket in batch:
                     if ticket.done:
                         away = self._callers.get(ticket.caller, _Caller(0, 0)).away

@@ -12,27 +12,21 @@ from transformers import PreTrainedConfig
 
 from adafuse.errors import ContextWindowError
 
-__all__ = ["AnswerWindow", "ContextWindow"]
+__all__ = ["AnswerWindow", "window_size"]
 
 _NO_LIMIT = 2**31  # tokens: models without a limit of positions
 
 
-class ContextWindow:
-    """The window of a model, whose decoder has this config."""
+def window_size(config: PreTrainedConfig, prompt_tokens: int) -> int | None:
+    """How many tokens prompt and answer may have together, by the decoder's config; None: no limit.
 
-    def __init__(self, config: PreTrainedConfig) -> None:
-        self._longest: int | None = getattr(config, "max_position_embeddings", None)
-        self._switch = _rope_switch(config)
-
-    def size(self, prompt_tokens: int) -> int | None:
-        """How many tokens prompt and answer may have together; None: no limit.
-
-        Where rotary factors change at some length, what is in the cache would have to be read
-        again. A shorter prompt ends there; a longer one has the later factors from its start.
-        """
-        if self._switch is None or prompt_tokens > self._switch:
-            return self._longest
-        return self._switch
+    Where rotary factors change at some length, what is in the cache would have to be read again. A
+    shorter prompt ends there; a longer one has the later factors from its start.
+    """
+    switch = _rope_switch(config)
+    if switch is None or prompt_tokens > switch:
+        return getattr(config, "max_position_embeddings", None)
+    return switch
 
 
 @dataclass(frozen=True, slots=True)

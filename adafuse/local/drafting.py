@@ -141,8 +141,7 @@ class Drafter:
 
     def _step(self, path: _Path, room: int) -> None:
         """Look at the next greedy token: it ends the word, or the answer, or is taken."""
-        token, _ = self._greedy(path)
-        word = path.word
+        (token, _), word = self._greedy(path), path.word
         if token in self._end_ids:
             self._drop_unfinished(path)
             path.done, path.ends = True, not path.word.has_body

@@ -28,24 +28,17 @@ _BLOCK = 64  # ids that are ranked as one at first
 class NextTokenStats:
     """What is known of the token after a node.
 
-    Attributes:
-        top: the most probable ids, best first, ties to the lower id; shaped by repetition penalty
-            and grammar. Empty where the grammar allows none.
-        margin: top-1 minus top-2 probability, shaped likewise.
-        end_logprob: log of the summed probability of the end tokens; minus infinity if none.
-        log_normalizer: logsumexp of the model's own logits.
-        finite: False if the distribution is not one (NaN or infinite logits).
-        ids: the few hundred most probable ids, as float32.
-        logits: the model's own logits of these.
+    `top` are the most probable ids, best first, ties to the lower id, shaped by repetition penalty
+    and grammar; there are none where the grammar allows none.
     """
 
     top: tuple[int, ...]
-    margin: float
-    end_logprob: float
-    log_normalizer: float
-    finite: bool
-    ids: np.ndarray[Any, Any] = field(repr=False)
-    logits: np.ndarray[Any, Any] = field(repr=False)
+    margin: float  # top-1 minus top-2 probability, shaped likewise
+    end_logprob: float  # log of the summed probability of the end tokens; minus infinity if none
+    log_normalizer: float  # logsumexp of the model's own logits
+    finite: bool  # False if the distribution is not one (NaN or infinite logits)
+    ids: np.ndarray[Any, Any] = field(repr=False)  # the few hundred most probable, as float32
+    logits: np.ndarray[Any, Any] = field(repr=False)  # the model's own logits of these
 
     def logprob(self, token: int) -> float | None:
         """The model's own log-probability of an id in nats; None if it is not known here."""
@@ -153,8 +146,7 @@ def _allowed(masks: Sequence[torch.Tensor | None], rows: torch.Tensor) -> torch.
         if mask is None:
             allowed[at] = True
         else:
-            length = min(len(mask), rows.shape[-1])
-            allowed[at, :length] = mask[:length]
+            allowed[at, : len(mask)] = mask[: rows.shape[-1]]
     return allowed.to(rows.device)
 
 

@@ -63,8 +63,7 @@ class LocalMember:
         self.runner = model if isinstance(model, ModelRunner) else prepare(model, name)
         self.remembers = prompt_cache_mb > 0
         self._check_memory = check_memory
-        prompts = self.runner.prompts
-        prompts.budget = max(prompts.budget, prompt_cache_mb * 2**20)
+        self.runner.prompts.budget = max(self.runner.prompts.budget, prompt_cache_mb * 2**20)
         self.tokenizer = tokenizer
         self.codec = TokenCodec(tokenizer, name)
         rows = self.runner.vocabulary

@@ -16,7 +16,7 @@ from transformers import Cache, PreTrainedConfig, PreTrainedModel
 from adafuse.errors import UnsupportedModelError
 from adafuse.local._compat import attention_name
 from adafuse.local.batching import Request, scheduler_of
-from adafuse.local.context_window import ContextWindow
+from adafuse.local.context_window import window_size
 from adafuse.local.onednn import OneDnnLinear
 from adafuse.local.packed_attention import PackedCache, packed_attention, packed_mask
 from adafuse.local.prompt_cache import PromptCache
@@ -31,23 +31,17 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which layers see how far back.
+    """Which layers see how far back."""
 
-    Attributes:
-        types: layer types of the model, each once; "full_attention" and "sliding_attention".
-        window: tokens a sliding layer sees, itself included; None without sliding layers.
-    """
-
-    types: tuple[str, ...]
-    window: int | None
+    types: tuple[str, ...]  # of the model's layers, each once: FULL and SLIDING
+    window: int | None  # tokens a sliding layer sees, itself included
 
     @classmethod
     def of(cls, model: type[PreTrainedModel], config: PreTrainedConfig, name: str) -> Layout:
         """Read a model's layout from its class and config.
 
-        Raises:
-            UnsupportedModelError: a layer keeps state that cannot be trimmed, or needs a mask of
-                another kind.
+        UnsupportedModelError where a layer keeps state that cannot be trimmed, or needs a mask of
+        another kind.
         """
         config = config.get_text_config(decoder=True)
         kinds = sorted(set(getattr(config, "layer_types", None) or ()))
@@ -108,7 +102,6 @@ class ModelRunner:
         self.prompts = PromptCache()
         self._text = text
         self.vocabulary: int = text.vocab_size
-        self._window = ContextWindow(text)
         generation = getattr(model, "generation_config", None) or model.config
         self.generation_eos: int | list[int] | None = getattr(generation, "eos_token_id", None)
 
@@ -118,8 +111,8 @@ class ModelRunner:
         return self.window_of(0)
 
     def window_of(self, prompt_tokens: int) -> int | None:
-        """How many tokens prompt and answer may have together; see `ContextWindow.size`."""
-        return self._window.size(prompt_tokens)
+        """How many tokens prompt and answer may have together; see `window_size`."""
+        return window_size(self._text, prompt_tokens)
 
     def prompt_bytes(self, tokens: int) -> int:
         """Bytes that it takes, at least, to read a prompt."""

@@ -29,27 +29,16 @@ __all__ = ["Node", "TokenTree"]
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """A token after the prefix, or the prefix's end (`parent` is None).
-
-    Attributes:
-        token: its id; -1 for the prefix's end.
-        parent: the node before it.
-        depth: tokens between the prefix and it, itself included.
-        slots: cache slots of its ancestors and itself; empty until it is read.
-        children: nodes after it, by token.
-        row: logits of the next token on the model's device, shape (V,), once it is read.
-        logprob: log-probability of the token after its parent, in nats, once known.
-        next: what is known on the host of the next token, once it is read.
-    """
+    """A token after the prefix, or the prefix's end (`parent` is None, `token` -1)."""
 
     token: int
     parent: Node | None
-    depth: int
-    slots: tuple[int, ...] = ()
-    children: dict[int, Node] = field(default_factory=dict)
-    row: torch.Tensor | None = None
-    logprob: float | None = None
-    next: NextTokenStats | None = None
+    depth: int  # tokens between the prefix and it, itself included
+    slots: tuple[int, ...] = ()  # of its ancestors and itself in the cache, once it is read
+    children: dict[int, Node] = field(default_factory=dict)  # nodes after it, by token
+    row: torch.Tensor | None = None  # logits of the next token, (V,), on the device, once read
+    logprob: float | None = None  # of the token after its parent, in nats, once known
+    next: NextTokenStats | None = None  # what the host knows of the next token, once read
 
     def child(self, token: int) -> Node:
         """The node of `token` after this one, made if it is new."""
@@ -76,26 +65,18 @@ class Node:
 
 
 class TokenTree:
-    """One sequence in a model's cache, with a tree of drafts at its end.
-
-    Attributes:
-        root: the end of the prefix; read once its last token is.
-        length: tokens of the prefix in the cache.
-        forward_passes: forwards so far.
-        tokens_processed: tokens those forwards read.
-        forward_seconds: wall time of those forwards, waiting for a turn on the device not counted.
-    """
+    """One sequence in a model's cache, with a tree of drafts at its end."""
 
     def __init__(self, runner: ModelRunner) -> None:
         self._runner = runner
         self._cache = KVCache()
         self._used = 0  # slots in the cache
         self._unread: list[int] = []  # prefix tokens that are not in the cache yet
-        self.root = Node(-1, None, 0)
-        self.length = 0
+        self.root = Node(-1, None, 0)  # the end of the prefix; read once its last token is
+        self.length = 0  # tokens of the prefix in the cache
         self.forward_passes = 0
         self.tokens_processed = 0
-        self.forward_seconds = 0.0
+        self.forward_seconds = 0.0  # wall time, waiting for a turn on the device not counted
 
     def append(self, tokens: Sequence[int]) -> None:
         """Add tokens to the prefix; the next forward reads them."""

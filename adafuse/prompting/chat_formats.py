@@ -2,7 +2,7 @@
 
 Templates differ in what they take: some refuse a system message, or two user messages in a row, or
 know nothing of tools. This module makes the forms, the most faithful first; `renderer` takes the
-first that a template shows in full. It knows neither templates nor tokenizers.
+first that a template shows in full. It knows what a template can show, and no tokenizers.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from adafuse.tools import CALL_END, CALL_START, RESULT_END, RESULT_START, call_text
 
-__all__ = ["FALLBACK_STOP", "ChatForm", "TemplateCapabilities", "chat_forms", "plain_conversation"]
+if TYPE_CHECKING:
+    from adafuse.prompting.chat_template import ChatTemplate
+
+__all__ = ["FALLBACK_STOP", "ChatForm", "chat_forms", "plain_conversation", "with_system"]
 
 FALLBACK_STOP = "\n\nUser:"
 """A member without a template would go on to write the user's next turn."""
@@ -37,21 +40,6 @@ Messages = list[dict[str, Any]]
 Tools = tuple[dict[str, Any], ...]
 
 
-class TemplateCapabilities(Protocol):
-    """What a chat template can show: `adafuse.prompting.chat_template.ChatTemplate`."""
-
-    @property
-    def shows_tools(self) -> bool: ...
-    @property
-    def teaches_calls(self) -> bool: ...
-    @property
-    def writes_calls(self) -> bool: ...
-    @property
-    def shows_results(self) -> bool: ...
-    @property
-    def shows_names(self) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ChatForm:
     """One form of a conversation, for the template."""
@@ -64,7 +52,7 @@ class ChatForm:
 def chat_forms(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[Mapping[str, Any]],
-    template: TemplateCapabilities,
+    template: ChatTemplate,
 ) -> Iterator[ChatForm]:
     """The forms of a conversation that a template may take, the most faithful first."""
     conversation = [dict(message) for message in messages]
@@ -81,7 +69,7 @@ def chat_forms(
 
 
 def _tool_variants(
-    conversation: Messages, tools: Tools, template: TemplateCapabilities
+    conversation: Messages, tools: Tools, template: ChatTemplate
 ) -> Iterator[tuple[Messages, Tools]]:
     """Messages and tools: all as the template shows them; then calls, then tools too, as text."""
     if not tools and not any(m["role"] == "tool" or _calls_of(m) for m in conversation):
@@ -92,8 +80,8 @@ def _tool_variants(
         native = conversation if template.writes_calls else _calls_as_text(conversation)
         native = native if template.shows_results else _results_as_messages(native)
         note = _CALL_SYNTAX if tools and not template.teaches_calls else ""
-        yield _with_system(native, note), tools
-        yield _with_system(written, note), tools
+        yield with_system(native, note), tools
+        yield with_system(written, note), tools
     yield _tools_as_text(written, tools), ()
 
 
@@ -207,13 +195,13 @@ def _tools_as_text(messages: Messages, tools: Sequence[Mapping[str, Any]]) -> Me
     if not tools:
         return messages
     lines = [json.dumps(tool, ensure_ascii=False) for tool in tools]
-    return _with_system(messages, "\n".join([_TOOLS_BEFORE, *lines, _TOOLS_BEHIND]))
+    return with_system(messages, "\n".join([_TOOLS_BEFORE, *lines, _TOOLS_BEHIND]))
 
 
-def _with_system(messages: Messages, text: str) -> Messages:
+def with_system(messages: Sequence[Mapping[str, Any]], text: str) -> list[Any]:
     """The text, if any, at the end of the system message; one is made if there is none."""
     if not text:
-        return messages
+        return list(messages)
     if messages and (first := messages[0])["role"] == "system":
         return [{**first, "content": _joined(first["content"], text)}, *messages[1:]]
     return [{"role": "system", "content": text}, *messages]

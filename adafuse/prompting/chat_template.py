@@ -15,6 +15,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from adafuse.errors import ConfigError, PromptError
+from adafuse.prompting.messages import core_call
 from adafuse.tools import ToolCall, read_calls
 from adafuse.validation import refuse_reserved
 
@@ -44,13 +45,7 @@ _TOOL = {
 _CALL = {
     "role": "assistant",
     "content": "",
-    "tool_calls": [
-        {
-            "id": "probe0000",
-            "type": "function",
-            "function": {"name": _CALLED.name, "arguments": dict(_CALLED.arguments)},
-        }
-    ],
+    "tool_calls": [core_call(0, "probe0000", _CALLED.name, dict(_CALLED.arguments))],
 }
 _RESULT = {
     "role": "tool",
@@ -113,8 +108,8 @@ class ChatTemplate:
         of_tools = tools or any(m["role"] == "tool" or "tool_calls" in m for m in messages)
         try:
             rendered = self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                tools=[dict(tool) for tool in tools] or None,
+                [*map(dict, messages)],
+                tools=[*map(dict, tools)] or None,
                 chat_template=self._tool_use if of_tools else self._default,
                 tokenize=False,
                 add_generation_prompt=True,

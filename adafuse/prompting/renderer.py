@@ -73,13 +73,11 @@ class Renderer:
             return self._render_text(prompt.text, ())
         if self._template is not None:
             return self._render_chat(prompt, self._template)
-        if prompt.text is None:
-            self._warn_once()
+        if prompt.text is None and not self._warned:
+            self._warn()
         return self._render_text(*plain_conversation(prompt.messages, prompt.tools))
 
-    def _warn_once(self) -> None:
-        if self._warned:
-            return
+    def _warn(self) -> None:
         self._warned = True
         warnings.warn(
             f"member {self._name!r} has no chat template: it reads messages as 'User: …' and "
@@ -92,7 +90,7 @@ class Renderer:
     def _render_text(self, text: str, stops: tuple[str, ...]) -> Rendered:
         ids = self._codec.encode_start(text, special_tokens=True)
         read = self._codec.encode_start(text, special_tokens=False)
-        return self._not_empty(Rendered(tuple(ids), False, stops, self._losses(text, read)))
+        return self._not_empty(Rendered(tuple(ids), False, stops, tuple(self._losses(text, read))))
 
     def _render_chat(self, prompt: Prompt, template: ChatTemplate) -> Rendered:
         refusal: PromptError | None = None
@@ -162,9 +160,9 @@ class Renderer:
                 ids += piece
         return self._not_empty(Rendered(tuple(ids), True, (), tuple(losses)))
 
-    def _losses(self, text: str, ids: list[int]) -> tuple[Loss, ...]:
+    def _losses(self, text: str, ids: list[int]) -> list[Loss]:
         loss = self._codec.loss_of(text, ids, blanks_before=True)
-        return () if loss is None else (loss,)
+        return [] if loss is None else [loss]
 
     def _not_empty(self, rendered: Rendered) -> Rendered:
         if not rendered.ids:

@@ -35,11 +35,7 @@ _PROBES = ("Hello, world", " two  blanks", "\n\tif x < 5:\n", "naïve 日本語 
 
 
 class TokenCodec:
-    """Text and ids of one tokenizer.
-
-    Args:
-        tokenizer: a fast tokenizer: byte-level BPE, or SentencePiece-style BPE or Unigram.
-        name: the member's name, for messages.
+    """Text and ids of one fast tokenizer: byte-level BPE, or SentencePiece-style BPE or Unigram.
 
     Raises:
         UnsupportedTokenizerError: WordPiece, a tokenizer without the fast backend, or one whose
@@ -86,11 +82,7 @@ class TokenCodec:
         return data
 
     def text_tokens(self) -> list[bytes]:
-        """The bytes of every id that may be text; empty for special and unknown ids.
-
-        Raises:
-            UnsupportedTokenizerError: no byte fallback, so some texts have no tokens.
-        """
+        """The bytes of every id that may be text; empty for special and unknown ids."""
         if not (self._byte_level or self._byte_fallback):
             raise UnsupportedTokenizerError(
                 f"member {self._name!r}: its tokenizer has no byte fallback, so it cannot write "
@@ -194,10 +186,10 @@ class TokenCodec:
         for probe in _PROBES:
             ids = [t for t in self.encode(probe) if t not in self.special]
             decoded = _decode(tokenizer, [*anchor, *ids]).removeprefix(_decode(tokenizer, anchor))
-            if decoded != self.text(ids):
+            if decoded != (joined := self.text(ids)):
                 raise UnsupportedTokenizerError(
                     f"member {self._name!r}: {type(tokenizer).__name__} decodes {decoded!r} where "
-                    f"its tokens join to {self.text(ids)!r}; its texts cannot be joined exactly"
+                    f"its tokens join to {joined!r}; its texts cannot be joined exactly"
                 )
 
 

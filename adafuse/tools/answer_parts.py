@@ -18,23 +18,14 @@ __all__ = ["AnswerParts", "CallPart", "Part"]
 
 @dataclass(frozen=True, slots=True)
 class CallPart:
-    """A part of a tool call.
+    """A part of a tool call."""
 
-    Attributes:
-        index: which call of the answer, from 0.
-        id: "call_" and 32 hexadecimal digits, the same for all parts of a call.
-        name: of the tool, in the call's first part; None if it cannot be told.
-        arguments: the next fragment of the arguments' JSON text.
-        invalid: in the last part of a call that cannot be carried out.
-        gap: then, whitespace that sets the call apart from the text before it.
-    """
-
-    index: int
-    id: str
-    name: str | None
-    arguments: str
-    invalid: InvalidCall | None
-    gap: str
+    index: int  # which call of the answer, from 0
+    id: str  # "call_" and 32 hexadecimal digits, the same for all parts of a call
+    name: str | None  # of the tool, in the call's first part; None if it cannot be told
+    arguments: str  # the next fragment of the arguments' JSON text
+    invalid: InvalidCall | None  # in the last part of a call that cannot be carried out
+    gap: str  # then, whitespace that sets the call apart from the text before it
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,23 +23,14 @@ class TextPiece:
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """A part of a call.
+    """A part of a call."""
 
-    Attributes:
-        index: which call of the answer, from 0.
-        name: of the tool, in the call's first piece; None if it cannot be told.
-        arguments: the next fragment of the arguments' JSON text.
-        done: whether this is the call's last piece.
-        invalid: in the last piece of a call that cannot be carried out.
-        gap: then, whitespace in front of the call that is no part of the content before it.
-    """
-
-    index: int
-    name: str | None
-    arguments: str
-    done: bool
-    invalid: InvalidCall | None = None
-    gap: str = ""
+    index: int  # which call of the answer, from 0
+    name: str | None  # of the tool, in the call's first piece; None if it cannot be told
+    arguments: str  # the next fragment of the arguments' JSON text
+    done: bool  # whether this is the call's last piece
+    invalid: InvalidCall | None = None  # in the last piece of a call that cannot be carried out
+    gap: str = ""  # then, whitespace in front of the call that is no part of the content before it
 
 
 Piece = TextPiece | CallPiece
