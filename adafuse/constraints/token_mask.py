@@ -32,8 +32,7 @@ class TokenMasks:
     def __init__(
         self, table: TokenTable, codec: TokenCodec, constraint: Constraint, end_ids: Sequence[int]
     ) -> None:
-        self._table = table
-        self._codec = codec
+        self._table, self._codec = table, codec
         self._trigger = (constraint.trigger or "").encode()
         self._start = table.matcher(constraint.grammar)
         self._matcher: Matcher | None = None if self._trigger else self._start

@@ -23,10 +23,9 @@ def window_size(config: PreTrainedConfig, prompt_tokens: int) -> int | None:
     Where rotary factors change at some length, what is in the cache would have to be read again. A
     shorter prompt ends there; a longer one has the later factors from its start.
     """
+    longest: int | None = getattr(config, "max_position_embeddings", None)
     switch = _rope_switch(config)
-    if switch is None or prompt_tokens > switch:
-        return getattr(config, "max_position_embeddings", None)
-    return switch
+    return longest if switch is None or prompt_tokens > switch else switch
 
 
 @dataclass(frozen=True, slots=True)

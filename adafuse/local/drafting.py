@@ -66,11 +66,9 @@ class Drafter:
         read: Callable[[Sequence[Node]], None],
         certain: Callable[[Node], int | None],
     ) -> None:
-        self._codec = codec
+        self._codec, self._config = codec, config
         self._end_ids = end_ids | {END}
-        self._config = config
-        self._read = read
-        self._certain = certain
+        self._read, self._certain = read, certain
 
     def draft(self, root: Node, room: int) -> tuple[list[Proposal], list[float], bool]:
         """Propose spans of at most `room` tokens after `root`.

@@ -51,10 +51,8 @@ class TokenSequence:
         self._rating = False
         self.tree.append(prompt[:1] if rated else prompt)
         self.committed: list[int] = []
-        self._prompt = prompt
-        self._end_ids = end_ids
-        self._config = config
-        self._masks = masks
+        self._prompt, self._end_ids = prompt, end_ids
+        self._config, self._masks = config, masks
         self._allowed: dict[Node, torch.Tensor | None] = {}  # this round's masks
 
     def rate_prompt(self) -> list[float]:

@@ -50,15 +50,11 @@ class LocalSession:
         *,
         remembers: bool,
     ) -> None:
-        self._texts = texts
+        self._runner, self._codec, self._window = runner, codec, window
+        self._rendered, self._texts = rendered, texts
+        self._config, self._masks = config, masks
         self._rated = config.weighting == "perplexity"
         self._logprobs: list[float] = []  # of the prompt's tokens but the first, if it is rated
-        self._runner = runner
-        self._codec = codec
-        self._rendered = rendered
-        self._masks = masks
-        self._config = config
-        self._window = window
         self._speculator: Speculator | None = None
         if config.speculation:
             self._speculator = Speculator(
@@ -79,11 +75,9 @@ class LocalSession:
         self._forwards_to_draft = 0
         self._prefix = AnswerPrefix()
         self._losses: list[Loss] = list(rendered.losses)
-        self._replaced = 0
-        self._reused = 0
+        self._replaced = self._reused = self._left_out = 0
         self._remembers = remembers and config.speculation
         self._closed = False
-        self._left_out = 0
         self._seconds = {"prefill": 0.0, "draft": 0.0, "score": 0.0, "commit": 0.0}
         self.templated = rendered.templated
         self.extra_stops = rendered.stops

@@ -48,12 +48,8 @@ class Speculator:
         free: Callable[[], bool],
         room: int,
     ) -> None:
-        self._end_ids = end_ids
-        self._spaced = spaced
-        self._config = config
-        self._width = width
-        self._free = free
-        self._room = room
+        self._end_ids, self._spaced, self._config = end_ids, spaced, config
+        self._width, self._free, self._room = width, free, room
         self._last: tuple[int, ...] = tuple(prompt[-2:])
         self._quoted: dict[tuple[int, ...], int] = {}  # the token after two, in prompt and answer
         self._greedy: dict[tuple[int, ...], int] = {}  # the most probable one after one or two
