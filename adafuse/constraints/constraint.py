@@ -62,7 +62,7 @@ def read_constraint(
     *,
     parallel_tool_calls: bool = False,
 ) -> Constraint | None:
-    """The constraint of one answer, if there is any; see `adafuse.prompting.with_constraint`.
+    """The constraint of one answer; see `adafuse.prompting.prompt.with_constraint`.
 
     `tools` are as `adafuse.tools.read_tools` gives them.
     """

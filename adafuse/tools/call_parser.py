@@ -32,12 +32,19 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class InvalidCall:
-    """A call that cannot."""
+    """A call that cannot.
 
-    text: str  # all of it, with its marks
-    name: str | None  # of the tool, where that can be told
-    arguments: str | None  # their text as far as it goes
-    error: str  # what is wrong, in one line
+    Attributes:
+        text: all of it, with its marks.
+        name: of the tool, where that can be told.
+        arguments: their text as far as it goes, or None.
+        error: what is wrong, in one line.
+    """
+
+    text: str
+    name: str | None
+    arguments: str | None
+    error: str
 
 
 class CallParser:

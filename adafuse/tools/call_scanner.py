@@ -23,14 +23,23 @@ class TextPiece:
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """A part of a call."""
+    """A part of a call.
 
-    index: int  # which call of the answer, from 0
-    name: str | None  # of the tool, in the call's first piece; None if it cannot be told
-    arguments: str  # the next fragment of the arguments' JSON text
-    done: bool  # whether this is the call's last piece
-    invalid: InvalidCall | None = None  # in the last piece of a call that cannot be carried out
-    gap: str = ""  # then, whitespace in front of the call that is no part of the content before it
+    Attributes:
+        index: which call of the answer, from 0.
+        name: of the tool, in the call's first piece; None if it cannot be told.
+        arguments: the next fragment of the arguments' JSON text.
+        done: whether this is the call's last piece.
+        invalid: in the last piece of a call that cannot be carried out.
+        gap: then, whitespace in front of the call that is no part of the content before it.
+    """
+
+    index: int
+    name: str | None
+    arguments: str
+    done: bool
+    invalid: InvalidCall | None = None
+    gap: str = ""
 
 
 Piece = TextPiece | CallPiece
@@ -58,8 +67,8 @@ class CallScanner:
     """Finds calls in an answer while it is being written.
 
     However a text is cut into feeds, the pieces add up to what `read_calls` says of it: texts to
-    the content, and for each call the fragments to the arguments' JSON text. `calls` are those that
-    have ended.
+    the content, and for each call the fragments to the arguments' JSON text. `names` are as for
+    `read_calls`; `calls` are those that have ended.
     """
 
     def __init__(self, names: Collection[str] | None = None) -> None:
