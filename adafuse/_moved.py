@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import MappingProxyType, ModuleType
-from typing import Any
 
 __all__ = ["MODULES", "VALUES", "install"]
 
@@ -55,11 +54,7 @@ class _Moved(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Let the module give what the one has that took its place."""
         home = importlib.import_module(MODULES[module.__name__])
-
-        def attribute(name: str) -> Any:
-            return getattr(home, name)
-
-        module.__dict__.update(__doc__=home.__doc__, __getattr__=attribute)
+        module.__dict__.update(__doc__=home.__doc__, __getattr__=lambda name: getattr(home, name))
 
 
 def install() -> None:

@@ -1,12 +1,8 @@
 """How to decode: each setting once, with its type, default, check and description.
 
 `DecodingConfig` checks itself by them; the fields of `adafuse_integrations`, the command's options
-and the table of README.md are made of them, so that a setting is added here and nowhere else.
-
-A frozen dataclass whose fields carry all this as metadata: that is as short as a Pydantic model,
-keeps `dataclasses.replace` and ConfigError as they are, and Pydantic out of the core.
-
-This module knows nothing of models.
+and the table of README.md are made of them, so that a setting is added here and nowhere else. A
+dataclass with metadata keeps Pydantic out of the core. This module knows nothing of models.
 """
 
 from __future__ import annotations
@@ -72,10 +68,9 @@ def read_schema(name: str, schema: object) -> dict[str, Any]:
     if not isinstance(schema, Mapping):
         raise ConfigError(f"{name} must be a mapping or a Pydantic model, not {show(schema)}")
     try:
-        copied: dict[str, Any] = json.loads(json.dumps(dict(schema), allow_nan=False))
+        return json.loads(json.dumps(dict(schema), allow_nan=False))  # type: ignore[no-any-return]
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{name} is not JSON: {error}") from None
-    return copied
 
 
 def _read_leader(name: str, value: Any) -> str | int:
@@ -102,14 +97,11 @@ def _setting(
     accepts: Any = None,
     about: str = DECODING,
 ) -> Any:
-    """A setting.
+    """A setting, with its description in the words of every help.
 
-    Args:
-        check: gives the value as it is kept, or raises ConfigError; it is called with the name and
-            the value, but not for None where that is the default.
-        description: what it means, in the words of every help.
-        accepts: what a caller may give, where that is more than the type it is kept in.
-        about: DECODING or LIMITS.
+    `check` gives the value as it is kept, or raises ConfigError; it is called with the name and the
+    value, but not for None where that is the default. `accepts` is what a caller may give, where
+    that is more than the type it is kept in; `about` is DECODING or LIMITS.
     """
     metadata = {"check": check, "description": description, "accepts": accepts, "about": about}
     return field(default=default, metadata=metadata)
@@ -241,8 +233,7 @@ class DecodingConfig:
             if value is not None or each.default is not None:
                 value = each.metadata["check"](each.name, value)
                 object.__setattr__(self, each.name, value)
-        both = [name for name in CONSTRAINTS if getattr(self, name) is not None]
-        if len(both) > 1:
+        if len(both := [name for name in CONSTRAINTS if getattr(self, name) is not None]) > 1:
             raise ConfigError(f"give one of {', '.join(CONSTRAINTS)}, not {' and '.join(both)}")
 
     def override(self, **changes: Any) -> Self:
@@ -275,14 +266,9 @@ ABOUT_PRESETS = (
 
 
 def with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with those of their `preset`, if they name one, filled in; they go before it.
-
-    Raises:
-        ConfigError: there is no such preset.
-    """
+    """Settings with those of their `preset`, if they name one, filled in; they go before it."""
     changes = dict(settings)
-    name = changes.pop("preset", None)
-    if name is None:
+    if (name := changes.pop("preset", None)) is None:
         return changes
     check_choice("preset", name, list(PRESETS))
     return {**PRESETS[name], **changes}

@@ -137,10 +137,9 @@ class Ensemble:
             ConfigError: there is no such member, or none is named.
         """
         by_name = {member.name: member for member in self.members}
-        unknown = [name for name in names if name not in by_name]
-        if unknown:
-            listed = ", ".join(by_name)
-            raise ConfigError(f"there is no member {unknown[0]!r}; there are: {listed}")
+        if unknown := [name for name in names if name not in by_name]:
+            there = ", ".join(by_name)
+            raise ConfigError(f"there is no member {unknown[0]!r}; there are: {there}")
         config = replace(self.config, weights=None, leader=None)
         some = Ensemble([by_name[name] for name in names], config)
         some._admission = self._admission
@@ -184,19 +183,15 @@ class Ensemble:
         """
         config = self.config.override(**overrides)
         checked = read_prompt(prompt, prompt_format, tools)
-        return self._decode(
-            with_constraint(checked, config, tool_choice, parallel_tool_calls), config
-        )
+        checked = with_constraint(checked, config, tool_choice, parallel_tool_calls)
+        return self._decode(checked, config)
 
     def _decode(
         self, prompt: Prompt, config: DecodingConfig, chosen: Sequence[int] | None = None
     ) -> Generator[Round]:
-        """As `stream`, of a prompt and settings that are checked already.
+        """As `stream`, of a prompt and settings that are checked already (see `with_constraint`).
 
-        Args:
-            prompt: see `with_constraint`.
-            config: for the members that answer, as `answering_config` gives it.
-            chosen: which answer, by index; None: all.
+        `chosen` are those that answer, by index; `config` is theirs, as of `answering_config`.
         """
         members = self.members if chosen is None else [self.members[at] for at in chosen]
         names = [member.name for member in members]

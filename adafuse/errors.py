@@ -107,9 +107,7 @@ class ContextWindowError(PromptError):
             f"the prompt is {prompt_tokens} tokens for member {member!r}, whose context window is "
             f"{window}: no room is left for an answer; shorten the prompt or leave this member out"
         )
-        self.member = member
-        self.window = window
-        self.prompt_tokens = prompt_tokens
+        self.member, self.window, self.prompt_tokens = member, window, prompt_tokens
 
 
 class PromptMemoryError(PromptError, MemoryError):
@@ -121,10 +119,8 @@ class PromptMemoryError(PromptError, MemoryError):
             f"{needed / 2**20:,.0f} MiB of memory; {free / 2**20:,.0f} MiB are free: shorten the "
             "prompt, ask for fewer answers at once, or lower the members' prompt_cache_mb"
         )
-        self.member = member
-        self.prompt_tokens = prompt_tokens
-        self.needed = needed
-        self.free = free
+        self.member, self.prompt_tokens = member, prompt_tokens
+        self.needed, self.free = needed, free
 
 
 class QueueFullError(AdaFuseError):
@@ -214,11 +210,8 @@ class MemberError(DecodingError):
             f"member {member!r} failed in round {round_index} ({phase}), {so_far}: {reason}; "
             "on_member_error='drop' goes on without a member that fails"
         )
-        self.member = member
-        self.phase = phase
-        self.round_index = round_index
-        self.committed = committed
-        self.reason = reason
+        self.member, self.phase, self.round_index = member, phase, round_index
+        self.committed, self.reason = committed, reason
 
 
 class MemberLostError(MemberError, ConnectionError):
@@ -248,8 +241,7 @@ class TooFewMembersError(DecodingError):
         super().__init__(
             f"{left} members are left and min_members is {min_members}; dropped were {why}"
         )
-        self.dropped = dict(dropped)
-        self.committed = committed
+        self.dropped, self.committed = dict(dropped), committed
 
 
 class AnswerTimeoutError(DecodingError, TimeoutError):
@@ -265,8 +257,7 @@ class AnswerTimeoutError(DecodingError, TimeoutError):
             f"the answer was not whole after {seconds:g} seconds of decoding; raise timeout, or "
             "ask for less"
         )
-        self.seconds = seconds
-        self.committed = committed
+        self.seconds, self.committed = seconds, committed
 
 
 class NoToolCallError(DecodingError, ValueError):
@@ -281,11 +272,9 @@ class NonFiniteError(DecodingError):
     """No member with a weight is left in a round: their logits or scores are not finite."""
 
     def __init__(self, members: tuple[str, ...], round_index: int, committed: str = "") -> None:
-        names = ", ".join(members)
         super().__init__(
-            f"round {round_index}: every member with a weight gave non-finite logits ({names}); "
-            "try a wider dtype such as float32 or bfloat16, or check the checkpoint"
+            f"round {round_index}: every member with a weight gave non-finite logits "
+            f"({', '.join(members)}); try a wider dtype such as float32 or bfloat16, or check the "
+            "checkpoint"
         )
-        self.members = members
-        self.round_index = round_index
-        self.committed = committed
+        self.members, self.round_index, self.committed = members, round_index, committed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Literal, Protocol
 
 __all__ = [
@@ -197,13 +198,10 @@ class FinishedAnswer(Protocol):
 
 def cut_words(words: Sequence[str], length: int) -> tuple[str, ...]:
     """Cut words to `length` characters in all; no empty words remain."""
-    kept = []
-    for word in words:
-        if length <= 0:
-            break
-        kept.append(word[:length])
-        length -= len(word)
-    return tuple(kept)
+    ends = accumulate(map(len, words), initial=0)
+    return tuple(
+        word[: length - begin] for word, begin in zip(words, ends, strict=False) if begin < length
+    )
 
 
 def cut_rounds(rounds: Sequence[Round], length: int) -> list[Round]:

@@ -40,20 +40,15 @@ def free_bytes(device: torch.device) -> int | None:
             kind: Any = torch.get_device_module(device)
         except RuntimeError:  # there is none, as for "meta"
             return None
-        return _free_on_accelerator(kind, device)
+        if hasattr(kind, "mem_get_info"):  # what torch holds in reserve counts as free
+            reserve = int(kind.memory_reserved(device) - kind.memory_allocated(device))
+            return int(kind.mem_get_info(device)[0]) + reserve
+        if hasattr(kind, "recommended_max_memory"):
+            return int(kind.recommended_max_memory() - kind.driver_allocated_memory())
+        return None
     available: int = psutil.virtual_memory().available
     share = _container_share(_CGROUP)
     return available if share is None else min(available, share)
-
-
-def _free_on_accelerator(kind: Any, device: torch.device) -> int | None:
-    """What an accelerator has left, what torch holds of it in reserve counted as free."""
-    if hasattr(kind, "mem_get_info"):
-        free: int = kind.mem_get_info(device)[0]
-        return free + int(kind.memory_reserved(device) - kind.memory_allocated(device))
-    if hasattr(kind, "recommended_max_memory"):
-        return int(kind.recommended_max_memory() - kind.driver_allocated_memory())
-    return None
 
 
 def _container_share(folder: Path) -> int | None:
@@ -97,11 +92,7 @@ def weight_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:
 def prompt_bytes(config: PreTrainedConfig, dtype: torch.dtype, tokens: int, eager: bool) -> int:
     """Bytes that it takes, at least, to read a prompt of so many tokens and keep its states.
 
-    Args:
-        config: of the text model.
-        dtype: of its states.
-        tokens: of the prompt.
-        eager: whether attention holds all its scores, (heads, tokens, tokens), at once.
+    With `eager` attention holds all its scores, (heads, tokens, tokens), at once.
     """
 
     def number(name: str, default: int = 0) -> int:

@@ -18,15 +18,7 @@ from adafuse.validation import (
     whole,
 )
 
-__all__ = [
-    "LEASE",
-    "MAX_MEMBERS",
-    "MemberSpec",
-    "RayOptions",
-    "as_spec",
-    "names_of",
-    "read_ray_options",
-]
+__all__ = ["LEASE", "MAX_MEMBERS", "MemberSpec", "RayOptions", "as_spec", "names_of"]
 
 MAX_MEMBERS = 8
 LEASE = 600.0
@@ -88,11 +80,7 @@ class RayOptions:
 
 
 def read_ray_options(options: object) -> dict[str, Any]:
-    """The options as a dict with every field.
-
-    Raises:
-        ConfigError: an unknown field or a wrong value.
-    """
+    """The options as a dict with every field; ConfigError for an unknown one or a wrong value."""
     if not isinstance(options, Mapping):
         raise ConfigError(f"a member's ray must be a mapping of options, not {show(options)}")
     refuse_unknown("ray option of a member", options, [f.name for f in fields(RayOptions)])
@@ -162,17 +150,16 @@ class MemberSpec:
     ray: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("model", "tokenizer"):
-            if isinstance(getattr(self, name), os.PathLike):
-                object.__setattr__(self, name, os.fspath(getattr(self, name)))
         # A torch.dtype or torch.device is as good as its name, and torch is not imported here.
-        for name in ("dtype", "device"):
-            if type(getattr(self, name)).__module__ == "torch":
-                object.__setattr__(self, name, str(getattr(self, name)).removeprefix("torch."))
+        for name in ("model", "tokenizer", "dtype", "device"):
+            value = getattr(self, name)
+            if name in ("model", "tokenizer") and isinstance(value, os.PathLike):
+                object.__setattr__(self, name, os.fspath(value))
+            elif name in ("dtype", "device") and type(value).__module__ == "torch":
+                object.__setattr__(self, name, str(value).removeprefix("torch."))
         for name, (kinds, form) in _FIELD_TYPES.items():
-            if not isinstance(getattr(self, name), kinds):
-                value = show(getattr(self, name))
-                raise ConfigError(f"a member's {name} must be {form}, not {value}")
+            if not isinstance(value := getattr(self, name), kinds):
+                raise ConfigError(f"a member's {name} must be {form}, not {show(value)}")
         if not self.model.strip():
             raise ConfigError("a member's model must not be empty")
         refuse_reserved(self.model, self.chat_template_kwargs)
@@ -192,11 +179,7 @@ class MemberSpec:
 
 
 def as_spec(member: str | Mapping[str, Any] | MemberSpec) -> MemberSpec:
-    """Read a member given as a string, a mapping of MemberSpec fields, or a MemberSpec.
-
-    Raises:
-        ConfigError: an unknown field or a wrong value.
-    """
+    """A member given as a string, a mapping of MemberSpec fields, or a MemberSpec; ConfigError."""
     if isinstance(member, MemberSpec):
         return member
     if isinstance(member, str | os.PathLike):

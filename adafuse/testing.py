@@ -73,12 +73,9 @@ class ScriptedSession:
         self, member: ScriptedMember, answer: str, prompt_tokens: int, config: DecodingConfig,
         chat: bool,
     ) -> None:  # fmt: skip
-        self._member = member
-        self._answer = answer
-        self._prompt_tokens = prompt_tokens
-        self._config = config
-        self._text = ""
-        self._forwards = 0
+        self._member, self._config = member, config
+        self._answer, self._text = answer, ""
+        self._prompt_tokens, self._forwards = prompt_tokens, 0
         self.templated = member.templated and chat
         self.extra_stops: tuple[str, ...] = ()
         self.closed = False
@@ -107,8 +104,7 @@ class ScriptedSession:
     def draft(self, *, strip_blank: bool) -> Drafts:
         """Propose the next words of the script, or the end where it was left or is complete."""
         self._forwards += 1
-        confident = self._member.confident
-        margin = 1.0 if confident else 0.0
+        margin = 1.0 if self._member.confident else 0.0
         sure = margin >= self._config.margin_threshold
         if strip_blank:
             self._answer = self._answer.lstrip(" ")
@@ -135,8 +131,7 @@ class ScriptedSession:
         if not count:
             return None
         written = self._text + text
-        right = self._answer == written if ends else self._answer.startswith(written)
-        if right:
+        if self._answer == written if ends else self._answer.startswith(written):
             return self._member.nll
         pairs = zip(self._answer[len(self._text) :], text, strict=False)
         same = next((i for i, (a, b) in enumerate(pairs) if a != b), math.inf)

@@ -48,16 +48,13 @@ def refuse_unknown(what: str, values: Mapping[str, Any], names: Sequence[str]) -
     for key in values:
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1) if isinstance(key, str) else []
-            hint = (
-                f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(names))}"
-            )
-            raise ConfigError(f"unknown {what} {show(key)}{hint}")
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(names))}"
+            raise ConfigError(f"unknown {what} {show(key)}; {hint}")
 
 
 def refuse_reserved(member: str, arguments: Iterable[str]) -> None:
     """Raise ConfigError if `chat_template_kwargs` hold what is not a caller's to give."""
-    reserved = [name for name in arguments if name in _RESERVED]
-    if reserved:
+    if reserved := [name for name in arguments if name in _RESERVED]:
         raise ConfigError(
             f"member {member!r}: chat_template_kwargs must not hold {', '.join(reserved)}, which "
             "adafuse gives to the template itself"
@@ -102,9 +99,8 @@ def check_switch(name: str, value: object) -> bool:
 def check_float(name: str, value: Any, low: float, high: float = sys.float_info.max) -> float:
     """A finite number within bounds, as it is given."""
     if not _is_real(value) or not low <= value <= high:
-        bounds = (
-            f"from {low:g} to {high:g}" if high < sys.float_info.max else f"of at least {low:g}"
-        )
+        bounded = high < sys.float_info.max
+        bounds = f"from {low:g} to {high:g}" if bounded else f"of at least {low:g}"
         raise ConfigError(f"{name} must be a finite number {bounds}, not {show(value)}")
     return value  # type: ignore[no-any-return]
 

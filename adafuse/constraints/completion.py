@@ -34,11 +34,7 @@ _SENTENCE = -1
 
 
 class CompletionSearch:
-    """Finds completions of one answer.
-
-    Args:
-        grammar: its text: words in it are tried as they are.
-    """
+    """Finds completions of one answer; words in its grammar are tried as they are."""
 
     def __init__(self, grammar: str) -> None:
         self._words = _literal_words(grammar)
@@ -46,10 +42,7 @@ class CompletionSearch:
         self._failures = 0
 
     def find(self, matcher: Matcher) -> bytes | None:
-        """A text that makes the sentence whole; None if none was found.
-
-        The matcher is moved, and comes back.
-        """
+        """A text that makes the sentence whole, or None; the matcher is moved, and comes back."""
         if matcher.accepting:
             return b""
         for earlier in self._earlier:
@@ -103,10 +96,7 @@ def _greedy(matcher: Matcher) -> bytes | None:
             if matcher.accepting:
                 return path
             step = matcher.forced or _best_step(matcher, visits)
-            if not step:
-                return None
-            fed = matcher.feed(step)
-            if not fed:
+            if not step or not (fed := matcher.feed(step)):
                 return None
             path += step[:fed]
         return None

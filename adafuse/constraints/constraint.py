@@ -36,10 +36,9 @@ _MOST_CALLS = 8  # in one answer, where several are allowed
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What an answer must be.
+    """What an answer must be; `what` names it in messages, such as "JSON answer".
 
     Attributes:
-        what: its name in messages, such as "JSON answer".
         grammar: for llguidance: Lark, or JSON of its own.
         trigger: the text with which what the grammar describes begins; the answer is free up to
             there. None: the whole answer is a sentence of the grammar.
@@ -64,17 +63,9 @@ def read_constraint(
     *,
     parallel_tool_calls: bool = False,
 ) -> Constraint | None:
-    """The constraint of one answer, if there is any.
+    """The constraint of one answer; see `adafuse.prompting.prompt.with_constraint`.
 
-    Args:
-        config: at most one of its constraining settings is set.
-        tools: as `adafuse.tools.read_tools` gives them.
-        tool_choice: "auto" (or None), "none", "any" (or "required"), or a tool's name.
-        parallel_tool_calls: whether an answer may hold several calls.
-
-    Raises:
-        ConfigError: an unknown tool, or something that cannot be enforced.
-        MissingExtraError: llguidance is not installed.
+    `tools` are as `adafuse.tools.read_tools` gives them.
     """
     choice = check_tool_choice(tool_choice, [tool["function"]["name"] for tool in tools])
     if choice == "none" or not tools:
@@ -107,10 +98,8 @@ def _of_settings(config: DecodingConfig) -> Constraint | None:
     if config.regex is not None:
         return _enforceable("regex", Constraint("match of regex", regex_grammar(config.regex)))
     if config.choices is not None:
-        if len(config.choices) > _MOST_CHOICES:
-            raise ConfigError(
-                f"choices are {len(config.choices)}, and up to {_MOST_CHOICES} may be"
-            )
+        if (count := len(config.choices)) > _MOST_CHOICES:
+            raise ConfigError(f"choices are {count}, and up to {_MOST_CHOICES} may be")
         quoted = " | ".join(_quoted(text) for text in config.choices)
         return _enforceable("choices", Constraint("one of choices", f"start: {quoted}"))
     if config.grammar is not None:
@@ -167,24 +156,16 @@ def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, max_calls: 
 
 
 def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
-    """The arguments of a tool, as the right side of a Lark rule.
+    """The arguments of a tool that `read_tools` has read, as the right side of a Lark rule.
 
-    Args:
-        function: "name" and "parameters" of a tool that `read_tools` has read.
-        tokens: how many the answer may have.
-
-    Raises:
-        ConfigError: its parameters cannot be enforced.
+    A tool takes the parameters that it names, and no others unless it says so. ConfigError where
+    they cannot be enforced.
     """
+    parameters: Mapping[str, Any] = function["parameters"]
+    if not {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():  # these may name more
+        parameters = {"additionalProperties": False, **parameters}
     what = f"the parameters of tool {function['name']!r}"
-    return f"%json {_layout(what, _without_others(function['parameters']), tokens)}"
-
-
-def _without_others(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tool takes the parameters that it names, and no others unless it says so."""
-    if {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():
-        return parameters  # they may name more
-    return {"additionalProperties": False, **parameters}
+    return f"%json {_layout(what, parameters, tokens)}"
 
 
 def _quoted(text: str) -> str:

@@ -43,10 +43,8 @@ def check_json(constraint: Constraint, text: str) -> None:
 class ConstraintEnforcer:
     """The constraint of one answer between rounds.
 
-    Args:
-        constraint: what the answer must be.
-        counts: how many tokens it takes each member to commit (text, ends), by name.
-        limits: how many more tokens each member may commit, by name.
+    `counts` tells how many tokens it takes each member to commit (text, ends), by name, and
+    `limits` how many more each may commit.
     """
 
     def __init__(
@@ -89,7 +87,7 @@ class ConstraintEnforcer:
 
     def admit(self, pooled: Sequence[Candidate]) -> list[Candidate]:
         """The candidates that may be committed, cut to what the grammar allows."""
-        kept = [candidate for candidate in map(self._admitted, pooled) if candidate is not None]
+        kept = list(filter(None, map(self._admitted, pooled)))
         in_time = list(filter(self._leaves_room, kept)) if self._in_time else kept
         if not in_time and self._is_prose(""):
             in_time = kept  # it may end anywhere

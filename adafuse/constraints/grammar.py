@@ -50,14 +50,8 @@ class _Vocabulary:
 class TokenTable:
     """The tokens of one vocabulary as bytes, with a token more for every byte and one for the end.
 
-    Those extra tokens let a matcher follow any text, however a tokenizer would split it.
-
-    Args:
-        tokens: bytes of each id; empty for ids that are no text.
-        encode: how the tokenizer splits a text that goes on.
-
-    Raises:
-        MissingExtraError: llguidance is not installed.
+    Those extra tokens let a matcher follow any text, however a tokenizer would split it. `tokens`
+    are the bytes of each id, empty for ids that are no text; `encode` splits a text that goes on.
     """
 
     def __init__(self, tokens: Sequence[bytes], encode: Callable[[str], list[int]]) -> None:
@@ -102,11 +96,7 @@ class TokenTable:
         return [self.size + byte for byte in data]
 
     def matcher(self, grammar: str) -> Matcher:
-        """A matcher at the grammar's start.
-
-        Raises:
-            DecodingError: the grammar cannot be followed.
-        """
+        """A matcher at the grammar's start; DecodingError where that cannot be followed."""
         return Matcher(self, _library().LLMatcher(self._tokenizer, grammar, log_level=0))
 
     def problem(self, grammar: str) -> str:

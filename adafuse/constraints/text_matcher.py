@@ -21,14 +21,9 @@ _WORDS_BEFORE_BLANK = re.compile(r".*\S(?=\s)", re.DOTALL)
 
 
 class TextMatcher:
-    """Follows the text of one answer through its constraint.
+    """Follows the `text` of one answer through its constraint.
 
-    Args:
-        constraint: what the answer must be.
-
-    Attributes:
-        text: the answer so far.
-        since: the character with which the trigger begins, once there is one.
+    The trigger begins with the character `since`, once there is one.
     """
 
     def __init__(self, constraint: Constraint) -> None:
@@ -92,10 +87,7 @@ class TextMatcher:
         return words.group() if words else ""
 
     def completion(self, text: str) -> str | None:
-        """A short text that makes the answer whole after `text`; None if none was found.
-
-        Not always the shortest; see `adafuse.constraints.completion`.
-        """
+        """A short text that makes the answer whole after `text`; None if none was found."""
         with self._ahead(text) as (matcher, allowed):
             if matcher is None:
                 return ""

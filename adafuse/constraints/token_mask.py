@@ -19,44 +19,20 @@ if TYPE_CHECKING:
     from adafuse.constraints.constraint import Constraint
     from adafuse.constraints.grammar import Matcher
 
-__all__ = ["END", "TokenMasks", "token_table"]
+__all__ = ["END", "TokenMasks"]
 
 END = -1
 """The end of an answer where a grammar allows nothing else, whatever a member's end tokens are:
 some members have none."""
 
 
-def token_table(codec: TokenCodec) -> TokenTable:
-    """The table of a member's tokens; special ones are never text under a grammar.
-
-    Takes about a second for a vocabulary of 262,144.
-
-    Raises:
-        UnsupportedTokenizerError: some text has no tokens in this vocabulary.
-        MissingExtraError: llguidance is not installed.
-    """
-    return TokenTable(codec.text_tokens(), codec.encode)
-
-
 class TokenMasks:
-    """Follows one answer for one member.
-
-    Args:
-        table: of the member's tokenizer.
-        codec: that tokenizer.
-        constraint: what the answer must be.
-        end_ids: the member's end tokens.
-    """
+    """Follows one answer for one member; `table` is that of its tokenizer."""
 
     def __init__(
-        self,
-        table: TokenTable,
-        codec: TokenCodec,
-        constraint: Constraint,
-        end_ids: Sequence[int],
+        self, table: TokenTable, codec: TokenCodec, constraint: Constraint, end_ids: Sequence[int]
     ) -> None:
-        self._table = table
-        self._codec = codec
+        self._table, self._codec = table, codec
         self._trigger = (constraint.trigger or "").encode()
         self._start = table.matcher(constraint.grammar)
         self._matcher: Matcher | None = None if self._trigger else self._start
@@ -86,13 +62,11 @@ class TokenMasks:
         All False where only the end is allowed, or the path has left the grammar.
         """
         data = self._codec.join(path)
-        if self._matcher is None:
-            triggered = self._from_trigger(data)
-            if triggered is None:
+        matcher = self._matcher
+        if matcher is None:
+            if (triggered := self._from_trigger(data)) is None:
                 return None
             matcher, data = self._start.copy(), triggered
-        else:
-            matcher = self._matcher
         with matcher.ahead(data) as fed:
             if fed < len(data):
                 return torch.zeros(self._table.size, dtype=torch.bool)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from adafuse.decoding.member import Draft
-from adafuse.events import Candidate
+from adafuse.events import Candidate, cut_words
 
 __all__ = ["agreed", "choose", "pool"]
 
@@ -47,9 +47,8 @@ def agreed(drafts: Mapping[str, Sequence[Draft]]) -> Candidate | None:
         text, ends = max(set.intersection(*borders), key=len, default=""), False
     if not text and not ends:
         return None
-    count = list(accumulate(first[0].words)).index(text) + 1 if text else 0
     drafters = tuple(name for name, proposals in drafts.items() if proposals)
-    return Candidate(text, ends, first[0].words[:count], drafters)
+    return Candidate(text, ends, cut_words(first[0].words, len(text)), drafters)
 
 
 def choose(scores: Sequence[float], temperature: float, rng: random.Random) -> int:
@@ -66,9 +65,7 @@ def choose(scores: Sequence[float], temperature: float, rng: random.Random) -> i
         return best
     weights = [math.exp((scores[best] - score) / temperature) for score in scores]
     target = drawn * sum(weights)
-    total = 0.0
-    for index, weight in enumerate(weights):
-        total += weight
+    for index, total in enumerate(accumulate(weights)):
         if target < total:
             return index
     return max(i for i, weight in enumerate(weights) if weight > 0)  # rounding: the last possible

@@ -21,8 +21,7 @@ _NEAREST, _FARTHEST = 4, 16  # tokens that the leader looks ahead while members 
 class DraftSharing:
     """The texts of one round by the member that drafted them, and how far to look ahead.
 
-    Args:
-        enabled: the setting `speculation`; without it nothing is told and nothing looked ahead.
+    If it is not `enabled` (`speculation`), nothing is told and nothing looked ahead.
     """
 
     def __init__(self, enabled: bool) -> None:
@@ -33,9 +32,7 @@ class DraftSharing:
 
     def begin(self, drafted: Mapping[str, Drafts]) -> None:
         """Begin a round in which these members have drafted already."""
-        self._texts = {
-            name: [draft.text for draft in drafts.drafts] for name, drafts in drafted.items()
-        }
+        self._texts = {n: [draft.text for draft in d.drafts] for n, d in drafted.items()}
 
     def expect(self, texts: Mapping[str, list[str]]) -> None:
         """Take texts that members are likely to draft, by name, until they have drafted."""
@@ -44,14 +41,9 @@ class DraftSharing:
     def draft(
         self, name: str, session: Session, *, strip_blank: bool, shared: bool, followed: bool
     ) -> Drafts:
-        """Let a member draft.
+        """Let a member draft; if it is `shared`, others are told what.
 
-        Args:
-            name: of the member.
-            session: its session.
-            strip_blank: see `Session.draft`.
-            shared: whether others are to be told what it drafts.
-            followed: whether another member drafts after it at the same place.
+        `followed` says whether another member drafts after it at the same place.
         """
         speculative = session if self.enabled and isinstance(session, Speculative) else None
         if speculative is not None:

@@ -35,15 +35,9 @@ def check_floor(names: Sequence[str], config: DecodingConfig) -> None:
 
 
 class FailurePolicy:
-    """The members that failed during one answer.
+    """The members that failed during one answer, and what follows (`on_member_error`).
 
-    Args:
-        weights: of all members, by name.
-        config: what is to follow.
-
-    Attributes:
-        round_index: of the round that is being decoded; 0 before the first.
-        committed: the answer text so far.
+    `round_index` is 0 before the first round; `committed` is the answer text so far.
     """
 
     def __init__(self, weights: Mapping[str, float], config: DecodingConfig) -> None:
@@ -62,14 +56,12 @@ class FailurePolicy:
     def failed(self, name: str, phase: str, error: Exception) -> None:
         """Leave a member out from now on.
 
-        Raises:
-            MemberError: members that fail are not dropped.
-            TooFewMembersError: fewer are left than must remain, or none whose scores count.
+        MemberError where members that fail are not dropped, TooFewMembersError where fewer are left
+        than must remain, or none whose scores count.
         """
         reason = _reason(error)
         if not self.drops:
-            kind = _kind(error)
-            raise kind(name, phase, self.round_index, self.committed, reason) from error
+            raise _kind(error)(name, phase, self.round_index, self.committed, reason) from error
         del self._left[name]
         self._reasons[name] = reason
         self._unreported.append(Dropped(name, self.round_index, phase, reason))

@@ -15,11 +15,7 @@ __all__ = ["HeldRounds"]
 
 
 class HeldRounds:
-    """The rounds of one answer on their way to the caller.
-
-    Args:
-        stops: the strings that end the answer and are left out of it.
-    """
+    """The rounds of one answer on their way to the caller; `stops` are left out of it."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._scanner = StopScanner(tuple(dict.fromkeys(stops)))
@@ -29,9 +25,7 @@ class HeldRounds:
     def add(self, round_: Round, until: int | None) -> FinishReason | None:
         """Take the next round; return why the answer ends with it, if it does.
 
-        Args:
-            round_: the round.
-            until: the character of the answer from which on no stop string counts, if there is one.
+        From the character `until` of the answer on no stop string counts.
         """
         self._held.append(round_)
         cut = self._scanner.feed(round_.text, until=until)

@@ -21,8 +21,7 @@ from adafuse.decoding.candidates import agreed, choose, pool
 from adafuse.decoding.failures import FailurePolicy, check_floor
 from adafuse.decoding.held_rounds import HeldRounds
 from adafuse.decoding.member import Drafts, Member
-from adafuse.decoding.opening import open_sessions
-from adafuse.decoding.sessions import SessionGroup
+from adafuse.decoding.sessions import SessionGroup, open_sessions
 from adafuse.decoding.weighting import (
     check_rated,
     final_scores,
@@ -32,13 +31,7 @@ from adafuse.decoding.weighting import (
     with_weight,
 )
 from adafuse.errors import AnswerTimeoutError, DecodingError, IncompleteAnswerError, NonFiniteError
-from adafuse.events import (
-    Candidate,
-    FinishReason,
-    MemberUsage,
-    Round,
-    cut_words,
-)
+from adafuse.events import Candidate, FinishReason, MemberUsage, Round, cut_words
 from adafuse.prompting.prompt import Prompt
 
 __all__ = ["fuse"]
@@ -175,23 +168,20 @@ class _Fusion:
             sessions = self._group.sessions.values()
             strip = index == 1 and self._prose and any(session.templated for session in sessions)
             drafted, outcome = self._draft(index, strip)
-        text, ends = "", False
-        words: tuple[str, ...] = ()
+        text, words, drafters = "", tuple[str, ...](), tuple[str, ...]()
         finish: FinishReason | None = "length"  # if no member has room to draft anything
-        chosen: Candidate | None = None
         if outcome.winner >= 0:
             chosen = outcome.candidates[outcome.winner]
             text, finish = self._commit(chosen)
-            self._group.settle(outcome.candidates, outcome.winner)
-            words = cut_words(chosen.words, len(text))
-            ends = finish == "stop"
+            self._group.sharing.settle(outcome.candidates, outcome.winner)
+            words, drafters = cut_words(chosen.words, len(text)), chosen.drafters
         return Round(
             index=index,
             text=text,
             words=words,
-            ends=ends,
-            member=chosen.drafters[0] if chosen and chosen.drafters else "",
-            drafters=chosen.drafters if chosen else (),
+            ends=finish == "stop",
+            member=drafters[0] if drafters else "",
+            drafters=drafters,
             candidates=outcome.candidates,
             winner=outcome.winner,
             margins={name: drafts.margins for name, drafts in drafted.items()},

@@ -33,19 +33,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Drafts:
-    """What one member proposes in one round.
+    """What one member proposes in one round."""
 
-    Attributes:
-        drafts: the proposals, the most probable first; texts may repeat.
-        margins: every margin that was tested, in order.
-        confident: none of them was below the threshold.
-        finite: False if a distribution was NaN; then there are no drafts.
-    """
-
-    drafts: tuple[Draft, ...]
-    margins: tuple[float, ...]
-    confident: bool
-    finite: bool = True
+    drafts: tuple[Draft, ...]  # the most probable first; texts may repeat
+    margins: tuple[float, ...]  # every one that was tested, in order
+    confident: bool  # none of them was below the threshold
+    finite: bool = True  # False if a distribution was NaN; then there are no drafts
 
 
 class Session(Protocol):

@@ -8,45 +8,73 @@ candidates' scores nor grammars.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from typing import TypeVar
+from contextlib import ExitStack, suppress
+from itertools import chain
+from typing import TypeVar, cast
 
 from adafuse.concurrency.workers import Workers
 from adafuse.config import DecodingConfig
 from adafuse.decoding.draft_sharing import DraftSharing
 from adafuse.decoding.failures import FailurePolicy
-from adafuse.decoding.member import Drafts, PromptNLL, Rated, Session, Speculative
-from adafuse.decoding.opening import close_session
+from adafuse.decoding.member import Drafts, Member, PromptNLL, Rated, Session, Speculative
 from adafuse.errors import AdaFuseError
-from adafuse.events import Candidate, MemberUsage
+from adafuse.events import MemberUsage
+from adafuse.prompting.prompt import Prompt
 
-__all__ = ["SessionGroup"]
+__all__ = ["SessionGroup", "open_sessions"]
 
 T = TypeVar("T")
 
-_HERE = ""  # the place of a session that does not say where it is
+_log = logging.getLogger("adafuse.team")  # the name that docs/telemetry.md gives
+
+
+def open_sessions(
+    members: Sequence[Member], prompt: Prompt, config: DecodingConfig, failures: FailurePolicy
+) -> dict[str, Session]:
+    """A session of each member that can be opened, by name; all are closed where one refuses.
+
+    Raises:
+        AdaFuseError: what a member has against the prompt; the prompt is wrong, and not the member.
+        MemberError, TooFewMembersError: see `FailurePolicy.failed`.
+    """
+    sessions: dict[str, Session] = {}
+    with ExitStack() as opened:
+        for member in members:
+            try:
+                session = member.open(prompt, config)
+            except AdaFuseError:
+                raise
+            except Exception as error:
+                failures.failed(member.name, "open", error)
+            else:
+                sessions[member.name] = session
+                opened.callback(_close_session, member.name, session)
+        opened.pop_all()
+    return sessions
+
+
+def _close_session(name: str, session: Session) -> None:
+    """Close a session; no answer is worse where that fails."""
+    try:
+        session.close()
+    except Exception as error:
+        _log.warning("member %r: its session could not be closed: %s", name, error)
 
 
 class SessionGroup:
-    """The sessions of one answer.
+    """The sessions of one answer, by member name in member order, which it closes.
 
-    Args:
-        sessions: by member name, in member order; the group closes them.
-        config: whether members tell each other anything and work at the same time, how long one
-            may take, and how many tokens the first one may commit.
-        failures: what follows when one fails.
-
-    Attributes:
-        sessions: of the members that have not failed.
+    `sessions` are those of the members that have not failed.
     """
 
     def __init__(
         self, sessions: Mapping[str, Session], config: DecodingConfig, failures: FailurePolicy
     ) -> None:
         self.sessions = dict(sessions)
-        self._sharing = DraftSharing(config.speculation)
+        self.sharing = DraftSharing(config.speculation)
         self._time_limit = config.round_timeout
         self._budget = config.max_new_tokens
         self._failures = failures
@@ -56,7 +84,7 @@ class SessionGroup:
         self._committed: dict[str, int] = {}  # tokens of the first member, since then
         self._places: dict[str, list[str]] = {}
         for name, session in sessions.items():
-            place = _HERE
+            place = ""  # of a session that does not say where it is
             with suppress(Exception):  # a session that is gone will be noticed when it is asked
                 if config.speculation and isinstance(session, Speculative):
                     place = session.place
@@ -89,15 +117,9 @@ class SessionGroup:
     def ask(
         self, phase: str, work: Callable[[str], T], names: Iterable[str] | None = None
     ) -> dict[str, T]:
-        """Do some work for each member: place by place in turns, all places at once.
+        """Do some work for each member, or those of these names: all places at once, each in turns.
 
-        Args:
-            phase: what it is, for whoever reads that it failed.
-            work: what to do for a member's name.
-            names: of some members only.
-
-        Returns:
-            What came of it, in member order. Members that failed are missing, and have left.
+        Returns what came of it, in member order. Members that failed are missing, and have left.
 
         Raises:
             MemberError, TooFewMembersError: see `FailurePolicy.failed`.
@@ -145,14 +167,10 @@ class SessionGroup:
         self.ask("prefill", lambda name: self.sessions[name].prefill())
 
     def prompt_nlls(self, names: Iterable[str]) -> dict[str, PromptNLL]:
-        """How well these members predict their prompts; all of them can say."""
-
-        def rate(name: str) -> PromptNLL:
-            session = self.sessions[name]
-            assert isinstance(session, Rated), "checked before the prompt was read"
-            return session.prompt_nll()
-
-        return self.ask("prefill", rate, names)
+        """How well these members predict their prompts; `check_rated` says that they can."""
+        return self.ask(
+            "prefill", lambda name: cast(Rated, self.sessions[name]).prompt_nll(), names
+        )
 
     def draft(
         self,
@@ -160,20 +178,17 @@ class SessionGroup:
         names: Sequence[str] | None = None,
         before: Mapping[str, Drafts] | None = None,
     ) -> dict[str, Drafts]:
-        """Drafts by name in member order: of all members, or of those of these `names`.
-
-        What is in `before` is drafted already in this round, and returned too.
-        """
+        """Drafts by name in member order, of all or of `names`, and of who drafted `before`."""
         drafted = dict(before or {})
-        self._sharing.begin(drafted)
+        self.sharing.begin(drafted)
         waiting = [n for n in self.sessions if n not in drafted and (names is None or n in names)]
-        if len(self.sessions) > 1 and names is None and self._sharing.enabled:
-            self._sharing.expect(self.ask("draft", self._likely))
+        if len(self.sessions) > 1 and names is None and self.sharing.enabled:
+            self.sharing.expect(self.ask("draft", self._likely))
             waiting = [name for name in waiting if name in self.sessions]
         followed = {queue[0] for queue in self._places.values() if queue and len(self.sessions) > 1}
 
         def draft(name: str) -> Drafts:
-            return self._sharing.draft(
+            return self.sharing.draft(
                 name,
                 self.sessions[name],
                 strip_blank=strip_blank,
@@ -207,16 +222,15 @@ class SessionGroup:
         if not self._rooms:
             self._rooms = self.ask("commit", lambda name: self.sessions[name].room)
         while (first := next(iter(self.sessions))) not in self._committed:
-            self._committed |= self.ask("commit", self._committed_tokens, [first])
+            self._committed |= self.ask(
+                "commit", lambda name: self.sessions[name].usage.committed_tokens, [first]
+            )
         left = self._budget - self._committed[first]
         rooms = {name: self._rooms[name] for name in self.sessions}
         return rooms | {first: max(min(rooms[first], left), 0)}
 
     def fit(self, text: str, ends: bool) -> tuple[str, bool]:
-        """Cut a candidate until it fits every member's limit.
-
-        Returns its text and whether it was cut.
-        """
+        """Cut a candidate until it fits every member's limit; its text, and whether it was cut."""
 
         def fit(name: str) -> tuple[str, bool]:
             return self.sessions[name].fit(text, ends, limits[name])
@@ -250,26 +264,18 @@ class SessionGroup:
         """How many tokens it takes each member to commit a candidate."""
         return self.ask("draft", lambda name: self.sessions[name].count(text, ends))
 
-    def settle(self, candidates: Sequence[Candidate], winner: int) -> None:
-        """Learn from a round how far to look ahead."""
-        self._sharing.settle(candidates, winner)
-
     def _price(self, name: str) -> float:
         with suppress(Exception):
             if isinstance(session := self.sessions[name], Speculative):
                 return session.price
         return 0.0
 
-    def _committed_tokens(self, name: str) -> int:
-        return self.sessions[name].usage.committed_tokens
-
     def _likely(self, name: str) -> list[str]:
         session = self.sessions[name]
         return list(session.likely()) if isinstance(session, Speculative) else []
 
     def _time_left(self, name: str) -> float | None:
-        limit = self._time_limit
-        return None if limit is None else max(limit - self._seconds[name], 0.0)
+        return self._time_limit and max(self._time_limit - self._seconds[name], 0.0)
 
     def _in_turn(
         self, queues: Mapping[str, Sequence[str]], work: Callable[[str], T]
@@ -277,19 +283,18 @@ class SessionGroup:
         """Do work for each name in this thread."""
         results: dict[str, T] = {}
         errors: dict[str, BaseException] = {}
-        for queue in queues.values():
-            for name in queue:
-                try:
-                    results[name] = work(name)
-                except Exception as error:
-                    errors[name] = error
-                    if not self._failures.drops:
-                        return results, errors
+        for name in chain(*queues.values()):
+            try:
+                results[name] = work(name)
+            except Exception as error:
+                errors[name] = error
+                if not self._failures.drops:
+                    break
         return results, errors
 
     def _close(self, name: str, session: Session) -> None:
         """Close a session; where its thread is stuck, once that has come back."""
         if name in self._workers.stuck:
             self._workers.stuck[name].submit(session.close)
-            return
-        close_session(name, session)
+        else:
+            _close_session(name, session)

@@ -16,12 +16,8 @@ __all__ = ["answering", "answering_config"]
 def answering(names: Sequence[str], model: str | None) -> tuple[int, ...]:
     """Which members answer, by index: all, or those that `model` names, in its order.
 
-    Args:
-        names: of all members.
-        model: a member's name, or several joined by "+".
-
-    Raises:
-        ConfigError: there is no such member, or one is named twice.
+    `model` is a member's name, or several joined by "+". ConfigError where there is no such
+    member, or one is named twice.
     """
     if model is None:
         return tuple(range(len(names)))
@@ -37,23 +33,14 @@ def answering(names: Sequence[str], model: str | None) -> tuple[int, ...]:
 def answering_config(
     names: Sequence[str], chosen: Sequence[int], config: DecodingConfig
 ) -> DecodingConfig:
-    """Settings that are meant for all members, as some of them take them.
+    """Settings that are meant for all members, as the chosen ones take them.
 
-    Args:
-        names: of all members.
-        chosen: which answer, by index.
-        config: `weights` has a number for every member, and a `leader` given as a place counts
-            all of them.
-
-    Raises:
-        ConfigError: the weights are of another number, or the leader is not among those that
-            answer.
+    ConfigError where there is not a weight for every member, or the leader does not answer.
     """
-    answer = [names[at] for at in chosen]
     leader = leader_of(names, config)
     if leader is not None:  # by name: places are those of all members
         config = replace(config, leader=leader)
-        leader_of(answer, config)
+        leader_of([names[at] for at in chosen], config)
     if config.weights is None:
         return config
     if len(config.weights) != len(names):

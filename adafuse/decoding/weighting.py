@@ -25,11 +25,7 @@ __all__ = [
 
 
 def member_weights(members: Sequence[Member], config: DecodingConfig) -> dict[str, float]:
-    """Weights by member name: the configuration's, else the members' own.
-
-    Raises:
-        ConfigError: there are more or fewer than members, or all are 0.
-    """
+    """Weights by member name: the configuration's, else the members' own; ConfigError if wrong."""
     weights = config.weights if config.weights is not None else [m.weight for m in members]
     if len(weights) != len(members):
         raise ConfigError(f"weights has {len(weights)} numbers for {len(members)} members")
@@ -39,11 +35,7 @@ def member_weights(members: Sequence[Member], config: DecodingConfig) -> dict[st
 
 
 def leader_of(names: Sequence[str], config: DecodingConfig) -> str | None:
-    """The name of the leading member, if one is set by name or by place.
-
-    Raises:
-        ConfigError: there is no such member.
-    """
+    """The name of the leading member, if one is set by name or by place; ConfigError if wrong."""
     leader = config.leader
     if leader is None or leader in names:
         return leader if leader is None else str(leader)
@@ -61,10 +53,9 @@ def with_weight(members: Iterable[str], weights: Mapping[str, float]) -> list[st
 def mean_score(scores: Mapping[str, float], weights: Mapping[str, float]) -> float:
     """Weighted mean of the members' NLLs; plus infinity where no member has an opinion."""
     having = [(weights[name], score) for name, score in scores.items() if weights[name] > 0]
-    total = sum(weight for weight, _ in having)
     if not having:
         return math.inf
-    return sum(weight * score for weight, score in having) / total
+    return sum(weight * score for weight, score in having) / sum(weight for weight, _ in having)
 
 
 def check_rated(weights: Mapping[str, float], sessions: Mapping[str, Session]) -> None:
@@ -82,11 +73,8 @@ def perplexity_weights(
     PackLLM (arXiv 2404.11531, 3.2) weighs members so. Perplexities of different tokenizers do not
     compare, so each NLL is divided by the same number: the mean of the members' token counts. Only
     messages count that all these members read as they are; where there is none, the whole prompt.
-    A member whose NLL is not finite gets weight 0, unless none is.
-
-    Args:
-        weights: of all members, by name.
-        fits: of those with a weight above 0.
+    A member whose NLL is not finite gets weight 0, unless none is. `fits` are those of the members
+    with a weight above 0.
     """
     by_text = zip(*(fit.texts for fit in fits.values()), strict=True)
     common = [row for row in by_text if None not in row]
@@ -128,13 +116,8 @@ def consistent_scores(
     - members: a weight is multiplied by the sum of squares of its distribution (self-confidence)
       and by the mean of its dampings (agreement with the others).
 
-    Args:
-        scores: NLLs of each candidate by member; a member may lack some, which then count as
-            impossible.
-        weights: by member.
-
-    Returns:
-        -log of the weighted mean of damped probabilities, one number per candidate.
+    A candidate that a member has no NLL of counts as impossible to it. Returns -log of the
+    weighted mean of damped probabilities, one number per candidate.
     """
     names = [n for n in weights if weights[n] > 0 and any(n in own for own in scores)]
     beliefs = {name: _softmax([-own.get(name, math.inf) for own in scores]) for name in names}

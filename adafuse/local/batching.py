@@ -13,16 +13,17 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
 from adafuse.concurrency.callers import current_caller
-from adafuse.local.forward_request import Request, Runner
+from adafuse.local.kv_cache import KVCache
 
-__all__ = ["ForwardScheduler", "scheduler_of"]
+__all__ = ["ForwardScheduler", "Request", "Runner", "scheduler_of"]
 
 Then = Callable[[torch.Tensor], None]
 
@@ -34,29 +35,51 @@ _LATELY = 6  # forwards
 _OVERTAKEN = 6  # forwards that may pass by a waiting request
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Tokens of one sequence to be read: what it asks of a forward.
+
+    `seen` says by layer type which slots of the sequence each of the n tokens may see, shape
+    (n, slots); None: a plain causal mask is right.
+    """
+
+    tokens: Sequence[int]
+    positions: Sequence[int]
+    seen: Mapping[str, torch.Tensor] | None
+    cache: KVCache  # what was read before; the tokens' states are added to it
+    keep: int  # how many of the last tokens' logits are wanted
+
+
+class Runner(Protocol):
+    """What runs requests: `adafuse.local.model_runner.ModelRunner`, as the scheduler needs it."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether several sequences may share a forward."""
+
+    def forward(self, request: Request) -> torch.Tensor:
+        """One forward of one sequence; returns logits of its last tokens, shape (keep, V)."""
+
+    def forward_packed(self, requests: Sequence[Request]) -> list[torch.Tensor]:
+        """One forward of several sequences; returns logits of each as `forward` does."""
+
+
 @dataclass(eq=False, slots=True)
 class _Ticket:
-    """A request that waits for its forward.
-
-    Attributes:
-        then: what its thread wants done with the logits.
-        turn: set when it is done, or when its thread is to run the next forward.
-        leads: its thread is to do so.
-    """
+    """A request that waits for its forward."""
 
     runner: Runner
     request: Request
-    then: Then
+    then: Then  # what its thread wants done with the logits
     error: BaseException | None = None
     seconds: float = 0.0
     overtaken: int = 0
     done: bool = False
-    leads: bool = False
+    leads: bool = False  # its thread is to run the next forward
     caller: Hashable = field(default_factory=current_caller)
-    turn: threading.Event = field(default_factory=threading.Event)
+    turn: threading.Event = field(default_factory=threading.Event)  # set when it is done or leads
 
     def finish(self, rows: torch.Tensor) -> None:
-        """Hand over the logits."""
         try:
             self.then(rows)
         except Exception as error:
@@ -150,8 +173,7 @@ class ForwardScheduler:
             with self._lock:
                 self._count += 1
                 self._last_seconds = sum(ticket.seconds for ticket in batch)
-                now = time.perf_counter()
-                mine = current_caller()
+                now, mine = time.perf_counter(), current_caller()
                 for ticket in batch:
                     if ticket.done:
                         away = self._callers.get(ticket.caller, _Caller(0, 0)).away
@@ -216,8 +238,7 @@ def _alone(ticket: _Ticket) -> None:
         try:
             rows = ticket.runner.forward(ticket.request)
         except Exception as error:
-            ticket.error = error
-            ticket.done = True
+            ticket.error, ticket.done = error, True
             return
         ticket.seconds = time.perf_counter() - begun
         ticket.finish(rows)
@@ -243,14 +264,10 @@ def _packs(ticket: _Ticket) -> bool:
 
 
 _devices: weakref.WeakValueDictionary[str, ForwardScheduler] = weakref.WeakValueDictionary()
-_finding = threading.Lock()
+_devices_lock = threading.Lock()
 
 
 def scheduler_of(device: torch.device) -> ForwardScheduler:
     """The forwards of a device, which all models on it share."""
-    name = f"{device.type}:{device.index or 0}"
-    with _finding:
-        scheduler = _devices.get(name)
-        if scheduler is None:
-            scheduler = _devices[name] = ForwardScheduler()
-        return scheduler
+    with _devices_lock:
+        return _devices.setdefault(f"{device.type}:{device.index or 0}", ForwardScheduler())

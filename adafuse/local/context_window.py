@@ -12,41 +12,25 @@ from transformers import PreTrainedConfig
 
 from adafuse.errors import ContextWindowError
 
-__all__ = ["AnswerWindow", "ContextWindow"]
+__all__ = ["AnswerWindow", "window_size"]
 
 _NO_LIMIT = 2**31  # tokens: models without a limit of positions
 
 
-class ContextWindow:
-    """The window of a model.
+def window_size(config: PreTrainedConfig, prompt_tokens: int) -> int | None:
+    """How many tokens prompt and answer may have together, by the decoder's config; None: no limit.
 
-    Args:
-        config: of the model's decoder.
+    Where rotary factors change at some length, what is in the cache would have to be read again. A
+    shorter prompt ends there; a longer one has the later factors from its start.
     """
-
-    def __init__(self, config: PreTrainedConfig) -> None:
-        self._longest: int | None = getattr(config, "max_position_embeddings", None)
-        self._switch = _rope_switch(config)
-
-    def size(self, prompt_tokens: int) -> int | None:
-        """How many tokens prompt and answer may have together; None: no limit.
-
-        Where rotary factors change at some length, what is in the cache would have to be read
-        again. A shorter prompt ends there; a longer one has the later factors from its start.
-        """
-        if self._switch is None or prompt_tokens > self._switch:
-            return self._longest
-        return self._switch
+    longest: int | None = getattr(config, "max_position_embeddings", None)
+    switch = _rope_switch(config)
+    return longest if switch is None or prompt_tokens > switch else switch
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerWindow:
-    """The window of one answer.
-
-    Attributes:
-        size: tokens of prompt and answer together; None: no limit.
-        prompt_tokens: what the prompt takes of it.
-    """
+    """The window of one answer: tokens of prompt and answer together (None: no limit)."""
 
     size: int | None
     prompt_tokens: int

@@ -37,23 +37,14 @@ class Proposal:
 
 @dataclass(slots=True)
 class _Path:
-    """A span being read.
-
-    Attributes:
-        node: the last token taken.
-        words: complete words.
-        word: the word being read.
-        done: the word is complete, or nothing can follow.
-        ends: the answer ends after the span.
-        full: the next token would not fit in the context window.
-    """
+    """A span being read: the last token taken, complete words, and the word being read."""
 
     node: Node
     words: tuple[str, ...] = ()
     word: Word = Word()  # noqa: RUF009 - frozen
-    done: bool = False
-    ends: bool = False
-    full: bool = False
+    done: bool = False  # the word is complete, or nothing can follow
+    ends: bool = False  # the answer ends after the span
+    full: bool = False  # the next token would not fit in the context window
 
     def proposal(self) -> Proposal:
         words = (*self.words, self.word.text) if self.word.text else self.words
@@ -63,12 +54,8 @@ class _Path:
 class Drafter:
     """Drafts spans from the end of a prefix.
 
-    Args:
-        codec: the member's tokenizer.
-        end_ids: its end tokens.
-        config: τ, M, B and the longest word.
-        read: runs nodes that are not read yet through the model in one forward.
-        certain: the only token that may follow a node, if that is known without reading it.
+    `read` runs nodes that are not read yet through the model in one forward; `certain` is the only
+    token that may follow a node, if that is known without reading it.
     """
 
     def __init__(
@@ -77,25 +64,20 @@ class Drafter:
         end_ids: frozenset[int],
         config: DecodingConfig,
         read: Callable[[Sequence[Node]], None],
-        certain: Callable[[Node], int | None] = lambda node: None,
+        certain: Callable[[Node], int | None],
     ) -> None:
-        self._codec = codec
+        self._codec, self._config = codec, config
         self._end_ids = end_ids | {END}
-        self._config = config
-        self._read = read
-        self._certain = certain
+        self._read, self._certain = read, certain
 
     def draft(self, root: Node, room: int) -> tuple[list[Proposal], list[float], bool]:
         """Propose spans of at most `room` tokens after `root`.
 
-        Returns:
-            The proposals, the most probable first; the margins tested; whether all were confident.
-            A span cut to nothing by the context window is no proposal.
+        Returns the proposals, the most probable first; the margins tested; whether all were
+        confident. A span cut to nothing by the context window is no proposal.
         """
         margins: list[float] = []
-        path = _Path(root)
-        confident = True
-        paths = [path]
+        paths = [path := _Path(root)]
         for _ in range(self._config.max_words):
             path.word, path.done = Word(), False
             confident = self._decide(path, room, margins)
@@ -105,9 +87,8 @@ class Drafter:
             if not confident or path.ends or path.full:
                 break
             path.words, path.word = (*path.words, path.word.text), Word()
-        proposals = [path.proposal() for path in paths]
-        kept = [proposal for proposal in proposals if proposal.ends or proposal.text]
-        return kept, margins, confident
+        proposals = [p for p in map(_Path.proposal, paths) if p.ends or p.text]
+        return proposals, margins, confident
 
     def go_on(self, node: Node, depth: int) -> Node:
         """Read the most probable tokens after a node, up to a depth, a doubt or an end token."""
@@ -151,16 +132,14 @@ class Drafter:
     def _complete(self, paths: Sequence[_Path], room: int) -> None:
         """Go on greedily until every path's word is complete, all paths in one forward a step."""
         while active := [path for path in paths if not path.done]:
-            nodes = [path.node for path in active if self._certain(path.node) is None]
-            if nodes:
+            if nodes := [path.node for path in active if self._certain(path.node) is None]:
                 self._read(nodes)
             for path in active:
                 self._step(path, room)
 
     def _step(self, path: _Path, room: int) -> None:
         """Look at the next greedy token: it ends the word, or the answer, or is taken."""
-        token, _ = self._greedy(path)
-        word = path.word
+        (token, _), word = self._greedy(path), path.word
         if token in self._end_ids:
             self._drop_unfinished(path)
             path.done, path.ends = True, not path.word.has_body
@@ -187,8 +166,7 @@ class Drafter:
 
     def _greedy(self, path: _Path) -> tuple[int, float]:
         """The most probable next token and its margin."""
-        token = self._certain(path.node)
-        if token is not None:
+        if (token := self._certain(path.node)) is not None:
             return token, 1.0
         stats = self._stats(path)
         return stats.top[0], stats.margin

@@ -28,14 +28,12 @@ class _Slots(DynamicLayer):  # type: ignore[no-untyped-call]
         """Write new states behind those there are; return all."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._buffers = (_empty(key_states), _empty(value_states))
+            self._buffers = (key_states[:, :, :0], value_states[:, :, :0])  # these grow at once
         used = self.get_seq_length()
         needed = used + key_states.shape[2]
         if needed > self._buffers[0].shape[2]:
-            self._buffers = (
-                _grown(self._buffers[0], used, needed),
-                _grown(self._buffers[1], used, needed),
-            )
+            keys, values = self._buffers
+            self._buffers = (_grown(keys, used, needed), _grown(values, used, needed))
         for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[:, :, used:needed] = states
         self.show(needed)
@@ -62,10 +60,6 @@ class _Slots(DynamicLayer):  # type: ignore[no-untyped-call]
     def nbytes(self) -> int:
         """Bytes of the buffers."""
         return sum(buffer.nbytes for buffer in self._buffers)
-
-
-def _empty(states: torch.Tensor) -> torch.Tensor:
-    return states.new_empty(0).reshape(states.shape[0], states.shape[1], 0, states.shape[3])
 
 
 def _grown(buffer: torch.Tensor, used: int, needed: int) -> torch.Tensor:

@@ -18,9 +18,9 @@ import torch
 
 __all__ = ["NextTokenStats", "Penalty", "next_token_stats"]
 
-_KNOWN = 256
 # How many ids' probabilities come over with each node: most words that other members propose begin
 # with one of these, so that scoring them needs nothing more from the device.
+_KNOWN = 256
 _BLOCK = 64  # ids that are ranked as one at first
 
 
@@ -28,24 +28,17 @@ _BLOCK = 64  # ids that are ranked as one at first
 class NextTokenStats:
     """What is known of the token after a node.
 
-    Attributes:
-        top: the most probable ids, best first, ties to the lower id; shaped by repetition penalty
-            and grammar. Empty where the grammar allows none.
-        margin: top-1 minus top-2 probability, shaped likewise.
-        end_logprob: log of the summed probability of the end tokens; minus infinity if none.
-        log_normalizer: logsumexp of the model's own logits.
-        finite: False if the distribution is not one (NaN or infinite logits).
-        ids: the few hundred most probable ids, as float32.
-        logits: the model's own logits of these.
+    `top` are the most probable ids, best first, ties to the lower id, shaped by repetition penalty
+    and grammar; there are none where the grammar allows none.
     """
 
     top: tuple[int, ...]
-    margin: float
-    end_logprob: float
-    log_normalizer: float
-    finite: bool
-    ids: np.ndarray[Any, Any] = field(repr=False)
-    logits: np.ndarray[Any, Any] = field(repr=False)
+    margin: float  # top-1 minus top-2 probability, shaped likewise
+    end_logprob: float  # log of the summed probability of the end tokens; minus infinity if none
+    log_normalizer: float  # logsumexp of the model's own logits
+    finite: bool  # False if the distribution is not one (NaN or infinite logits)
+    ids: np.ndarray[Any, Any] = field(repr=False)  # the few hundred most probable, as float32
+    logits: np.ndarray[Any, Any] = field(repr=False)  # the model's own logits of these
 
     def logprob(self, token: int) -> float | None:
         """The model's own log-probability of an id in nats; None if it is not known here."""
@@ -55,17 +48,11 @@ class NextTokenStats:
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """A repetition penalty as in transformers: which ids were seen, in all rows and in each.
+    """A repetition penalty as in transformers: which ids were seen, in all rows and in each."""
 
-    Attributes:
-        value: above 1 discourages; logits below 0 are multiplied, others divided.
-        context: ids of prompt and answer.
-        paths: further ids, one list per row.
-    """
-
-    value: float
-    context: Sequence[int]
-    paths: Sequence[Sequence[int]]
+    value: float  # above 1 discourages; logits below 0 are multiplied, others divided
+    context: Sequence[int]  # ids of prompt and answer
+    paths: Sequence[Sequence[int]]  # further ids, one list per row
 
     def apply(self, rows: torch.Tensor) -> torch.Tensor:
         """Return penalised logits, shape (n, V)."""
@@ -86,19 +73,12 @@ def next_token_stats(
     penalty: Penalty | None,
     masks: Sequence[torch.Tensor | None] | None = None,
 ) -> tuple[list[NextTokenStats], list[float]]:
-    """Bring over what is needed of `rows`, and the logits of `pairs` of other rows and ids.
+    """Bring over what is needed of `rows`, (n, V), and the logits of `pairs` of other rows and ids.
 
-    Args:
-        rows: logits, shape (n, V), one row per node.
-        pairs: of a row and an id.
-        branches: how many ids `top` holds, at least 2.
-        end_ids: ids that end an answer.
-        penalty: shapes `top` and `margin`.
-        masks: so do these: one per node, bool, shape (up to V,); ids beyond its end are not
-            allowed. None allows every id.
-
-    Returns:
-        `NextTokenStats` per row, and a raw logit per pair; subtract the row's `log_normalizer`.
+    `top` holds as many ids as there are `branches`, and at least 2. Penalty and masks shape it and
+    `margin`: a mask per node, bool, shape (up to V,); ids beyond its end are not allowed, and None
+    allows every id. Returns `NextTokenStats` per row, and a raw logit per pair; subtract the row's
+    `log_normalizer`.
     """
     ranked = min(branches + _KNOWN, rows.shape[-1])
     packed = _pack(rows.float(), ranked, end_ids, penalty, masks)  # (n, width)
@@ -133,11 +113,9 @@ def _pack(
     # In half the time of `logsumexp`, which passes over the vocabulary again and again.
     normalizer = peak - rows.log_softmax(-1).gather(-1, place)
     ends = [token for token in end_ids if 0 <= token < rows.shape[-1]]
-    end = (
-        rows[:, ends].logsumexp(-1, keepdim=True)
-        if ends
-        else torch.full_like(normalizer, -math.inf)
-    )
+    end = torch.full_like(normalizer, -math.inf)
+    if ends:
+        end = rows[:, ends].logsumexp(-1, keepdim=True)
     shaped_normalizer = normalizer if same else shaped.logsumexp(-1, keepdim=True)
     return torch.cat([normalizer, end, shaped_normalizer, ids.float(), values, raw], dim=-1)
 
@@ -168,8 +146,7 @@ def _allowed(masks: Sequence[torch.Tensor | None], rows: torch.Tensor) -> torch.
         if mask is None:
             allowed[at] = True
         else:
-            length = min(len(mask), rows.shape[-1])
-            allowed[at, :length] = mask[:length]
+            allowed[at, : len(mask)] = mask[: rows.shape[-1]]
     return allowed.to(rows.device)
 
 

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenLikelihoods", "continuation_logprobs", "continuations_logprobs"]
 
-_LOGITS = 2**24
-"""Logits that one forward may give: 64 MiB in float32, and a few times that while they are read."""
-
+_LOGITS = 2**24  # that one forward may give: 64 MiB in float32, and a few times that meanwhile
 _LONG = 256  # tokens of context that are better read alone, with the model's own mask
 _DEEP = 512  # tokens of a continuation that is better read alone: a tree notes every ancestor
 
@@ -89,10 +87,9 @@ def continuations_logprobs(
         )
     _check(member, runner, context, continuations)
     window = runner.window_of(len(context))
-    lengths = list(map(len, continuations))
     alone = [
-        length > _DEEP or runner.window_of(len(context) + length - 1) != window
-        for length in lengths
+        len(tokens) > _DEEP or runner.window_of(len(context) + len(tokens) - 1) != window
+        for tokens in continuations
     ]
     together = [tokens for tokens, apart in zip(continuations, alone, strict=True) if not apart]
     if len(together) == 1:
@@ -115,13 +112,12 @@ def _check(
             f"member {member.name!r}: log-likelihoods need a context of at least one token, such "
             "as the one that begins a text"
         )
-    for ids in (context, *continuations):
-        wrong = next((id_ for id_ in ids if not 0 <= id_ < runner.vocabulary), None)
-        if wrong is not None:
-            raise PromptError(
-                f"member {member.name!r}: {wrong} is no id of its model, which has "
-                f"{runner.vocabulary}"
-            )
+    for wrong in (
+        id_ for id_ in chain(context, *continuations) if not 0 <= id_ < runner.vocabulary
+    ):
+        raise PromptError(
+            f"member {member.name!r}: {wrong} is no id of its model, which has {runner.vocabulary}"
+        )
     read = len(context) + max(map(len, continuations), default=1) - 1
     window = runner.window_of(read)
     if window is not None and read > window:
@@ -143,7 +139,7 @@ def _alone(
     likelihoods: list[tuple[float, bool]] = []
     try:
         for start in range(0, max(len(tokens) - 1, 1), step):
-            line = reading.line(tokens[start : start + step + 1])
+            line = reading.tree.line(tokens[start : start + step + 1])
             if not whole:
                 reading.read_long_context()
             reading.read(line[:-1])
@@ -165,7 +161,7 @@ def _together(
     step = max(_LOGITS // runner.vocabulary, 1)
     reading = _Reading(member, runner, context)
     try:
-        lines = [reading.line(tokens) for tokens in continuations]
+        lines = [reading.tree.line(tokens) for tokens in continuations]
         inner = [node for node in dict.fromkeys(chain(*lines)) if node.children]
         reading.read_long_context()
         for start in range(0, max(len(inner), 1), step):
@@ -181,11 +177,7 @@ def _likelihoods(likelihoods: Sequence[tuple[float, bool]]) -> TokenLikelihoods:
 
 
 class _Reading:
-    """A context and a tree behind it.
-
-    Attributes:
-        known: log-probability of a node after its parent, and whether it is the most probable.
-    """
+    """A context and a tree behind it."""
 
     def __init__(
         self, member: Member, runner: ModelRunner, context: Sequence[int], *, fresh: bool = False
@@ -193,6 +185,7 @@ class _Reading:
         from adafuse.local.token_tree import TokenTree  # torch is imported when a model is loaded
 
         self.tree: TokenTree = TokenTree(runner)
+        # Log-probability of a node after its parent, and whether it is the most probable.
         self.known: dict[Node, tuple[float, bool]] = {}
         self._runner = runner
         self._held = list(context)
@@ -202,15 +195,6 @@ class _Reading:
         self.tree.append(context)
         if self._remembers and (kept := runner.prompts.find(context, self._window)):
             self.tree.resume(*kept)
-
-    def line(self, tokens: Sequence[int]) -> list[Node]:
-        """The nodes of some tokens, one after another."""
-        nodes: list[Node] = []
-        node = self.tree.root
-        for token in tokens:
-            node = node.child(token)
-            nodes.append(node)
-        return nodes
 
     def read_long_context(self) -> None:
         """Read the context by itself, if it is long: a mask of its own for it would be large."""
@@ -222,23 +206,21 @@ class _Reading:
 
         With `forget` their logits are let go; they cannot be committed then.
         """
-        if not nodes and not self.tree.waiting:
-            return
 
         def learn(new: list[Node], rows: torch.Tensor) -> None:
             self._learn(new, rows)
             for node in new if forget else ():
                 node.row = None
 
-        self.tree.read(nodes, learn)
+        if nodes or self.tree.waiting:
+            self.tree.read(nodes, learn)
 
     def _learn(self, new: Sequence[Node], rows: torch.Tensor) -> None:
         pairs = [(at, child) for at, node in enumerate(new) for child in node.children.values()]
         if not pairs:
             return
         rows = rows.float()  # (n, V)
-        places = [at for at, _ in pairs]
-        tokens = [child.token for _, child in pairs]
+        places, tokens = [at for at, _ in pairs], [child.token for _, child in pairs]
         logprobs = (rows[places, tokens] - rows.logsumexp(-1)[places]).tolist()
         best = rows.argmax(-1)[places].tolist()
         for (_, child), logprob, greedy in zip(pairs, logprobs, best, strict=True):

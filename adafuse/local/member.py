@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from adafuse.config import DecodingConfig
 from adafuse.constraints.grammar import TokenTable
-from adafuse.constraints.token_mask import TokenMasks, token_table
+from adafuse.constraints.token_mask import TokenMasks
 from adafuse.errors import PromptMemoryError
 from adafuse.local.context_window import AnswerWindow
 from adafuse.local.model_runner import ModelRunner
@@ -20,8 +20,7 @@ from adafuse.memory import free_bytes, release
 from adafuse.prompting.chat_template import Template
 from adafuse.prompting.prompt import Prompt
 from adafuse.prompting.renderer import Rendered, Renderer
-from adafuse.text.tokenizer import TokenCodec
-from adafuse.text.vocabulary import check_prompt, check_tokenizer
+from adafuse.text.tokenizer import TokenCodec, check_prompt, check_tokenizer
 
 __all__ = ["LocalMember"]
 
@@ -64,8 +63,7 @@ class LocalMember:
         self.runner = model if isinstance(model, ModelRunner) else prepare(model, name)
         self.remembers = prompt_cache_mb > 0
         self._check_memory = check_memory
-        prompts = self.runner.prompts
-        prompts.budget = max(prompts.budget, prompt_cache_mb * 2**20)
+        self.runner.prompts.budget = max(self.runner.prompts.budget, prompt_cache_mb * 2**20)
         self.tokenizer = tokenizer
         self.codec = TokenCodec(tokenizer, name)
         rows = self.runner.vocabulary
@@ -101,8 +99,7 @@ class LocalMember:
 
     def _refuse_too_large(self, tokens: int) -> None:
         """Raise PromptMemoryError if a prompt does not fit, even once nothing else is kept."""
-        needed = self.runner.prompt_bytes(tokens)
-        device = self.runner.model.device
+        needed, device = self.runner.prompt_bytes(tokens), self.runner.model.device
         free = free_bytes(device)
         if free is None or needed <= free:
             return
@@ -113,8 +110,11 @@ class LocalMember:
 
     @functools.cached_property
     def _table(self) -> TokenTable:
-        """For grammars; made when the first one is asked for."""
-        return token_table(self.codec)
+        """For grammars, made when the first one is asked for: a second for 262,144 tokens.
+
+        UnsupportedTokenizerError where some text has no tokens.
+        """
+        return TokenTable(self.codec.text_tokens(), self.codec.encode)
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt as this member reads it; errors as for `open`, but for the window."""

@@ -15,9 +15,8 @@ from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
 from adafuse.local._compat import attention_name
-from adafuse.local.batching import scheduler_of
-from adafuse.local.context_window import ContextWindow
-from adafuse.local.forward_request import Request
+from adafuse.local.batching import Request, scheduler_of
+from adafuse.local.context_window import window_size
 from adafuse.local.onednn import OneDnnLinear
 from adafuse.local.packed_attention import PackedCache, packed_attention, packed_mask
 from adafuse.local.prompt_cache import PromptCache
@@ -25,34 +24,24 @@ from adafuse.memory import prompt_bytes, ran_out, release
 
 __all__ = ["FULL", "SLIDING", "Layout", "ModelRunner"]
 
-_WIDTH = 16
-"""Tokens that a forward may read for about the price of two."""
-
-_SHARED_WIDTH = 48
-"""Tokens that a forward of several sequences may read before guesses cost more than they save."""
-
+_WIDTH = 16  # tokens that a forward may read for about the price of two
+_SHARED_WIDTH = 48  # tokens of a shared forward beyond which guesses cost more than they save
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which layers see how far back.
+    """Which layers see how far back."""
 
-    Attributes:
-        types: layer types of the model, each once; "full_attention" and "sliding_attention".
-        window: tokens a sliding layer sees, itself included; None without sliding layers.
-    """
-
-    types: tuple[str, ...]
-    window: int | None
+    types: tuple[str, ...]  # of the model's layers, each once: FULL and SLIDING
+    window: int | None  # tokens a sliding layer sees, itself included
 
     @classmethod
     def of(cls, model: type[PreTrainedModel], config: PreTrainedConfig, name: str) -> Layout:
         """Read a model's layout from its class and config.
 
-        Raises:
-            UnsupportedModelError: a layer keeps state that cannot be trimmed, or needs a mask of
-                another kind.
+        UnsupportedModelError where a layer keeps state that cannot be trimmed, or needs a mask of
+        another kind.
         """
         config = config.get_text_config(decoder=True)
         kinds = sorted(set(getattr(config, "layer_types", None) or ()))
@@ -113,7 +102,6 @@ class ModelRunner:
         self.prompts = PromptCache()
         self._text = text
         self.vocabulary: int = text.vocab_size
-        self._window = ContextWindow(text)
         generation = getattr(model, "generation_config", None) or model.config
         self.generation_eos: int | list[int] | None = getattr(generation, "eos_token_id", None)
 
@@ -123,8 +111,8 @@ class ModelRunner:
         return self.window_of(0)
 
     def window_of(self, prompt_tokens: int) -> int | None:
-        """How many tokens prompt and answer may have together; see `ContextWindow.size`."""
-        return self._window.size(prompt_tokens)
+        """How many tokens prompt and answer may have together; see `window_size`."""
+        return window_size(self._text, prompt_tokens)
 
     def prompt_bytes(self, tokens: int) -> int:
         """Bytes that it takes, at least, to read a prompt."""
@@ -189,7 +177,7 @@ class ModelRunner:
         cache: Cache,
         rows: torch.Tensor | int,
     ) -> torch.Tensor:
-        """One forward; returns the logits at the places `wanted`, or of so many last ones.
+        """One forward; returns the logits at the places `rows`, or of so many last ones.
 
         `masks` by layer type; none: the model makes its own.
         """

@@ -27,8 +27,7 @@ class _Kept:
 class PromptCache:
     """Keys and values of earlier prompts and answers of one model.
 
-    Args:
-        budget: bytes that may be kept; what was used least recently goes first. 0 keeps nothing.
+    `budget` bytes may be kept; what was used least recently goes first.
     """
 
     def __init__(self, budget: int = 0) -> None:
@@ -64,9 +63,9 @@ class PromptCache:
         kept = _Kept(tuple(tokens), window, cache)
         with self._lock:
             self._kept = [
-                kept
-                for kept in self._kept
-                if kept.window != window or _common(kept.tokens, tokens) < len(kept.tokens)
+                other
+                for other in self._kept
+                if other.window != window or _common(other.tokens, tokens) < len(other.tokens)
             ]
             self._kept.append(kept)
             while self.nbytes > self.budget:
@@ -80,7 +79,5 @@ class PromptCache:
 
 def _common(tokens: Sequence[int], other: Sequence[int]) -> int:
     """How many first tokens two sequences have in common."""
-    for at, (a, b) in enumerate(zip(tokens, other, strict=False)):
-        if a != b:
-            return at
-    return min(len(tokens), len(other))
+    pairs = enumerate(zip(tokens, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(tokens), len(other)))

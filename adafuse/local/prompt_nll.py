@@ -16,13 +16,9 @@ __all__ = ["prompt_nll", "said"]
 def said(pieces: Sequence[bytes], texts: Sequence[str]) -> list[list[int] | None]:
     """Places of the tokens that hold each of the texts, which come in this order.
 
-    Args:
-        pieces: the bytes of every token of the prompt.
-        texts: what the messages say; a template may have trimmed them.
-
-    Returns:
-        For each text its places, none for one of whitespace alone. None for a text that is not
-        there: the tokenizer cannot hold it, or the template rewrote it.
+    `pieces` are the bytes of every token of the prompt. There are no places for a text of
+    whitespace alone, which a template may trim; None stands for a text that is not there: the
+    tokenizer cannot hold it, or the template rewrote it.
     """
     whole = b"".join(pieces)
     ends = list(accumulate(map(len, pieces)))
@@ -47,13 +43,10 @@ def said(pieces: Sequence[bytes], texts: Sequence[str]) -> list[list[int] | None
 def prompt_nll(
     pieces: Sequence[bytes], logprobs: Sequence[float], texts: Sequence[str]
 ) -> PromptNLL:
-    """How well a member predicts the texts within its prompt.
+    """How well a member predicts the texts within its prompt; see `said`.
 
-    Args:
-        pieces: as for `said`.
-        logprobs: of every token but the first, which nothing comes before, in nats. Where a text
-            holds the first token, that counts as much as the text's others do on average.
-        texts: as for `said`.
+    `logprobs` are those of every token but the first, which nothing comes before, in nats. Where a
+    text holds the first token, that counts as much as the text's others do on average.
     """
 
     def rated(places: Sequence[int]) -> tuple[float, int] | None:

@@ -1,6 +1,6 @@
 """Reading a prefix and its drafts: forwards of the token tree, and what the host learns of them.
 
-Knows tokens and probabilities, not texts: `drafting` and `scoring` say which tokens, and
+Knows tokens and probabilities, not texts: `drafting` and `session` say which tokens, and
 `speculation` which others may be needed soon.
 """
 
@@ -18,7 +18,7 @@ from adafuse.local.model_runner import ModelRunner
 from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node, TokenTree
 
-__all__ = ["NotFiniteError", "TokenSequence", "logprob_of", "stats_of"]
+__all__ = ["NotFiniteError", "TokenSequence"]
 
 
 _FEW = 16  # tokens; with a longer prefix to read nothing is guessed
@@ -32,18 +32,8 @@ class NotFiniteError(Exception):
 class TokenSequence:
     """One prefix, its token tree, and what is known of the nodes.
 
-    Args:
-        runner: of the model.
-        prompt: its prompt ids.
-        end_ids: ids that end an answer.
-        config: for `branches` and `repetition_penalty`.
-        masks: what a grammar allows, if there is one.
-        guesses: what else to read where a forward is needed anyway; None: nothing.
-        rated: whether `rate_prompt` comes first.
-
-    Attributes:
-        tree: the nodes and the cache.
-        committed: ids of the answer so far.
+    `speculator` says what else to read where a forward is needed anyway. If the prompt is `rated`,
+    `rate_prompt` comes first. `committed` are the ids of the answer so far.
     """
 
     def __init__(
@@ -52,19 +42,17 @@ class TokenSequence:
         prompt: Sequence[int],
         end_ids: Sequence[int],
         config: DecodingConfig,
-        masks: TokenMasks | None = None,
-        guesses: Speculator | None = None,
-        rated: bool = False,
+        masks: TokenMasks | None,
+        speculator: Speculator | None,
+        rated: bool,
     ) -> None:
         self.tree = TokenTree(runner)
-        self._speculator = guesses
+        self._speculator = speculator
         self._rating = False
         self.tree.append(prompt[:1] if rated else prompt)
         self.committed: list[int] = []
-        self._prompt = prompt
-        self._end_ids = end_ids
-        self._config = config
-        self._masks = masks
+        self._prompt, self._end_ids = prompt, end_ids
+        self._config, self._masks = config, masks
         self._allowed: dict[Node, torch.Tensor | None] = {}  # this round's masks
 
     def rate_prompt(self) -> list[float]:
@@ -77,7 +65,7 @@ class TokenSequence:
         try:
             for begin in range(1, len(self._prompt), _PART):
                 part = self._prompt[begin : begin + _PART]
-                nodes = self.grow(part).path()
+                nodes = self.tree.line(part)
                 # What follows the last token is for `read_prefix`: a grammar may shape it.
                 last = begin + _PART >= len(self._prompt)
                 self.read_and_learn(nodes[:-1] if last else nodes, nodes)
@@ -88,29 +76,24 @@ class TokenSequence:
         return logprobs
 
     def read_prefix(self) -> Node:
-        """Read what is committed but not read yet; return the prefix's end.
-
-        Raises:
-            NotFiniteError: the next token's distribution is not finite.
-        """
+        """Read what is committed but not read yet; return the prefix's end, or NotFiniteError."""
         root = self.tree.root
         if root.row is None:
             self.read_and_learn([], [])
-        if not stats_of(root).finite:
+        if not _stats_of(root).finite:
             raise NotFiniteError
         return root
 
     def read(self, nodes: Sequence[Node]) -> None:
         """Read those of the nodes that are not read yet, with what is before them: one forward.
 
-        Raises:
-            NotFiniteError: a distribution behind one of them is not finite.
+        NotFiniteError where a distribution behind one of them is not finite.
         """
         lines = [before for node in nodes if node.row is None for before in node.path()]
         unread = dict.fromkeys(node for node in lines if node.row is None)
         if unread:
             self.read_and_learn(list(unread), [])
-        if not all(stats_of(node).finite for node in nodes):
+        if not all(_stats_of(node).finite for node in nodes):
             raise NotFiniteError
 
     def read_and_learn(self, unread: Sequence[Node], unknown: Sequence[Node]) -> None:
@@ -130,6 +113,35 @@ class TokenSequence:
 
         self.tree.read([*unread, *guessed], learn)
 
+    def score(
+        self, spans: Sequence[tuple[Sequence[Node], bool]], sizes: Sequence[int] | None
+    ) -> list[float | None]:
+        """Mean NLL, in nats, of spans given by their nodes and whether they end (DESIGN 3.3).
+
+        Per token, or per unit of `sizes`, which has one number for each span. An end is one more
+        token, whose probability is the sum over the end tokens. None for a span without any token;
+        NaN where a distribution is not finite. One forward for all, in which tokens that spans
+        share are one node. A span's last token need not be read: if it wins, the next draft does.
+        """
+        unread: dict[Node, None] = {}
+        unknown: dict[Node, None] = {}
+        for nodes, ends in spans:
+            unknown.update((node, None) for node in nodes if _logprob_of(node) is None)
+            needed = nodes if ends else nodes[:-1]
+            unread.update((node, None) for node in needed if node.row is None)
+        if unknown and not unread:
+            unread = unknown  # no transfer without a forward, and one of them may win
+        if unread:
+            self.read_and_learn(list(unread), list(unknown))
+        scores: list[float | None] = []
+        for (nodes, ends), size in zip(spans, sizes or [0] * len(spans), strict=True):
+            logprobs = [logprob for node in nodes if (logprob := _logprob_of(node)) is not None]
+            assert len(logprobs) == len(nodes), "every token of a scored span is known"
+            if ends:
+                logprobs.append(_stats_of([self.tree.root, *nodes][-1]).end_logprob)
+            scores.append(-sum(logprobs) / (size or len(logprobs)) if logprobs else None)
+        return scores
+
     def certain(self, node: Node) -> int | None:
         """The one token that a grammar allows after a node; it needs no reading to be known.
 
@@ -144,16 +156,8 @@ class TokenSequence:
         if self._masks is None:
             return None
         if node not in self._allowed:
-            path = [before.token for before in node.path()]
-            self._allowed[node] = self._masks.after(path)
+            self._allowed[node] = self._masks.after([before.token for before in node.path()])
         return self._allowed[node]
-
-    def grow(self, ids: Sequence[int]) -> Node:
-        """The node at the end of `ids`, made where it is new."""
-        node = self.tree.root
-        for token in ids:
-            node = node.child(token)
-        return node
 
     def commit(self, ids: Sequence[int]) -> None:
         """Make `ids` part of the prefix; what is read of them is kept."""
@@ -164,43 +168,37 @@ class TokenSequence:
             self._speculator.commit(ids)
 
     def _learn(self, nodes: Sequence[Node], rows: torch.Tensor, unknown: Sequence[Node]) -> None:
-        """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer.
-
-        `rows` are the logits of `nodes`, shape (n, V).
-        """
-        penalty = None
+        """Bring over what follows `nodes` and the log-probabilities of `unknown`: one transfer."""
+        penalty = None  # `rows`, (n, V), are the logits of `nodes`
         if self._config.repetition_penalty != 1 and not self._rating:
             paths = [[before.token for before in node.path()] for node in nodes]
             context = [*self._prompt, *self.committed]
             penalty = Penalty(self._config.repetition_penalty, context, paths)
         all_stats, logits = next_token_stats(
             rows,
-            [(_row(_parent(node)), node.token) for node in unknown],
+            [(_parent_row(node), node.token) for node in unknown],
             branches=self._config.branches,
             end_ids=self._end_ids,
             penalty=penalty,
             masks=None if self._masks is None or self._rating else list(map(self._mask, nodes)),
         )
         for node, stats in zip(nodes, all_stats, strict=True):
-            node.next = stats if stats.top or not stats.finite else _only_end(stats)
+            if not stats.top and stats.finite:  # a grammar allows no token at all
+                stats = replace(stats, top=(END,), margin=1.0)
+            node.next = stats
             if self._speculator is not None and not self._rating:
                 self._speculator.learn(node)
         for node, logit in zip(unknown, logits, strict=True):
-            node.logprob = logit - stats_of(_parent(node)).log_normalizer
+            node.logprob = logit - _stats_of(_parent(node)).log_normalizer
 
 
-def _only_end(stats: NextTokenStats) -> NextTokenStats:
-    """What comes next where a grammar allows no token at all."""
-    return replace(stats, top=(END,), margin=1.0)
-
-
-def stats_of(node: Node) -> NextTokenStats:
+def _stats_of(node: Node) -> NextTokenStats:
     """What is known of the token after a node that is read."""
     assert node.next is not None, "the node is not read yet"
     return node.next
 
 
-def logprob_of(node: Node) -> float | None:
+def _logprob_of(node: Node) -> float | None:
     """The node's log-probability in nats, as far as the host can tell."""
     if node.logprob is None and (stats := _parent(node).next) is not None:
         node.logprob = stats.logprob(node.token)
@@ -212,6 +210,7 @@ def _parent(node: Node) -> Node:
     return node.parent
 
 
-def _row(node: Node) -> torch.Tensor:
-    assert node.row is not None, "the node is not read yet"
-    return node.row
+def _parent_row(node: Node) -> torch.Tensor:
+    row = _parent(node).row
+    assert row is not None, "the node before it is not read yet"
+    return row

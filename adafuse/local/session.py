@@ -11,12 +11,10 @@ from adafuse.config import DecodingConfig
 from adafuse.constraints.token_mask import TokenMasks
 from adafuse.decoding.member import Draft, Drafts, PromptNLL
 from adafuse.events import Loss, MemberUsage
-from adafuse.local.answer_prefix import AnswerPrefix
 from adafuse.local.context_window import AnswerWindow
 from adafuse.local.drafting import Drafter
 from adafuse.local.model_runner import ModelRunner
 from adafuse.local.prompt_nll import prompt_nll
-from adafuse.local.scoring import score_spans
 from adafuse.local.sequence import NotFiniteError, TokenSequence
 from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node
@@ -26,6 +24,7 @@ from adafuse.text.words import sizes_of
 
 __all__ = ["LocalSession"]
 
+_BLANK = " "
 _LONGEST_SPAN = 2048  # tokens: bytes that never make a character must end somewhere
 
 
@@ -33,18 +32,9 @@ class LocalSession:
     """One answer of a local member; made by `LocalMember.open`.
 
     A commit goes from here down: `TokenSequence.commit` notes the ids, `TokenTree.commit` keeps the
-    nodes of the tree on that path, `KVCache.keep` their keys and values.
-
-    Args:
-        runner: the model.
-        codec: its tokenizer.
-        end_ids: tokens that end an answer.
-        rendered: the prompt as the member reads it.
-        window: how much room it leaves.
-        config: how to decode.
-        masks: what a constraint allows, if there is one.
-        texts: what the prompt's messages say.
-        remembers: whether the cache is kept for later prompts, and those of earlier ones are used.
+    nodes of the tree on that path, `KVCache.keep` their keys and values. `texts` is what the
+    prompt's messages say. A session that `remembers` keeps its cache for later prompts and uses
+    those of earlier ones.
     """
 
     def __init__(
@@ -60,15 +50,11 @@ class LocalSession:
         *,
         remembers: bool,
     ) -> None:
-        self._texts = texts
+        self._runner, self._codec, self._window = runner, codec, window
+        self._rendered, self._texts = rendered, texts
+        self._config, self._masks = config, masks
         self._rated = config.weighting == "perplexity"
         self._logprobs: list[float] = []  # of the prompt's tokens but the first, if it is rated
-        self._runner = runner
-        self._codec = codec
-        self._rendered = rendered
-        self._masks = masks
-        self._config = config
-        self._window = window
         self._speculator: Speculator | None = None
         if config.speculation:
             self._speculator = Speculator(
@@ -80,33 +66,28 @@ class LocalSession:
                 free=lambda: masks is None or masks.free,
                 room=window.room(0),
             )
-        self._sequence = TokenSequence(
+        self._sequence = sequence = TokenSequence(
             runner, rendered.ids, sorted(end_ids), config, masks, self._speculator, self._rated
         )
-        sequence = self._sequence
         self._drafter = Drafter(codec, end_ids, config, sequence.read, sequence.certain)
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._first: Node | None = None  # the end of this round's most probable draft
         self._forwards_to_draft = 0
-        self._prefix = AnswerPrefix()
+        self._prefix = _AnswerPrefix()
         self._losses: list[Loss] = list(rendered.losses)
-        self._replaced = 0
-        self._reused = 0
+        self._replaced = self._reused = self._left_out = 0
         self._remembers = remembers and config.speculation
         self._closed = False
-        self._left_out = 0
         self._seconds = {"prefill": 0.0, "draft": 0.0, "score": 0.0, "commit": 0.0}
         self.templated = rendered.templated
         self.extra_stops = rendered.stops
 
     @property
     def room(self) -> int:
-        """How many more tokens the context window can hold."""
         return self._room()
 
     @property
     def usage(self) -> MemberUsage:
-        """What this session has cost so far."""
         return MemberUsage(
             prompt_tokens=len(self._rendered.ids),
             committed_tokens=len(self._sequence.committed),
@@ -123,16 +104,13 @@ class LocalSession:
 
     @property
     def price(self) -> float:
-        """The parameters of its model."""
         return self._runner.parameters
 
     @property
     def place(self) -> str:
-        """The device of its model."""
         return self._runner.place
 
     def likely(self) -> list[str]:
-        """See `adafuse.decoding.member.Speculative`."""
         stats = self._sequence.tree.root.next
         if stats is None or self._speculator is None:
             return []
@@ -140,21 +118,18 @@ class LocalSession:
         return [text for text in texts if text]
 
     def hint(self, texts: Sequence[str]) -> None:
-        """See `adafuse.decoding.member.Speculative`."""
         if self._speculator is not None:
             room = self._room()
             ids = (self._codec.encode(self._prefix.add(text)) for text in texts)
             self._speculator.hint(encoded[:room] for encoded in ids)
 
     def look_ahead(self, tokens: int) -> str:
-        """See `adafuse.decoding.member.Speculative`."""
         if self._first is None or not self._forwards_to_draft:
             return ""
         with self._timed("draft"), suppress(NotFiniteError):
             room = min(self._room(), self._first.depth + tokens)
             self._first = self._drafter.go_on(self._first, room)
-        text = self._codec.text(node.token for node in self._first.path())
-        return self._prefix.strip(text)
+        return self._prefix.strip(self._codec.text(node.token for node in self._first.path()))
 
     def prefill(self) -> None:
         """Read the prompt: one forward, or one for each part of it if it is rated."""
@@ -168,12 +143,10 @@ class LocalSession:
             self._sequence.read_prefix()
 
     def prompt_nll(self) -> PromptNLL:
-        """See `adafuse.decoding.member.Rated`."""
         pieces = list(map(self._codec.token_bytes, self._rendered.ids))
         return prompt_nll(pieces, self._logprobs, self._texts)
 
     def draft(self, *, strip_blank: bool) -> Drafts:
-        """Propose candidates; see `adafuse.decoding.member.Session`."""
         with self._timed("draft"):
             self._drafted = {}
             self._prefix.begin(strip_blank)
@@ -199,29 +172,25 @@ class LocalSession:
             return Drafts(tuple(drafts), tuple(margins), confident)
 
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
-        """Score candidates, new tokens in one forward; see `adafuse.decoding.member.Session`."""
         with self._timed("score"):
             room = self._room()
             spans, read = [], []
             for text, ends in candidates:
                 ids = self._ids(text, ends)
-                if len(ids) > room:
-                    # One that does not fit in the window is scored on what fits, and does not end.
+                if len(ids) > room:  # it is scored on what fits in the window, and does not end
                     ids, ends = ids[:room], False
                     text = self._codec.text(ids)
-                spans.append((self._sequence.grow(ids), ends))
+                spans.append((self._sequence.tree.line(ids), ends))
                 read.append((text, ends))
-            scores = score_spans(self._sequence, spans, sizes_of(read, self._config.scoring))
+            scores = self._sequence.score(spans, sizes_of(read, self._config.scoring))
             if any(score is not None and math.isnan(score) for score in scores):
                 self._left_out += 1
             return scores
 
     def count(self, text: str, ends: bool) -> int:
-        """How many tokens it takes to commit this; see `adafuse.decoding.member.Session`."""
         return len(self._ids(text, ends))
 
     def fit(self, text: str, ends: bool, limit: int) -> tuple[str, bool]:
-        """Cut a candidate to what fits in `limit` tokens; see `adafuse.decoding.member.Session`."""
         ids = self._ids(text, ends)
         if len(ids) > limit and self._masks is not None and not self._masks.free:
             # What closes the answer may have been drafted too, in more tokens than it needs.
@@ -244,12 +213,9 @@ class LocalSession:
         """Append the ids of `text`; keys and values of those already read are kept."""
         with self._timed("commit"):
             ids = self._ids(text, ends)
-            self._sequence.commit(ids)
-            if self._masks is not None:
-                self._masks.feed(text)
+            self.restore([(text, ids)])
             self._replaced += self._codec.replaced(ids)
-            loss = self._codec.loss_of(text, ids, blanks_before=self._prefix.stripped)
-            if loss is not None:
+            if loss := self._codec.loss_of(text, ids, blanks_before=self._prefix.stripped):
                 self._losses.append(loss)
             self._drafted = {}  # of this round alone, as the prefix
             self._prefix.begin(False)
@@ -278,8 +244,7 @@ class LocalSession:
 
     def _ids(self, text: str, ends: bool) -> tuple[int, ...]:
         """The ids this member drafted for a candidate, else the encoding of its text."""
-        drafted = self._drafted.get((text, ends))
-        if drafted is not None:
+        if (drafted := self._drafted.get((text, ends))) is not None:
             return drafted
         return tuple(self._codec.encode(self._prefix.add(text))) if text else ()
 
@@ -293,3 +258,41 @@ class LocalSession:
             yield
         finally:
             self._seconds[phase] += time.perf_counter() - start
+
+
+class _AnswerPrefix:
+    """What one member does about leading blanks in one round (DESIGN 3.4, chat answers).
+
+    Some members begin a chat answer with U+0020, some don't. In its first round leading blanks are
+    left out of what members propose; drafters keep their ids, and the others put one blank before
+    what they read exactly if their own most probable draft began with one.
+    """
+
+    def __init__(self) -> None:
+        self.stripped = False  # whether this round's texts leave out leading blanks
+        self._blank = ""  # what this member's own most probable draft began with
+
+    def begin(self, stripped: bool) -> None:
+        """Begin a round, in which leading blanks are left out or not."""
+        self.stripped, self._blank = stripped, ""
+
+    def learn(self, text: str) -> None:
+        """Take the member's most probable draft: the one that tells how its answers begin."""
+        self._blank = _BLANK if self.stripped and text.startswith(_BLANK) else ""
+
+    def add(self, text: str) -> str:
+        """A text of the answer as this member reads it."""
+        return self._blank + text
+
+    def strip(self, text: str) -> str:
+        """What this member wrote, as a text of the answer."""
+        return text.lstrip(_BLANK) if self.stripped else text
+
+    def strip_words(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Likewise of a text in words; none of them is empty."""
+        if not self.stripped:
+            return tuple(words)
+        kept = list(words)
+        while kept and not kept[0].lstrip(_BLANK):
+            kept.pop(0)
+        return (kept[0].lstrip(_BLANK), *kept[1:]) if kept else ()

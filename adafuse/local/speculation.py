@@ -33,14 +33,9 @@ _HINTED = 32  # tokens that others propose and that one forward may read
 class Speculator:
     """The guesses of one answer of one member.
 
-    Args:
-        prompt: the prompt's ids.
-        end_ids: ids that are never text.
-        spaced: whether a token's text begins with whitespace.
-        config: τ and B.
-        width: how many tokens a forward may have before it costs more; asked at each.
-        room: how many tokens of an answer the context window can hold.
-        free: whether anything may follow; under a grammar only what it allows is worth a guess.
+    `spaced` tells whether a token's text begins with whitespace, `width` how many tokens a forward
+    may have before it costs more (asked at each), and `free` whether anything may follow: under a
+    grammar only what it allows is worth a guess. `room` is that of an answer in the window.
     """
 
     def __init__(
@@ -53,12 +48,8 @@ class Speculator:
         free: Callable[[], bool],
         room: int,
     ) -> None:
-        self._end_ids = end_ids
-        self._spaced = spaced
-        self._config = config
-        self._width = width
-        self._free = free
-        self._room = room
+        self._end_ids, self._spaced, self._config = end_ids, spaced, config
+        self._width, self._free, self._room = width, free, room
         self._last: tuple[int, ...] = tuple(prompt[-2:])
         self._quoted: dict[tuple[int, ...], int] = {}  # the token after two, in prompt and answer
         self._greedy: dict[tuple[int, ...], int] = {}  # the most probable one after one or two

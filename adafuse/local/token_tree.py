@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from adafuse.local.forward_request import Request
+from adafuse.local.batching import Request
 from adafuse.local.kv_cache import KVCache
 from adafuse.local.logits import NextTokenStats
 from adafuse.local.model_runner import SLIDING, ModelRunner
@@ -29,27 +29,16 @@ __all__ = ["Node", "TokenTree"]
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """A token after the prefix, or the prefix's end (`parent` is None).
-
-    Attributes:
-        token: its id; -1 for the prefix's end.
-        parent: the node before it.
-        depth: tokens between the prefix and it, itself included.
-        slots: cache slots of its ancestors and itself; empty until it is read.
-        children: nodes after it, by token.
-        row: logits of the next token on the model's device, shape (V,), once it is read.
-        logprob: log-probability of the token after its parent, in nats, once known.
-        next: what is known on the host of the next token, once it is read.
-    """
+    """A token after the prefix, or the prefix's end (`parent` is None, `token` -1)."""
 
     token: int
     parent: Node | None
-    depth: int
-    slots: tuple[int, ...] = ()
-    children: dict[int, Node] = field(default_factory=dict)
-    row: torch.Tensor | None = None
-    logprob: float | None = None
-    next: NextTokenStats | None = None
+    depth: int  # tokens between the prefix and it, itself included
+    slots: tuple[int, ...] = ()  # of its ancestors and itself in the cache, once it is read
+    children: dict[int, Node] = field(default_factory=dict)  # nodes after it, by token
+    row: torch.Tensor | None = None  # logits of the next token, (V,), on the device, once read
+    logprob: float | None = None  # of the token after its parent, in nats, once known
+    next: NextTokenStats | None = None  # what the host knows of the next token, once read
 
     def child(self, token: int) -> Node:
         """The node of `token` after this one, made if it is new."""
@@ -76,31 +65,28 @@ class Node:
 
 
 class TokenTree:
-    """One sequence in a model's cache, with a tree of drafts at its end.
-
-    Attributes:
-        root: the end of the prefix; read once its last token is.
-        length: tokens of the prefix in the cache.
-        forward_passes: forwards so far.
-        tokens_processed: tokens those forwards read.
-        forward_seconds: wall time of those forwards, waiting for a turn on the device not counted.
-    """
+    """One sequence in a model's cache, with a tree of drafts at its end."""
 
     def __init__(self, runner: ModelRunner) -> None:
         self._runner = runner
         self._cache = KVCache()
         self._used = 0  # slots in the cache
         self._unread: list[int] = []  # prefix tokens that are not in the cache yet
-        self.root = Node(-1, None, 0)
-        self.length = 0
+        self.root = Node(-1, None, 0)  # the end of the prefix; read once its last token is
+        self.length = 0  # tokens of the prefix in the cache
         self.forward_passes = 0
         self.tokens_processed = 0
-        self.forward_seconds = 0.0
+        self.forward_seconds = 0.0  # wall time, waiting for a turn on the device not counted
 
     def append(self, tokens: Sequence[int]) -> None:
         """Add tokens to the prefix; the next forward reads them."""
         self._unread.extend(tokens)
         self.root = Node(-1, None, 0)
+
+    def line(self, tokens: Sequence[int]) -> list[Node]:
+        """The nodes of `tokens` after the prefix, one after another, made where they are new."""
+        node = self.root
+        return [node := node.child(token) for token in tokens]
 
     @property
     def waiting(self) -> int:
@@ -194,17 +180,12 @@ class TokenTree:
     def _seen(
         self, prefix: int, nodes: Sequence[Node], positions: Sequence[int]
     ) -> dict[str, torch.Tensor] | None:
-        """Which slots each token may see, by layer type, shape (n, slots); None: all before it.
-
-        The first `prefix` tokens go on with the prefix; the nodes are behind them.
-        """
-        length = self.length + prefix
+        """Which slots each token may see, by layer type, shape (n, slots); None: all before it."""
+        layout, length = self._runner.layout, self.length + prefix
         total = max((node.slots[-1] + 1 for node in nodes), default=length)
-        window = self._runner.layout.window
-        windowed = window is not None and total > window
         if not nodes and prefix > 1:
             return None  # the model makes its own
-        if len(positions) == 1 and not windowed:
+        if len(positions) == 1 and (layout.window is None or total <= layout.window):
             line = nodes[0].slots if nodes else ()
             if length + len(line) == total:
                 return None  # a single token that sees every slot
@@ -214,7 +195,6 @@ class TokenTree:
         lineage[prefix:, :length] = True
         for row, node in enumerate(nodes, prefix):
             lineage[row, list(node.slots)] = True
-        layout = self._runner.layout
         if layout.window is None:
             return dict.fromkeys(layout.types, lineage)
         near = lineage & _within(length, nodes, positions, total, layout.window)
@@ -236,10 +216,7 @@ def _take_apart(root: Node, kept: Node | None) -> None:
 def _within(
     length: int, nodes: Sequence[Node], positions: Sequence[int], total: int, window: int
 ) -> torch.Tensor:
-    """Which slots are within the window of each token, by position; shape (n, slots).
-
-    The prefix has `length` tokens.
-    """
+    """Which slots are within the window of each token, by position; shape (n, slots)."""
     places = torch.arange(total)
     for node in nodes:  # slots of the tree are not in order of position
         places[list(node.slots)] = torch.arange(length, length + node.depth)

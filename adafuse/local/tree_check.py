@@ -6,12 +6,14 @@ decode nonsense without an error.
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from transformers import PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
 from adafuse.local.model_runner import ModelRunner
-from adafuse.local.token_tree import Node, TokenTree
+from adafuse.local.token_tree import TokenTree
 
 __all__ = ["prepare"]
 
@@ -21,14 +23,9 @@ _TOLERANCE, _NARROW, _QUANTISED = 1e-3, 2e-2, 0.1
 
 
 def prepare(model: PreTrainedModel, name: str) -> ModelRunner:
-    """Make a model ready to read token trees, for a price of nine tokens.
+    """Make a model on its device ready to read token trees, for a price of nine tokens.
 
-    Args:
-        model: a causal language model on its device.
-        name: the member's name, for messages.
-
-    Raises:
-        UnsupportedModelError: it cannot, or reads a tree otherwise than its branches one by one.
+    UnsupportedModelError where it cannot, or reads a tree otherwise than its branches one by one.
     """
     model.eval()  # type: ignore[no-untyped-call]
     runner = ModelRunner(model, name)
@@ -88,15 +85,10 @@ def _tree_error(runner: ModelRunner) -> float:
     tree = TokenTree(runner)
     tree.append(prefix)
     tree.read([])
-    nodes: list[Node] = []
-    for branch in branches:
-        node = tree.root
-        for token in branch:
-            node = node.child(token)
-            nodes.append(node)
-    tree.read(nodes)
+    lines = [tree.line(branch) for branch in branches]
+    tree.read([*chain(*lines)])
     errors = []
-    for branch, node in zip(branches, nodes[2::3], strict=True):
+    for branch, (*_, node) in zip(branches, lines, strict=True):
         plain = TokenTree(runner)
         plain.append(prefix + branch)
         plain.read([])

@@ -2,7 +2,7 @@
 
 Templates differ in what they take: some refuse a system message, or two user messages in a row, or
 know nothing of tools. This module makes the forms, the most faithful first; `renderer` takes the
-first that a template shows in full. It knows neither templates nor tokenizers.
+first that a template shows in full. It knows what a template can show, and no tokenizers.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from adafuse.tools import CALL_END, CALL_START, RESULT_END, RESULT_START, call_text
 
-__all__ = ["FALLBACK_STOP", "ChatForm", "TemplateCapabilities", "chat_forms", "plain_conversation"]
+if TYPE_CHECKING:
+    from adafuse.prompting.chat_template import ChatTemplate
+
+__all__ = ["FALLBACK_STOP", "ChatForm", "chat_forms", "plain_conversation", "with_system"]
 
 FALLBACK_STOP = "\n\nUser:"
 """A member without a template would go on to write the user's next turn."""
@@ -37,47 +40,24 @@ Messages = list[dict[str, Any]]
 Tools = tuple[dict[str, Any], ...]
 
 
-class TemplateCapabilities(Protocol):
-    """What a chat template can show; see `adafuse.prompting.chat_template.ChatTemplate`."""
-
-    @property
-    def shows_tools(self) -> bool: ...
-    @property
-    def teaches_calls(self) -> bool: ...
-    @property
-    def writes_calls(self) -> bool: ...
-    @property
-    def shows_results(self) -> bool: ...
-    @property
-    def shows_names(self) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ChatForm:
-    """One form of a conversation.
-
-    Attributes:
-        messages: for the template.
-        tools: likewise; empty where they are written into the messages.
-        texts: (role, text) of what must be found in the rendering.
-    """
+    """One form of a conversation, for the template."""
 
     messages: Messages
-    tools: Tools
-    texts: tuple[tuple[str, str], ...]
+    tools: Tools  # none where they are written into the messages
+    texts: tuple[tuple[str, str], ...]  # (role, text) of what must be found in the rendering
 
 
 def chat_forms(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[Mapping[str, Any]],
-    template: TemplateCapabilities,
+    template: ChatTemplate,
 ) -> Iterator[ChatForm]:
     """The forms of a conversation that a template may take, the most faithful first."""
     conversation = [dict(message) for message in messages]
-    if (
-        any("name" in message for message in _user_messages(conversation))
-        and not template.shows_names
-    ):
+    named = any("name" in message for message in messages if message["role"] == "user")
+    if named and not template.shows_names:
         conversation = [_name_in_content(message) for message in conversation]
     tried: list[tuple[Messages, Tools]] = []
     for variant, native_tools in _tool_variants(conversation, tuple(map(dict, tools)), template):
@@ -89,12 +69,10 @@ def chat_forms(
 
 
 def _tool_variants(
-    conversation: Messages, tools: Tools, template: TemplateCapabilities
+    conversation: Messages, tools: Tools, template: ChatTemplate
 ) -> Iterator[tuple[Messages, Tools]]:
     """Messages and tools: all as the template shows them; then calls, then tools too, as text."""
-    if not tools and not any(
-        message["role"] == "tool" or _calls_of(message) for message in conversation
-    ):
+    if not tools and not any(m["role"] == "tool" or _calls_of(m) for m in conversation):
         yield conversation, ()
         return
     written = _results_as_messages(_calls_as_text(conversation))
@@ -102,8 +80,8 @@ def _tool_variants(
         native = conversation if template.writes_calls else _calls_as_text(conversation)
         native = native if template.shows_results else _results_as_messages(native)
         note = _CALL_SYNTAX if tools and not template.teaches_calls else ""
-        yield _with_system(native, note), tools
-        yield _with_system(written, note), tools
+        yield with_system(native, note), tools
+        yield with_system(written, note), tools
     yield _tools_as_text(written, tools), ()
 
 
@@ -170,10 +148,6 @@ def _joined(*texts: str) -> str:
     return "\n\n".join(text for text in texts if text)
 
 
-def _user_messages(messages: Messages) -> Messages:
-    return [message for message in messages if message["role"] == "user"]
-
-
 def _name_in_content(message: dict[str, Any]) -> dict[str, Any]:
     """A user's message with its name before its content; another as it is."""
     if message["role"] != "user" or "name" not in message:
@@ -196,9 +170,9 @@ def _calls_as_text(messages: Messages) -> Messages:
         functions = [call["function"] for call in _calls_of(message)]
         if functions:
             calls = [call_text(function["name"], function["arguments"]) for function in functions]
-            lines = [message["content"], *calls] if message["content"] else calls
-            message = {key: value for key, value in message.items() if key != "tool_calls"}
-            message["content"] = "\n".join(lines)
+            content = "\n".join(filter(None, [message["content"], *calls]))
+            message = {**message, "content": content}
+            del message["tool_calls"]
         written.append(message)
     return written
 
@@ -212,9 +186,8 @@ def _results_as_messages(messages: Messages) -> Messages:
             continue
         result = f"{RESULT_START}\n{message['content']}\n{RESULT_END}"
         if before is not None and before["role"] == "tool":
-            converted[-1] = {"role": "user", "content": f"{converted[-1]['content']}\n{result}"}
-        else:
-            converted.append({"role": "user", "content": result})
+            result = f"{converted.pop()['content']}\n{result}"
+        converted.append({"role": "user", "content": result})
     return converted
 
 
@@ -222,14 +195,13 @@ def _tools_as_text(messages: Messages, tools: Sequence[Mapping[str, Any]]) -> Me
     if not tools:
         return messages
     lines = [json.dumps(tool, ensure_ascii=False) for tool in tools]
-    return _with_system(messages, "\n".join([_TOOLS_BEFORE, *lines, _TOOLS_BEHIND]))
+    return with_system(messages, "\n".join([_TOOLS_BEFORE, *lines, _TOOLS_BEHIND]))
 
 
-def _with_system(messages: Messages, text: str) -> Messages:
+def with_system(messages: Sequence[Mapping[str, Any]], text: str) -> list[Any]:
     """The text, if any, at the end of the system message; one is made if there is none."""
     if not text:
-        return messages
-    if messages and messages[0]["role"] == "system":
-        first = messages[0]
+        return list(messages)
+    if messages and (first := messages[0])["role"] == "system":
         return [{**first, "content": _joined(first["content"], text)}, *messages[1:]]
     return [{"role": "system", "content": text}, *messages]

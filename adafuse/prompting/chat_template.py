@@ -15,6 +15,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from adafuse.errors import ConfigError, PromptError
+from adafuse.prompting.messages import core_call
 from adafuse.tools import ToolCall, read_calls
 from adafuse.validation import refuse_reserved
 
@@ -44,13 +45,7 @@ _TOOL = {
 _CALL = {
     "role": "assistant",
     "content": "",
-    "tool_calls": [
-        {
-            "id": "probe0000",
-            "type": "function",
-            "function": {"name": _CALLED.name, "arguments": dict(_CALLED.arguments)},
-        }
-    ],
+    "tool_calls": [core_call(0, "probe0000", _CALLED.name, dict(_CALLED.arguments))],
 }
 _RESULT = {
     "role": "tool",
@@ -68,21 +63,15 @@ def chat_template(
 ) -> ChatTemplate | None:
     """The chat template of a member, or None if it has none.
 
-    Args:
-        tokenizer: its own template is taken unless one is given.
-        member: its name, for messages.
-        template: in place of the tokenizer's own; "" leaves that out.
-        arguments: for the template.
-
-    Raises:
-        ConfigError: an argument is not the caller's to give, or no template is the default one.
+    `template` stands in place of the tokenizer's own; "" leaves that out. ConfigError where an
+    argument is not the caller's to give, or no template is the default one.
     """
     refuse_reserved(member, arguments or ())
     chosen = tokenizer.chat_template if template is None else template
     if not chosen:
         return None
     templates = {"default": chosen} if isinstance(chosen, str) else dict(chosen)
-    if "default" not in templates and len(templates) == 1:
+    if len(templates) == 1:
         templates = {"default": next(iter(templates.values()))}
     if "default" not in templates or not all(isinstance(text, str) for text in templates.values()):
         names = ", ".join(map(str, templates))
@@ -112,18 +101,15 @@ class ChatTemplate:
     def render(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
     ) -> str:
-        """Render a conversation, and open an assistant turn behind it.
+        """Render a conversation, and open an assistant turn behind it: behind another one too.
 
-        That turn is a new one behind an assistant message too: what was said stays said.
-
-        Raises:
-            PromptError: the template refuses the messages.
+        PromptError where the template refuses the messages.
         """
         of_tools = tools or any(m["role"] == "tool" or "tool_calls" in m for m in messages)
         try:
             rendered = self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                tools=[dict(tool) for tool in tools] or None,
+                [*map(dict, messages)],
+                tools=[*map(dict, tools)] or None,
                 chat_template=self._tool_use if of_tools else self._default,
                 tokenize=False,
                 add_generation_prompt=True,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -31,6 +31,7 @@ holds the result of the call whose "id" is its "tool_call_id". Any message may h
 """
 
 PromptFormat = Literal["raw", "auto", "chat"]
+_FORMATS = get_args(PromptFormat)
 
 # A role goes into templates as it is, so no special token may be spelt with it.
 _ROLE = re.compile("[A-Za-z][A-Za-z0-9_-]{0,31}")
@@ -79,9 +80,7 @@ def read_prompt(
         ConfigError: the format is unknown, or is given for a conversation and is not "chat"; or
             there are tools for text that is not "chat".
     """
-    if prompt_format is not None and not (
-        isinstance(prompt_format, str) and prompt_format in get_args(PromptFormat)
-    ):
+    if prompt_format is not None and not any(_equals(prompt_format, f) for f in _FORMATS):
         raise ConfigError(
             f"prompt_format must be 'raw', 'auto' or 'chat', not {show(prompt_format)}"
         )
@@ -95,8 +94,9 @@ def read_prompt(
         message = {"role": "user", "content": prompt}
         return Prompt((message,), prompt, prompt_format or "raw", checked_tools)
     if not isinstance(prompt, list | tuple):
-        kind = type(prompt).__name__
-        raise PromptError(f"the prompt must be a string or a list of messages, not {kind}")
+        raise PromptError(
+            f"the prompt must be a string or a list of messages, not {type(prompt).__name__}"
+        )
     if prompt_format not in (None, "chat"):
         raise ConfigError(f"prompt_format {prompt_format!r} is for text; messages are always chat")
     messages = tuple(_read_message(index, message) for index, message in enumerate(prompt))
@@ -114,8 +114,6 @@ def with_constraint(
     """A prompt with what its answer must be, and without tools that it must not call.
 
     Args:
-        prompt: of `read_prompt`.
-        config: at most one of its constraining settings is set.
         tool_choice: "auto" (or None), "none", "any" (or "required"), or a tool's name.
         parallel_tool_calls: whether an answer may hold several calls.
 
@@ -156,8 +154,10 @@ def _read_message(index: int, message: object) -> dict[str, Any]:
             "with a letter"
         )
     name = checked.pop("name", None)
-    if name is not None and not (isinstance(name, str) and name == ""):
-        checked["name"] = _read_name(where, name)
+    if name is not None and not _equals(name, ""):
+        if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
+            raise PromptError(f"{where} must have one line of text as 'name', not {show(name)}")
+        checked["name"] = name
     calls = checked.pop("tool_calls", None)
     if calls is not None and not (isinstance(calls, list | tuple) and not calls):
         checked["tool_calls"] = _read_calls(where, role, calls)
@@ -172,12 +172,6 @@ def _read_content(where: str, content: object) -> str:
     if not isinstance(content, str):
         raise PromptError(f"{where} must have text as 'content', not {show(content)}")
     return content
-
-
-def _read_name(where: str, name: object) -> str:
-    if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
-        raise PromptError(f"{where} must have one line of text as 'name', not {show(name)}")
-    return name
 
 
 def _read_calls(where: str, role: str, calls: object) -> list[dict[str, Any]]:
@@ -206,9 +200,8 @@ def _read_call(where: str, call: object) -> dict[str, Any]:
     if not isinstance(call.get("id", ""), str | None):
         raise PromptError(f"{where} must have text as 'id'")
     try:
-        if isinstance(arguments, Mapping):
-            arguments = dict(arguments)
-        written = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        value = dict(arguments) if isinstance(arguments, Mapping) else arguments
+        written = value if isinstance(value, str) else json.dumps(value)
         arguments = load_json(written)
     except (TypeError, ValueError, RecursionError) as error:
         raise PromptError(f"{where} has 'arguments' that cannot be read: {error}") from None
@@ -239,19 +232,12 @@ def _refuse_depth(message: Mapping[str, Any], where: str) -> None:
     """Refuse what holds itself, or so much within each other that JSON cannot be made of it."""
     level: list[Any] = [message]
     for _ in range(_DEEPEST):
-        inside = (_containers_in(value) for value in level)
-        level = list({id(value): value for values in inside for value in values}.values())
+        inside = (v.values() if isinstance(v, Mapping) else v for v in level)
+        containers = (v for vs in inside for v in vs if isinstance(v, list | tuple | Mapping))
+        level = list({id(value): value for value in containers}.values())
         if not level:
             return
     raise PromptError(f"{where} has more than {_DEEPEST} lists or mappings within each other")
-
-
-def _containers_in(value: object) -> Iterable[Any]:
-    """The lists and mappings in one."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    inside = value if isinstance(value, list | tuple) else ()
-    return (inner for inner in inside if isinstance(inner, list | tuple | Mapping))
 
 
 def _refuse_surrogates(value: object, where: str) -> None:

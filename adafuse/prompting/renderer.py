@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from adafuse.events import Loss
 from adafuse.prompting.chat_formats import FALLBACK_STOP, ChatForm, chat_forms, plain_conversation
 from adafuse.prompting.chat_template import ChatTemplate, Template, chat_template
 from adafuse.prompting.prompt import Prompt
-from adafuse.prompting.special_tokens import SpecialTokenEscape
 from adafuse.text.tokenizer import TokenCodec
 
 __all__ = ["FALLBACK_STOP", "Rendered", "Renderer"]
@@ -29,34 +28,16 @@ __all__ = ["FALLBACK_STOP", "Rendered", "Renderer"]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A prompt as ids.
-
-    Attributes:
-        ids: all tokens of the prompt, special ones included.
-        templated: whether the member's own chat template rendered it.
-        stops: extra stop strings that this rendering calls for.
-        losses: what the tokenizer cannot hold exactly.
-    """
+    """A prompt as ids, special ones included."""
 
     ids: tuple[int, ...]
-    templated: bool
-    stops: tuple[str, ...]
-    losses: tuple[Loss, ...]
+    templated: bool  # by the member's own chat template
+    stops: tuple[str, ...]  # that this rendering calls for besides
+    losses: tuple[Loss, ...]  # what the tokenizer cannot hold exactly
 
 
 class Renderer:
-    """Renders prompts for one member.
-
-    Args:
-        tokenizer: its chat template is used, if it has one.
-        codec: of the same tokenizer.
-        name: the member's name, for messages.
-        template: in place of the tokenizer's own; "" leaves it out.
-        template_arguments: passed to the template.
-
-    Raises:
-        ConfigError: the template or its arguments cannot be used.
-    """
+    """Renders prompts for one member; arguments and errors as of `chat_template`."""
 
     def __init__(
         self,
@@ -71,9 +52,9 @@ class Renderer:
         self._template = chat_template(tokenizer, name, template, template_arguments)
         self._warned = False
         special = sorted(set(codec.special.values()), key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, special))) if special else None
+        self._special = re.compile(f"({'|'.join(map(re.escape, special))})") if special else None
         self._special_tokens = {
-            token.content: _ControlToken(id_, token.lstrip, token.rstrip)
+            token.content: (id_, token)
             for id_, token in tokenizer.added_tokens_decoder.items()
             if token.special
         }
@@ -92,13 +73,11 @@ class Renderer:
             return self._render_text(prompt.text, ())
         if self._template is not None:
             return self._render_chat(prompt, self._template)
-        if prompt.text is None:
-            self._warn_once()
+        if prompt.text is None and not self._warned:
+            self._warn()
         return self._render_text(*plain_conversation(prompt.messages, prompt.tools))
 
-    def _warn_once(self) -> None:
-        if self._warned:
-            return
+    def _warn(self) -> None:
         self._warned = True
         warnings.warn(
             f"member {self._name!r} has no chat template: it reads messages as 'User: …' and "
@@ -111,12 +90,12 @@ class Renderer:
     def _render_text(self, text: str, stops: tuple[str, ...]) -> Rendered:
         ids = self._codec.encode_start(text, special_tokens=True)
         read = self._codec.encode_start(text, special_tokens=False)
-        return self._not_empty(Rendered(tuple(ids), False, stops, self._losses(text, read)))
+        return self._not_empty(Rendered(tuple(ids), False, stops, tuple(self._losses(text, read))))
 
     def _render_chat(self, prompt: Prompt, template: ChatTemplate) -> Rendered:
         refusal: PromptError | None = None
         for form in chat_forms(prompt.messages, prompt.tools, template):
-            escaping = SpecialTokenEscape(self._special, [form.messages, form.tools])
+            escaping = _SpecialTokenEscape(self._special, [form.messages, form.tools])
             messages, tools = map(escaping.escape, form.messages), map(escaping.escape, form.tools)
             try:
                 rendered = template.render([*messages], [*tools])
@@ -136,17 +115,18 @@ class Renderer:
         raise refusal
 
     def _left_out_by_marks(
-        self, template: ChatTemplate, form: ChatForm, escaping: SpecialTokenEscape
+        self, template: ChatTemplate, form: ChatForm, escaping: _SpecialTokenEscape
     ) -> tuple[str, str] | None:
         """A (role, text) that the template leaves out, though its words are found elsewhere.
 
         Told by rendering once more, with a mark on both sides of what users and systems say.
         """
-        required = _must_be_shown(form.messages)
-        marks = {at: (escaping.mark(2 * at), escaping.mark(2 * at + 1)) for at in required}
+        marks: dict[int, tuple[str, str]] = {}
         messages = [escaping.escape(message) for message in form.messages]
-        for at, (before, behind) in marks.items():
-            messages[at]["content"] = f"{before}{messages[at]['content']}{behind}"
+        for at, message in enumerate(messages):  # templates may cut what assistants said
+            if message["role"] in ("system", "user") and message["content"]:
+                before, behind = marks[at] = escaping.mark(2 * at), escaping.mark(2 * at + 1)
+                message["content"] = f"{before}{message['content']}{behind}"
         try:
             rendered = template.render(messages, [escaping.escape(tool) for tool in form.tools])
         except PromptError:  # it minds the marks
@@ -156,40 +136,33 @@ class Renderer:
                 return str(form.messages[at]["role"]), str(form.messages[at]["content"])
         return None
 
-    def _encode(self, rendered: str, escaping: SpecialTokenEscape) -> Rendered:
+    def _encode(self, rendered: str, escaping: _SpecialTokenEscape) -> Rendered:
         """Encode the template's special tokens as such, and everything between them as plain text.
 
         A tokenizer does the same: it splits at special tokens first and encodes what is between.
         """
         ids: list[int] = []
         losses: list[Loss] = []
-        controls = list(self._special.finditer(rendered)) if self._special is not None else []
-        tokens = [self._special_tokens[match.group()] for match in controls]
-        begins = [0, *(match.end() for match in controls)]
-        ends = [*(match.start() for match in controls), len(rendered)]
-        around = zip(begins, ends, [None, *tokens], [*tokens, None], strict=True)
-        for begin, end, before, after in around:
-            text = rendered[begin:end]
-            if before is not None and before.strips_right:
+        parts = self._special.split(rendered) if self._special is not None else [rendered]
+        for at, text in enumerate(parts):  # special tokens are every second one
+            if at % 2:
+                ids.append(self._special_tokens[text][0])
+                continue
+            # Some special tokens swallow the whitespace beside them.
+            if at > 0 and self._special_tokens[parts[at - 1]][1].rstrip:
                 text = text.lstrip()
-            if after is not None and after.strips_left:
+            if at + 1 < len(parts) and self._special_tokens[parts[at + 1]][1].lstrip:
                 text = text.rstrip()
-            text = escaping.unescape(text)
-            piece = self._encode_piece(text, behind_control=before is not None)
-            losses += self._losses(text, piece)
-            ids += piece if after is None else [*piece, after.id]
+            if text := escaping.unescape(text):
+                codec = self._codec
+                piece = codec.encode_between(text) if at else codec.encode_start(text)
+                losses += self._losses(text, piece)
+                ids += piece
         return self._not_empty(Rendered(tuple(ids), True, (), tuple(losses)))
 
-    def _encode_piece(self, text: str, *, behind_control: bool) -> list[int]:
-        if not text:
-            return []
-        if behind_control:
-            return self._codec.encode_between(text)
-        return self._codec.encode_start(text, special_tokens=False)
-
-    def _losses(self, text: str, ids: list[int]) -> tuple[Loss, ...]:
+    def _losses(self, text: str, ids: list[int]) -> list[Loss]:
         loss = self._codec.loss_of(text, ids, blanks_before=True)
-        return () if loss is None else (loss,)
+        return [] if loss is None else [loss]
 
     def _not_empty(self, rendered: Rendered) -> Rendered:
         if not rendered.ids:
@@ -197,24 +170,6 @@ class Renderer:
                 f"member {self._name!r}: its tokenizer reads nothing in this prompt; add some words"
             )
         return rendered
-
-
-@dataclass(frozen=True, slots=True)
-class _ControlToken:
-    """A special token as the tokenizer matches it: some swallow the whitespace beside them."""
-
-    id: int
-    strips_left: bool
-    strips_right: bool
-
-
-def _must_be_shown(messages: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Which messages must not be lost; templates may cut what assistants said."""
-    return [
-        at
-        for at, message in enumerate(messages)
-        if message["role"] in ("system", "user") and message["content"]
-    ]
 
 
 def _left_out(form: ChatForm, rendered: str) -> tuple[str, str] | None:
@@ -236,3 +191,48 @@ def _stack_level_of_caller() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("adafuse"):
         level, frame = level + 1, frame.f_back
     return level
+
+
+class _SpecialTokenEscape:
+    """Special strings of messages, replaced by private-use characters while a template renders.
+
+    No mark is in the `contents`: all messages and tools of the rendering.
+    """
+
+    def __init__(self, special: re.Pattern[str] | None, contents: object) -> None:
+        self._special = special
+        self._kept: list[str] = []
+        used = repr(contents)
+        # Compared as `repr` spells them, which shows every private-use character as its code.
+        self._mark = next(
+            mark for code in range(0xE000, 0xF8FF) if repr(mark := chr(code))[1:-1] not in used
+        )
+
+    def escape(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of a message or tool without special strings in any of its texts but the role."""
+        return {
+            key: value if key == "role" else self._replace(value) for key, value in message.items()
+        }
+
+    def mark(self, number: int) -> str:
+        """A string that is in no message."""
+        return f"{self._mark}:{number}{self._mark}"
+
+    def unescape(self, text: str) -> str:
+        """Put the strings back."""
+        # In one pass from the left: a digit of the template between two of them must not mislead.
+        pattern = f"{self._mark}([0-9]+){self._mark}"
+        return re.sub(pattern, lambda match: self._kept[int(match[1])], text)
+
+    def _replace(self, value: Any) -> Any:
+        if isinstance(value, str) and self._special is not None:
+            return self._special.sub(self._keep, value)
+        if isinstance(value, Mapping):
+            return {self._replace(key): self._replace(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._replace(inner) for inner in value]
+        return value
+
+    def _keep(self, match: re.Match[str]) -> str:
+        self._kept.append(match.group())
+        return f"{self._mark}{len(self._kept) - 1}{self._mark}"

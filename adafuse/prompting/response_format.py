@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adafuse.errors import ConfigError
+from adafuse.prompting.chat_formats import with_system
 from adafuse.prompting.prompt import Message
 
 __all__ = ["ANY_OBJECT", "instruction", "response_schema", "with_instruction"]
@@ -45,17 +46,9 @@ def with_instruction(
 ) -> list[Message]:
     """Messages that tell members of a schema: behind the first system message, or in one.
 
-    Args:
-        messages: the conversation, as the core takes it.
-        schema: what the answer must match.
-        tools: whether the answer may call tools instead.
+    With `tools` the answer may call these instead.
     """
-    text = instruction(schema, tools=tools)
-    first = messages[0] if messages else None
-    if first is None or first["role"] != "system":
-        return [{"role": "system", "content": text}, *messages]
-    content = f"{first['content']}\n\n{text}" if first["content"] else text
-    return [{**first, "content": content}, *messages[1:]]
+    return with_system(messages, instruction(schema, tools=tools))
 
 
 def instruction(schema: Mapping[str, Any], *, tools: bool) -> str:

@@ -14,13 +14,7 @@ from tokenizers import Tokenizer, models
 
 from adafuse.errors import UnsupportedTokenizerError
 
-__all__ = [
-    "BLANK",
-    "byte_decoding",
-    "plain_copy",
-    "prefixes_first_piece_only",
-    "without_prefix_blank",
-]
+__all__ = ["BLANK", "byte_decoding", "plain_copy", "prefixes_first_piece_only", "without_blank"]
 
 BLANK = "▁"
 """How SentencePiece writes a space."""
@@ -108,7 +102,7 @@ def _renamed(plain: Tokenizer, special: Mapping[int, str]) -> Tokenizer:
     return renamed
 
 
-def without_prefix_blank(backend: Tokenizer) -> Tokenizer:
+def without_blank(backend: Tokenizer) -> Tokenizer:
     """The same tokenizer without the blank it puts before a text; itself if it puts none."""
     parts = _json(backend)
     normalizers = _steps(parts["normalizer"], "normalizers")

@@ -59,7 +59,4 @@ class StopScanner:
     def _can_continue(self, suffix: str) -> bool:
         """Whether a stop begins with `suffix` and is longer; in order, such follow it at once."""
         at = bisect_left(self._sorted, suffix)
-        return any(
-            len(stop) > len(suffix) and stop.startswith(suffix)
-            for stop in self._sorted[at : at + 2]
-        )
+        return any(s != suffix and s.startswith(suffix) for s in self._sorted[at : at + 2])

@@ -13,18 +13,18 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from adafuse.errors import UnsupportedTokenizerError
+from adafuse.errors import PromptError, UnsupportedTokenizerError
 from adafuse.events import Loss
 from adafuse.text.pipeline import (
     BLANK,
     byte_decoding,
     plain_copy,
     prefixes_first_piece_only,
-    without_prefix_blank,
+    without_blank,
 )
 from adafuse.text.words import decode, starts_with_whitespace
 
-__all__ = ["END_STRINGS", "TokenCodec"]
+__all__ = ["END_STRINGS", "TokenCodec", "check_prompt", "check_tokenizer"]
 
 END_STRINGS = ("<|endoftext|>", "<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<eos>", "</s>")
 """Strings that end an answer wherever a tokenizer holds them as special added tokens."""
@@ -35,11 +35,7 @@ _PROBES = ("Hello, world", " two  blanks", "\n\tif x < 5:\n", "naïve 日本語 
 
 
 class TokenCodec:
-    """Text and ids of one tokenizer.
-
-    Args:
-        tokenizer: a fast tokenizer: byte-level BPE, or SentencePiece-style BPE or Unigram.
-        name: the member's name, for messages.
+    """Text and ids of one fast tokenizer: byte-level BPE, or SentencePiece-style BPE or Unigram.
 
     Raises:
         UnsupportedTokenizerError: WordPiece, a tokenizer without the fast backend, or one whose
@@ -68,7 +64,7 @@ class TokenCodec:
         self._spaced: dict[int, bool] = {}
         # Private copies: the flags of the caller's tokenizer stay as they are.
         self._start = plain_copy(backend, self.special)
-        self._continuation = without_prefix_blank(self._start)
+        self._continuation = without_blank(self._start)
         self._blank_at_start_only = prefixes_first_piece_only(backend)
         self._check(tokenizer)
 
@@ -81,17 +77,12 @@ class TokenCodec:
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token adds to a text; of an added token, its literal content."""
-        data = self._bytes.get(token)
-        if data is None:
+        if (data := self._bytes.get(token)) is None:
             data = self._bytes[token] = self._read_token(token)
         return data
 
     def text_tokens(self) -> list[bytes]:
-        """The bytes of every id that may be text; empty for special and unknown ids.
-
-        Raises:
-            UnsupportedTokenizerError: no byte fallback, so some texts have no tokens.
-        """
+        """The bytes of every id that may be text; empty for special and unknown ids."""
         if not (self._byte_level or self._byte_fallback):
             raise UnsupportedTokenizerError(
                 f"member {self._name!r}: its tokenizer has no byte fallback, so it cannot write "
@@ -121,8 +112,7 @@ class TokenCodec:
 
     def starts_with_whitespace(self, token: int) -> bool:
         """Whether the token's text begins with whitespace."""
-        spaced = self._spaced.get(token)
-        if spaced is None:
+        if (spaced := self._spaced.get(token)) is None:
             spaced = self._spaced[token] = starts_with_whitespace(self.token_bytes(token))
         return spaced
 
@@ -139,11 +129,8 @@ class TokenCodec:
     ) -> Loss | None:
         """How the tokens of a text read, where the tokenizer cannot hold it exactly; else None.
 
-        Args:
-            text: what the tokens should read as.
-            tokens: its encoding.
-            blanks_before: whether the tokens may have blanks before the text: some tokenizers put
-                one there, and a chat answer leaves out those that were drafted.
+        They may have `blanks_before` the text: some tokenizers put one there, and a chat answer
+        leaves out those that were drafted.
         """
         reads = self.text(tokens)
         expected = text.rjust(len(reads)) if blanks_before else text
@@ -169,7 +156,7 @@ class TokenCodec:
         """
         return self._continuation.encode(text, add_special_tokens=False).ids
 
-    def encode_start(self, text: str, *, special_tokens: bool) -> list[int]:
+    def encode_start(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """Encode a text that begins a prompt, special strings read as plain text.
 
         With `special_tokens` the tokenizer's own come first (a BOS); any that it would put at the
@@ -199,10 +186,10 @@ class TokenCodec:
         for probe in _PROBES:
             ids = [t for t in self.encode(probe) if t not in self.special]
             decoded = _decode(tokenizer, [*anchor, *ids]).removeprefix(_decode(tokenizer, anchor))
-            if decoded != self.text(ids):
+            if decoded != (joined := self.text(ids)):
                 raise UnsupportedTokenizerError(
                     f"member {self._name!r}: {type(tokenizer).__name__} decodes {decoded!r} where "
-                    f"its tokens join to {self.text(ids)!r}; its texts cannot be joined exactly"
+                    f"its tokens join to {joined!r}; its texts cannot be joined exactly"
                 )
 
 
@@ -211,3 +198,37 @@ def _decode(tokenizer: PreTrainedTokenizerBase, ids: Collection[int]) -> str:
         list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
     )
     return str(decoded)
+
+
+def check_tokenizer(
+    tokenizer: PreTrainedTokenizerBase, codec: TokenCodec, rows: int, name: str
+) -> None:
+    """Refuse a tokenizer that gives ids which its model, of so many rows, does not have.
+
+    Padded models have more rows than there are tokens, which is fine. Some tokenizers have a few
+    added tokens more than the model has rows (a padding token, Gemma's image token): fine too,
+    unless any text can hold one, or it begins every prompt, or ends an answer.
+    """
+    if tokenizer.vocab_size > rows:
+        raise UnsupportedTokenizerError(
+            f"member {name!r}: its tokenizer has {tokenizer.vocab_size} ids but its model {rows}; "
+            "they do not belong together"
+        )
+    beyond = {id_: token for token, id_ in tokenizer.get_vocab().items() if id_ >= rows}
+    always = {*codec.encode_start("x", special_tokens=True), tokenizer.eos_token_id}
+    for id_, token in sorted(beyond.items()):
+        if id_ not in codec.special or id_ in always:
+            raise UnsupportedTokenizerError(
+                f"member {name!r}: its tokenizer has {token!r} as id {id_}, but its model has only "
+                f"{rows} ids; resize the model's embeddings, or use the tokenizer it came with"
+            )
+
+
+def check_prompt(ids: Iterable[int], codec: TokenCodec, rows: int, name: str) -> None:
+    """Raise PromptError for a token, out of the chat template, that the model does not have."""
+    for id_ in ids:
+        if id_ >= rows:
+            raise PromptError(
+                f"member {name!r}: its prompt has {codec.special.get(id_, '?')!r}, id {id_}, but "
+                f"its model has only {rows} ids; give the member another chat_template"
+            )

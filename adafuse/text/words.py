@@ -41,22 +41,16 @@ def sizes_of(candidates: Sequence[tuple[str, bool]], scoring: str) -> list[int] 
     """What NLLs are divided by, one number for each (text, ends); None: the member's tokens."""
     if scoring == "token":
         return None
-    measure = count_words if scoring == "word" else _count_bytes
+    measure = count_words if scoring == "word" else lambda text: len(text.encode())
     # Whitespace alone is no word, and yet is something.
     return [max(measure(text) + ends, 1) for text, ends in candidates]
-
-
-def _count_bytes(text: str) -> int:
-    return len(text.encode())
 
 
 def decode(data: bytes) -> tuple[str, bytes, int]:
     """Decode UTF-8 as far as it goes.
 
-    Returns:
-        The text of the complete characters; the bytes of a character that is not finished yet; and
-        how many U+FFFD stand for bytes that can no longer become valid (as in Python's incremental
-        decoder).
+    Returns the text of the complete characters; the bytes of a character that is not finished yet;
+    and how many U+FFFD stand for bytes that can no longer become valid (as in Python's decoder).
     """
     decoder = _Utf8Decoder("replace")
     text = decoder.decode(data)
@@ -73,21 +67,13 @@ def starts_with_whitespace(data: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word being read token by token; each `read` gives a new one.
+    """A word being read token by token; each `read` gives a new one."""
 
-    Attributes:
-        text: its complete characters.
-        pending: bytes of a character that is not finished yet.
-        tokens: tokens read.
-        whole_text: its text at the last token that left no character unfinished.
-        whole_tokens: tokens read up to there.
-    """
-
-    text: str = ""
-    pending: bytes = b""
+    text: str = ""  # its complete characters
+    pending: bytes = b""  # of a character that is not finished yet
     tokens: int = 0
-    whole_text: str = ""
-    whole_tokens: int = 0
+    whole_text: str = ""  # at the last token that left no character unfinished
+    whole_tokens: int = 0  # up to there
 
     def read(self, data: bytes) -> Word:
         """The word after one more token with these bytes."""

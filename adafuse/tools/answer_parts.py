@@ -7,44 +7,30 @@ their chunks and messages hold is made from `Part` and `AnswerParts`.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from adafuse.events import Round
-from adafuse.tools import CallPiece, CallScanner, InvalidCall, Piece, TextPiece, ToolCall
+from adafuse.tools import CallScanner, InvalidCall, Piece, TextPiece, ToolCall
 
 __all__ = ["AnswerParts", "CallPart", "Part"]
 
 
 @dataclass(frozen=True, slots=True)
 class CallPart:
-    """A part of a tool call.
+    """A part of a tool call."""
 
-    Attributes:
-        index: which call of the answer, from 0.
-        id: "call_" and 32 hexadecimal digits, the same for all parts of a call.
-        name: of the tool, in the call's first part; None if it cannot be told.
-        arguments: the next fragment of the arguments' JSON text.
-        invalid: in the last part of a call that cannot be carried out.
-        gap: then, whitespace that sets the call apart from the text before it.
-    """
-
-    index: int
-    id: str
-    name: str | None
-    arguments: str
-    invalid: InvalidCall | None
-    gap: str
+    index: int  # which call of the answer, from 0
+    id: str  # "call_" and 32 hexadecimal digits, the same for all parts of a call
+    name: str | None  # of the tool, in the call's first part; None if it cannot be told
+    arguments: str  # the next fragment of the arguments' JSON text
+    invalid: InvalidCall | None  # in the last part of a call that cannot be carried out
+    gap: str  # then, whitespace that sets the call apart from the text before it
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What some of a round's text adds to the answer: text or a part of a call.
-
-    Attributes:
-        text: of the answer, outside calls.
-        call: a part of a call, and then no text.
-    """
+    """What some of a round's text adds to the answer: text outside calls, or a part of a call."""
 
     text: str
     call: CallPart | None
@@ -56,15 +42,11 @@ class AnswerParts:
     Args:
         tools: names of those that may be called; without any, everything is text.
         by_word: whether every word has parts of its own; otherwise every round has.
-
-    Attributes:
-        rounds: those read so far.
-        last: the round that ended the answer; until then None.
     """
 
     def __init__(self, tools: Collection[str] = (), *, by_word: bool = True) -> None:
-        self.rounds: list[Round] = []
-        self.last: Round | None = None
+        self.rounds: list[Round] = []  # read so far
+        self.last: Round | None = None  # the round that ended the answer
         self._by_word = by_word
         self._scanner = CallScanner(tools) if tools else None
         self._ids: list[str] = []
@@ -73,27 +55,22 @@ class AnswerParts:
         """Yield what a round adds; what cannot be told yet comes with a later one."""
         self.rounds.append(round_)
         for text in round_.words if self._by_word else (round_.text,):
-            pieces: list[Piece] = [TextPiece(text)]
-            if self._scanner is not None:
-                pieces = self._scanner.feed(text)
-            yield from self._parts(pieces)
+            yield from self._parts(self._scanner.feed(text) if self._scanner else [TextPiece(text)])
         if round_.finish_reason is not None:
             self.last = round_
             if self._scanner is not None:
                 yield from self._parts(self._scanner.finish())
 
-    def _parts(self, pieces: list[Piece]) -> Iterator[Part]:
+    def _parts(self, pieces: Iterable[Piece]) -> Iterator[Part]:
         for piece in pieces:
             if isinstance(piece, TextPiece):
                 yield Part(piece.text, None)
             elif piece.name or piece.arguments or piece.invalid:  # not only the end of a call
-                yield Part("", self._call(piece))
-
-    def _call(self, piece: CallPiece) -> CallPart:
-        while len(self._ids) <= piece.index:
-            self._ids.append(f"call_{uuid.uuid4().hex}")
-        id_ = self._ids[piece.index]
-        return CallPart(piece.index, id_, piece.name, piece.arguments, piece.invalid, piece.gap)
+                while len(self._ids) <= piece.index:
+                    self._ids.append(f"call_{uuid.uuid4().hex}")
+                index, name, id_ = piece.index, piece.name, self._ids[piece.index]
+                call = CallPart(index, id_, name, piece.arguments, piece.invalid, piece.gap)
+                yield Part("", call)
 
     @property
     def invalid(self) -> dict[str, InvalidCall]:

@@ -48,19 +48,11 @@ class InvalidCall:
 
 
 class CallParser:
-    """Reads one call, from behind its CALL_START.
+    """Reads one call, from behind its CALL_START, of the named tools; None takes any name."""
 
-    Args:
-        names: of the tools there are; None takes any name.
-
-    Attributes:
-        call: once the call has ended; until then None.
-        name: of a tool that there is, once it has been read.
-    """
-
-    def __init__(self, names: Collection[str] | None = None) -> None:
-        self.call: ToolCall | InvalidCall | None = None
-        self.name: str | None = None
+    def __init__(self, names: Collection[str] | None) -> None:
+        self.call: ToolCall | InvalidCall | None = None  # once it has ended
+        self.name: str | None = None  # of a tool that there is, once it has been read
         self._names = names
         self._text = ""
         self._json = PartialJson()
@@ -82,14 +74,9 @@ class CallParser:
         return settled[: mark.start()] if mark else settled
 
     def read(self, text: str, *, last: bool = False) -> str | None:
-        """Read on.
+        """Read on; `last` says that nothing comes after the text.
 
-        Args:
-            text: what comes next.
-            last: whether nothing comes after it.
-
-        Returns:
-            None while the call goes on; then the text behind it, and `call` is there.
+        Returns None while the call goes on; then the text behind it, and `call` is there.
         """
         self._text += text
         if self._error is None:

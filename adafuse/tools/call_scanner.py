@@ -60,21 +60,15 @@ def read_calls(
     """
     scanner = CallScanner(names)
     pieces = [*scanner.feed(text), *scanner.finish()]
-    content = "".join(piece.text for piece in pieces if isinstance(piece, TextPiece))
-    return content, list(scanner.calls)
+    return "".join(p.text for p in pieces if isinstance(p, TextPiece)), scanner.calls
 
 
 class CallScanner:
     """Finds calls in an answer while it is being written.
 
     However a text is cut into feeds, the pieces add up to what `read_calls` says of it: texts to
-    the content, and for each call the fragments to the arguments' JSON text.
-
-    Args:
-        names: as for `read_calls`.
-
-    Attributes:
-        calls: those that have ended.
+    the content, and for each call the fragments to the arguments' JSON text. `names` are as for
+    `read_calls`; `calls` are those that have ended.
     """
 
     def __init__(self, names: Collection[str] | None = None) -> None:
@@ -138,13 +132,11 @@ class CallScanner:
         assert parser is not None
         remaining = parser.read(text, last=last)
         call = parser.call
-        index = len(self.calls)
-        first = self._emitted < 0
+        index, first = len(self.calls), self._emitted < 0
         fragment = parser.arguments[max(self._emitted, 0) :]
         if call is not None:
             invalid = call if isinstance(call, InvalidCall) else None
-            name = call.name if first else None
-            gap = self._gap if invalid is not None else ""
+            name, gap = call.name if first else None, self._gap if invalid else ""
             pieces.append(CallPiece(index, name, fragment, done=True, invalid=invalid, gap=gap))
             self.calls.append(call)
             self._parser = None

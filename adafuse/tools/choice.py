@@ -19,15 +19,10 @@ _MODES = ("auto", "any", "none")
 
 
 def check_tool_choice(choice: object, names: Sequence[str]) -> str:
-    """The choice of a core call: "auto", "any", "none", or the name of a tool.
+    """The choice of a core call: "auto" (or None), "any" (or "required"), "none", or a tool's name.
 
-    Args:
-        choice: one of those; None is "auto", "required" is "any".
-        names: of the tools there are.
-
-    Raises:
-        ConfigError: it is no string, names a tool that is not there, or wants a call where there
-            are no tools.
+    ConfigError where it is no string, names a tool that is not there, or wants a call where there
+    are no tools.
     """
     if choice is None:
         return "auto"
@@ -42,14 +37,9 @@ def check_tool_choice(choice: object, names: Sequence[str]) -> str:
 def read_tool_choice(choice: Any, names: Sequence[str]) -> str:
     """Read the choice of another interface; `check_tool_choice` says what it may be.
 
-    Args:
-        choice: also True for "any" and False for "none";
-            {"type": "function", "function": {"name": …}} and {"type": "tool", "name": …} name a
-            tool, and {"type": "auto"} and the like say the same as the word.
-        names: of the tools there are.
-
-    Raises:
-        ConfigError: as of `check_tool_choice`, or it is of another form.
+    It may also be True for "any" and False for "none"; {"type": "function", "function": {"name":
+    …}} and {"type": "tool", "name": …} name a tool, and {"type": "auto"} and the like say the same
+    as the word. ConfigError for what is of another form.
     """
     named = False
     if isinstance(choice, bool):

@@ -33,10 +33,8 @@ def read_tools(tools: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]
         raise PromptError(f"tools must be a list of function tools, not {type(tools).__name__}")
     checked = tuple(_read_tool(index, tool) for index, tool in enumerate(tools))
     names = [tool["function"]["name"] for tool in checked]
-    duplicates = {name for name in names if names.count(name) > 1}
-    if duplicates:
-        names_twice = ", ".join(sorted(duplicates))
-        raise PromptError(f"tools need different names; given twice: {names_twice}")
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise PromptError(f"tools need different names; given twice: {', '.join(sorted(twice))}")
     return checked
 
 
@@ -84,11 +82,9 @@ def _json_copy(where: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """A copy in plain JSON values."""
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_as_dict)
-        text.encode()
-        copied: dict[str, Any] = json.loads(text)
+        return json.loads(text.encode())  # type: ignore[no-any-return]
     except (TypeError, ValueError, RecursionError) as error:
         raise PromptError(f"{where} is not JSON: {error}") from None
-    return copied
 
 
 def _as_dict(value: object) -> dict[Any, Any]:

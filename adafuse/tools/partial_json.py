@@ -24,19 +24,13 @@ MALFORMED = "the call's JSON is malformed"
 
 
 class PartialJson:
-    """Where the parts of a call's JSON object are; whether it is JSON is left to `json`.
-
-    Attributes:
-        at: characters read; the one there is what is wrong, if something is.
-        complete: the object has ended.
-        name: the value of its "name".
-        arguments: where the value of its "arguments" begins and ends, each None if not read yet.
-    """
+    """Where the parts of a call's JSON object are; whether it is JSON is left to `json`."""
 
     def __init__(self) -> None:
-        self.at = 0
-        self.complete = False
-        self.name: str | None = None
+        self.at = 0  # characters read; the one there is what is wrong, if something is
+        self.complete = False  # the object has ended
+        self.name: str | None = None  # the value of its "name"
+        # Where the value of its "arguments" begins and ends, each None if not read yet.
         self.arguments: tuple[int | None, int | None] = (None, None)
         self._text = ""
         self._depth = 0
@@ -52,8 +46,7 @@ class PartialJson:
         while self.at < len(text) and not self.complete:
             char = text[self.at]
             read = self._read_outside_string if self._string is None else self._read_in_string
-            error = read(char)
-            if error is not None:
+            if (error := read(char)) is not None:
                 return error
             self.at += 1
         return None
@@ -64,10 +57,8 @@ class PartialJson:
             return None if char == "{" else "the call holds no JSON object"
         if char != '"' and char not in _OUTSIDE_STRINGS:
             return None if char.isspace() and not self._depth else MALFORMED
-        if self._depth == 1:
-            error = self._read_outermost(char)
-            if error is not None:
-                return error
+        if self._depth == 1 and (error := self._read_outermost(char)) is not None:
+            return error
         if char == '"':
             self._string = self.at
         elif char in "{[":
@@ -143,11 +134,7 @@ def unquoted(text: str) -> str:
 
 
 def load_json(text: str) -> Any:
-    """Read JSON as its standard has it.
-
-    Raises:
-        ValueError, RecursionError: in one line, what is wrong with it.
-    """
+    """Read JSON as its standard has it; ValueError or RecursionError says what is wrong."""
     try:
         value = json.loads(
             text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float

@@ -1,9 +1,5 @@
 """The one syntax of calls and results, for every member, and where a call begins in a text.
 
-    <tool_call>
-    {"name": "add", "arguments": {"a": 1}}
-    </tool_call>
-
 Knows nothing of what is within the marks.
 """
 
@@ -35,15 +31,9 @@ def call_text(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def find_trigger(before: AnyStr, piece: AnyStr, trigger: AnyStr) -> int | None:
-    """Where a trigger begins in a text that grows, once it is complete; None until then.
+    """Where a trigger begins in `before + piece`; None if it is not in there.
 
-    Args:
-        before: the text so far, in which the trigger is not.
-        piece: what comes behind it.
-        trigger: what is looked for, in the last characters of `before` too.
-
-    Returns:
-        Its place in `before + piece`. Only the end of `before` is read.
+    It is not in `before`, the text so far, of which only the end is read.
     """
     start = max(len(before) - len(trigger) + 1, 0)
     at = (before[start:] + piece).find(trigger)
