@@ -18,7 +18,7 @@ from adafuse.local.model_runner import ModelRunner
 from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node, TokenTree
 
-__all__ = ["NotFiniteError", "TokenSequence"]
+__all__ = ["NotFiniteError", "TokenSequence", "logprob_of", "stats_of"]
 
 
 _FEW = 16  # tokens; with a longer prefix to read nothing is guessed
@@ -80,7 +80,7 @@ class TokenSequence:
         root = self.tree.root
         if root.row is None:
             self.read_and_learn([], [])
-        if not _stats_of(root).finite:
+        if not stats_of(root).finite:
             raise NotFiniteError
         return root
 
@@ -93,7 +93,7 @@ class TokenSequence:
         unread = dict.fromkeys(node for node in lines if node.row is None)
         if unread:
             self.read_and_learn(list(unread), [])
-        if not all(_stats_of(node).finite for node in nodes):
+        if not all(stats_of(node).finite for node in nodes):
             raise NotFiniteError
 
     def read_and_learn(self, unread: Sequence[Node], unknown: Sequence[Node]) -> None:
@@ -112,35 +112,6 @@ class TokenSequence:
             self._learn(nodes, rows, nodes_to_read)
 
         self.tree.read([*unread, *guessed], learn)
-
-    def score(
-        self, spans: Sequence[tuple[Sequence[Node], bool]], sizes: Sequence[int] | None
-    ) -> list[float | None]:
-        """Mean NLL, in nats, of spans given by their nodes and whether they end (DESIGN 3.3).
-
-        Per token, or per unit of `sizes`, which has one number for each span. An end is one more
-        token, whose probability is the sum over the end tokens. None for a span without any token;
-        NaN where a distribution is not finite. One forward for all, in which tokens that spans
-        share are one node. A span's last token need not be read: if it wins, the next draft does.
-        """
-        unread: dict[Node, None] = {}
-        unknown: dict[Node, None] = {}
-        for nodes, ends in spans:
-            unknown.update((node, None) for node in nodes if _logprob_of(node) is None)
-            needed = nodes if ends else nodes[:-1]
-            unread.update((node, None) for node in needed if node.row is None)
-        if unknown and not unread:
-            unread = unknown  # no transfer without a forward, and one of them may win
-        if unread:
-            self.read_and_learn(list(unread), list(unknown))
-        scores: list[float | None] = []
-        for (nodes, ends), size in zip(spans, sizes or [0] * len(spans), strict=True):
-            logprobs = [logprob for node in nodes if (logprob := _logprob_of(node)) is not None]
-            assert len(logprobs) == len(nodes), "every token of a scored span is known"
-            if ends:
-                logprobs.append(_stats_of([self.tree.root, *nodes][-1]).end_logprob)
-            scores.append(-sum(logprobs) / (size or len(logprobs)) if logprobs else None)
-        return scores
 
     def certain(self, node: Node) -> int | None:
         """The one token that a grammar allows after a node; it needs no reading to be known.
@@ -189,16 +160,16 @@ class TokenSequence:
             if self._speculator is not None and not self._rating:
                 self._speculator.learn(node)
         for node, logit in zip(unknown, logits, strict=True):
-            node.logprob = logit - _stats_of(_parent(node)).log_normalizer
+            node.logprob = logit - stats_of(_parent(node)).log_normalizer
 
 
-def _stats_of(node: Node) -> NextTokenStats:
+def stats_of(node: Node) -> NextTokenStats:
     """What is known of the token after a node that is read."""
     assert node.next is not None, "the node is not read yet"
     return node.next
 
 
-def _logprob_of(node: Node) -> float | None:
+def logprob_of(node: Node) -> float | None:
     """The node's log-probability in nats, as far as the host can tell."""
     if node.logprob is None and (stats := _parent(node).next) is not None:
         node.logprob = stats.logprob(node.token)

@@ -11,10 +11,12 @@ from adafuse.config import DecodingConfig
 from adafuse.constraints.token_mask import TokenMasks
 from adafuse.decoding.member import Draft, Drafts, PromptNLL
 from adafuse.events import Loss, MemberUsage
+from adafuse.local.answer_prefix import AnswerPrefix
 from adafuse.local.context_window import AnswerWindow
 from adafuse.local.drafting import Drafter
 from adafuse.local.model_runner import ModelRunner
 from adafuse.local.prompt_nll import prompt_nll
+from adafuse.local.scoring import score_spans
 from adafuse.local.sequence import NotFiniteError, TokenSequence
 from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node
@@ -24,7 +26,6 @@ from adafuse.text.words import sizes_of
 
 __all__ = ["LocalSession"]
 
-_BLANK = " "
 _LONGEST_SPAN = 2048  # tokens: bytes that never make a character must end somewhere
 
 
@@ -73,7 +74,7 @@ class LocalSession:
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._first: Node | None = None  # the end of this round's most probable draft
         self._forwards_to_draft = 0
-        self._prefix = _AnswerPrefix()
+        self._prefix = AnswerPrefix()
         self._losses: list[Loss] = list(rendered.losses)
         self._replaced = self._reused = self._left_out = 0
         self._remembers = remembers and config.speculation
@@ -182,7 +183,7 @@ class LocalSession:
                     text = self._codec.text(ids)
                 spans.append((self._sequence.tree.line(ids), ends))
                 read.append((text, ends))
-            scores = self._sequence.score(spans, sizes_of(read, self._config.scoring))
+            scores = score_spans(self._sequence, spans, sizes_of(read, self._config.scoring))
             if any(score is not None and math.isnan(score) for score in scores):
                 self._left_out += 1
             return scores
@@ -258,41 +259,3 @@ class LocalSession:
             yield
         finally:
             self._seconds[phase] += time.perf_counter() - start
-
-
-class _AnswerPrefix:
-    """What one member does about leading blanks in one round (DESIGN 3.4, chat answers).
-
-    Some members begin a chat answer with U+0020, some don't. In its first round leading blanks are
-    left out of what members propose; drafters keep their ids, and the others put one blank before
-    what they read exactly if their own most probable draft began with one.
-    """
-
-    def __init__(self) -> None:
-        self.stripped = False  # whether this round's texts leave out leading blanks
-        self._blank = ""  # what this member's own most probable draft began with
-
-    def begin(self, stripped: bool) -> None:
-        """Begin a round, in which leading blanks are left out or not."""
-        self.stripped, self._blank = stripped, ""
-
-    def learn(self, text: str) -> None:
-        """Take the member's most probable draft: the one that tells how its answers begin."""
-        self._blank = _BLANK if self.stripped and text.startswith(_BLANK) else ""
-
-    def add(self, text: str) -> str:
-        """A text of the answer as this member reads it."""
-        return self._blank + text
-
-    def strip(self, text: str) -> str:
-        """What this member wrote, as a text of the answer."""
-        return text.lstrip(_BLANK) if self.stripped else text
-
-    def strip_words(self, words: Sequence[str]) -> tuple[str, ...]:
-        """Likewise of a text in words; none of them is empty."""
-        if not self.stripped:
-            return tuple(words)
-        kept = list(words)
-        while kept and not kept[0].lstrip(_BLANK):
-            kept.pop(0)
-        return (kept[0].lstrip(_BLANK), *kept[1:]) if kept else ()

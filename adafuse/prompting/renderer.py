@@ -21,6 +21,7 @@ from adafuse.events import Loss
 from adafuse.prompting.chat_formats import FALLBACK_STOP, ChatForm, chat_forms, plain_conversation
 from adafuse.prompting.chat_template import ChatTemplate, Template, chat_template
 from adafuse.prompting.prompt import Prompt
+from adafuse.prompting.special_tokens import SpecialTokenEscape
 from adafuse.text.tokenizer import TokenCodec
 
 __all__ = ["FALLBACK_STOP", "Rendered", "Renderer"]
@@ -95,7 +96,7 @@ class Renderer:
     def _render_chat(self, prompt: Prompt, template: ChatTemplate) -> Rendered:
         refusal: PromptError | None = None
         for form in chat_forms(prompt.messages, prompt.tools, template):
-            escaping = _SpecialTokenEscape(self._special, [form.messages, form.tools])
+            escaping = SpecialTokenEscape(self._special, [form.messages, form.tools])
             messages, tools = map(escaping.escape, form.messages), map(escaping.escape, form.tools)
             try:
                 rendered = template.render([*messages], [*tools])
@@ -115,7 +116,7 @@ class Renderer:
         raise refusal
 
     def _left_out_by_marks(
-        self, template: ChatTemplate, form: ChatForm, escaping: _SpecialTokenEscape
+        self, template: ChatTemplate, form: ChatForm, escaping: SpecialTokenEscape
     ) -> tuple[str, str] | None:
         """A (role, text) that the template leaves out, though its words are found elsewhere.
 
@@ -136,7 +137,7 @@ class Renderer:
                 return str(form.messages[at]["role"]), str(form.messages[at]["content"])
         return None
 
-    def _encode(self, rendered: str, escaping: _SpecialTokenEscape) -> Rendered:
+    def _encode(self, rendered: str, escaping: SpecialTokenEscape) -> Rendered:
         """Encode the template's special tokens as such, and everything between them as plain text.
 
         A tokenizer does the same: it splits at special tokens first and encodes what is between.
@@ -191,48 +192,3 @@ def _stack_level_of_caller() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("adafuse"):
         level, frame = level + 1, frame.f_back
     return level
-
-
-class _SpecialTokenEscape:
-    """Special strings of messages, replaced by private-use characters while a template renders.
-
-    No mark is in the `contents`: all messages and tools of the rendering.
-    """
-
-    def __init__(self, special: re.Pattern[str] | None, contents: object) -> None:
-        self._special = special
-        self._kept: list[str] = []
-        used = repr(contents)
-        # Compared as `repr` spells them, which shows every private-use character as its code.
-        self._mark = next(
-            mark for code in range(0xE000, 0xF8FF) if repr(mark := chr(code))[1:-1] not in used
-        )
-
-    def escape(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """A copy of a message or tool without special strings in any of its texts but the role."""
-        return {
-            key: value if key == "role" else self._replace(value) for key, value in message.items()
-        }
-
-    def mark(self, number: int) -> str:
-        """A string that is in no message."""
-        return f"{self._mark}:{number}{self._mark}"
-
-    def unescape(self, text: str) -> str:
-        """Put the strings back."""
-        # In one pass from the left: a digit of the template between two of them must not mislead.
-        pattern = f"{self._mark}([0-9]+){self._mark}"
-        return re.sub(pattern, lambda match: self._kept[int(match[1])], text)
-
-    def _replace(self, value: Any) -> Any:
-        if isinstance(value, str) and self._special is not None:
-            return self._special.sub(self._keep, value)
-        if isinstance(value, Mapping):
-            return {self._replace(key): self._replace(inner) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._replace(inner) for inner in value]
-        return value
-
-    def _keep(self, match: re.Match[str]) -> str:
-        self._kept.append(match.group())
-        return f"{self._mark}{len(self._kept) - 1}{self._mark}"
