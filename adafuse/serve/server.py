@@ -78,15 +78,9 @@ class Server(uvicorn.Server):
         load: Callable[[], Ensemble],
         ready: Callable[[], None] = lambda: None,
     ) -> None:
-        """Listen, load the ensemble and answer, until the server is told to end.
+        """Listen and answer until told to end; AdaFuseError if the ensemble cannot be loaded.
 
-        Args:
-            listening: of `listen`.
-            load: builds the ensemble; in a thread, while requests are told to come later.
-            ready: called once there are answers.
-
-        Raises:
-            AdaFuseError: the ensemble cannot be loaded.
+        It is loaded in a thread, while requests are told to come later; then `ready` is called.
         """
         serving = asyncio.create_task(self.serve([listening]))
         self._loading = _in_thread(load)
