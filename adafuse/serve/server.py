@@ -29,11 +29,7 @@ ROUND_SECONDS = 10.0
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections; port 0 is any that is free.
-
-    Raises:
-        ConfigError: there is no such address, or it is taken.
-    """
+    """A socket that takes connections; port 0 is any that is free. ConfigError: there is none."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -50,10 +46,7 @@ def listen(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """Serves an application until a signal, or `shutdown_soon`, ends it.
 
-    Args:
-        app: of `create_app`.
-        service: what the application hands requests to.
-        drain_seconds: how long answers may go on once the server is to end.
+    Answers may then go on for `drain_seconds`.
     """
 
     def __init__(self, app: FastAPI, service: RequestService, *, drain_seconds: float) -> None:
