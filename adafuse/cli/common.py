@@ -33,7 +33,7 @@ class OneLineErrors(TyperCommand):
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """As the base class, which would print several lines."""
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.TyperException as error:
             code = _fail(error.format_message(), error.exit_code)
         except AdaFuseError as error:
