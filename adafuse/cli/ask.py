@@ -109,11 +109,10 @@ def _ask(
     if config.weights and len(config.weights) != len(model):
         raise ConfigError(f"--weight is given {len(config.weights)} times for {len(model)} members")
     text = standard_input() if question == "-" else question
-    prompt: str | list[dict[str, str]] = text
     form: PromptFormat = prompt_format.value
+    prompt: str | list[dict[str, str]] = text
     if system is not None:
-        messages = (("system", system), ("user", text))
-        prompt = [{"role": role, "content": content} for role, content in messages]
+        prompt = [{"role": "system", "content": system}, {"role": "user", "content": text}]
     with_constraint(read_prompt(prompt, form), config)  # what is refused waits for no models
     if trace is not None and not trace.parent.is_dir():
         raise ConfigError(f"--trace: there is no folder {str(trace.parent)!r}")
@@ -160,7 +159,7 @@ def _print(
 
 def main() -> None:
     """Entry point of the command: a question, `compare` or `serve`."""
-    name = sys.argv[1] if sys.argv[1:2] in (["compare"], ["serve"]) else ""
-    if name:
+    if sys.argv[1:2] in (["compare"], ["serve"]):
+        name = sys.argv[1]
         import_module(f"adafuse.cli.{name}").app(sys.argv[2:], prog_name=f"adafuse {name}")
     app(prog_name="adafuse")

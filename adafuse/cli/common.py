@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +30,10 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 class OneLineErrors(TyperCommand):
     """A command that says in one line what went wrong, and exits with a code."""
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """As the base class, which would print several lines."""
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.TyperException as error:
             code = _fail(error.format_message(), error.exit_code)
         except AdaFuseError as error:
@@ -79,11 +70,7 @@ def file_or_text(value: str) -> str:
 
 
 def read_json(option: str, value: str) -> Any:
-    """The JSON of an option that gives it, or a file of it.
-
-    Raises:
-        ConfigError: it is neither.
-    """
+    """The JSON of an option that gives it, or a file of it; ConfigError if it is neither."""
     try:
         return json.loads(file_or_text(value))
     except ValueError as error:

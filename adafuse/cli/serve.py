@@ -90,24 +90,20 @@ def _serve(
     settings: dict[str, Any],
 ) -> None:
     """Serve; its help is `_HELP`."""
+    from adafuse.concurrency.admission import Admission
+
     try:
-        import fastapi  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import uvicorn  # noqa: F401
+        from adafuse.serve.app import create_app
+        from adafuse.serve.server import Server, listen
+        from adafuse.serve.service import RequestService
     except ImportError:
         raise MissingExtraError("adafuse serve", "serve") from None
-    from adafuse.concurrency.admission import Admission
-    from adafuse.serve.app import create_app
-    from adafuse.serve.server import Server, listen
-    from adafuse.serve.service import RequestService
-
     settings |= {"timeout": timeout}
     DecodingConfig().override(**settings)  # what is refused should not wait for models
     keys = api_key or []
-    if not all(key.strip() for key in keys):
-        raise ConfigError("--api-key is empty")
-    if not name.strip():
-        raise ConfigError("--name is empty")
+    for option, values in (("--api-key", keys), ("--name", [name])):
+        if not all(value.strip() for value in values):
+            raise ConfigError(f"{option} is empty")
     if len(model) > MAX_MEMBERS:
         raise ConfigError(f"an ensemble has 1 to {MAX_MEMBERS} members, not {len(model)}")
     specs = [as_spec(read_model(member)) for member in model]

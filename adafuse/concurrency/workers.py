@@ -84,8 +84,7 @@ class Workers:
 
         Args:
             queues: names by place.
-            work: what to do for a name.
-            seconds_left: how many seconds it may take; asked when it begins.
+            seconds_left: how many seconds a name's work may take; asked when it begins.
 
         Returns:
             Results by name, and errors by name: TimeoutError for what took too long.

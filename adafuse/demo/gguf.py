@@ -27,24 +27,18 @@ SAMPLE = "  12 x\u00b2 \u2167\n\n\n\tif  a<b: # \u4e2d\u6587 \U0001f642 e\u0301\
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What transformers 5.23 misses in a GGUF file, and what the result must look like.
+    """What transformers 5.23 misses in a GGUF file, and what the result must look like."""
 
-    digits_apart: the file's pre-tokenizer splits digits off one by one before the GPT-2 pattern
-        (`tokenizer.ggml.pre = smollm`); transformers reads plain GPT-2, which differs wherever
-        blanks come before a digit ("  12").
-    marks: special tokens that the file lists as plain added tokens. A text that spells one must
-        not turn into it.
-    special_tokens: must have `special=True` afterwards (`marks` among them).
-    sample_ids: ids of `SAMPLE` between blanks, with BOS where the model expects it. They were made
-        with the GGUF file's vocabulary in SentencePiece, and with the reference pre-tokenizer.
-    config: values that the model's configuration must have.
-    """
-
+    # Ids of `SAMPLE` between blanks, with BOS where the model expects it. They were made with the
+    # GGUF file's vocabulary in SentencePiece, and with the reference pre-tokenizer.
     sample_ids: str
-    special_tokens: tuple[str, ...]
+    special_tokens: tuple[str, ...]  # must have `special=True` afterwards (`marks` among them)
+    # Special tokens listed as plain added tokens; a text that spells one must not turn into it.
     marks: tuple[str, ...] = ()
+    # The file's pre-tokenizer splits digits off before the GPT-2 pattern (`smollm`); transformers
+    # reads plain GPT-2, which differs wherever blanks come before a digit ("  12").
     digits_apart: bool = False
-    config: Mapping[str, object] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)  # that the model's must have
 
 
 def convert(gguf: Path, folder: Path, conversion: Conversion, step: Step) -> None:

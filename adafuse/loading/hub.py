@@ -40,12 +40,7 @@ _WITH_TOKENIZER = (
 
 
 def locate(source: Source, *, weights: bool, tokenizer: bool) -> Source:
-    """Find out where a source is read from: the cache if it is whole there, else the hub.
-
-    Args:
-        source: what is to be read; a local one is returned as it is.
-        weights: whether a model is read from it.
-        tokenizer: whether a tokenizer is.
+    """Where a model, a tokenizer or both are read: the cache if it is whole, else the hub.
 
     Raises:
         ModelNotFoundError: the hub has no such repository or file; or it cannot be reached, and
@@ -108,19 +103,13 @@ def _refuse_listing(source: Source, names: Collection[str], *, weights: bool) ->
 
 
 class _CachedRepository:
-    """What the local cache holds of a source; false if it holds no file of it.
-
-    Attributes:
-        weights: whether a model is read from it.
-        commit: the commit that the revision stands for, as far as the cache knows.
-        source: the source, read from the cache alone.
-    """
+    """What the local cache holds of a source; false if it holds no file of it."""
 
     def __init__(self, source: Source, weights: bool, tokenizer: bool) -> None:
         self.weights = weights
         self._tokenizer = tokenizer
         self._place, self._gguf, self._code = source.place, source.gguf, source.trust_remote_code
-        self.commit: str | None = None
+        self.commit: str | None = None  # that the revision stands for, if the cache knows
         try:
             resolve = HfApi().resolve_revision
             revision = resolve(self._place, revision=source.revision, local_files_only=True)
@@ -175,9 +164,7 @@ class _CachedRepository:
             return False
         if self._gguf:
             return True
-        optional = (_WITH_WEIGHTS if self.weights else ()) + (
-            _WITH_TOKENIZER if self._tokenizer else ()
-        )
+        optional = (_WITH_WEIGHTS * self.weights) + (_WITH_TOKENIZER * self._tokenizer)
         absent = [name for name in optional if name not in self]
         if listing is None:
             decided = all(self._find(name) is not None for name in absent)

@@ -59,7 +59,6 @@ def load_members(
     """Load members; those that share a checkpoint, device and dtype share its weights.
 
     Args:
-        specs: what to load.
         device: for specifications that name neither a device nor a device_map; default CUDA if
             there is one, else the CPU.
         dtype: likewise; default "auto" on an accelerator, float32 on the CPU.
@@ -78,9 +77,7 @@ def load_members(
     ]
     names = names_of(specs)
     models = [model_source(spec, spec.model) for spec in specs]  # refuse all before loading any
-    tokenizers = [
-        tokenizer_source(spec, source) for spec, source in zip(specs, models, strict=True)
-    ]
+    tokenizers = list(map(tokenizer_source, specs, models))
     placements = [_placement(spec) for spec in specs]
     plans: list[_Plan] = []
     for row in zip(names, specs, models, tokenizers, placements, strict=True):
@@ -96,23 +93,15 @@ def load_members(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A member that is checked and not loaded yet.
-
-    Attributes:
-        key: the same for members that share weights.
-        source: where its model is read from.
-        placement: keyword arguments for its weights.
-        runner: of its model, if that is in use already.
-        config: of its model, if that is not in use already.
-    """
+    """A member that is checked and not loaded yet."""
 
     name: str
     spec: MemberSpec
-    key: tuple[str, ...]
-    source: Source
-    placement: dict[str, Any]
+    key: tuple[str, ...]  # the same for members that share weights
+    source: Source  # of its model
+    placement: dict[str, Any]  # keyword arguments for its weights
     tokenizer: PreTrainedTokenizerBase
-    runner: ModelRunner | None
+    runner: ModelRunner | None  # of its model, if that is in use already; else
     config: PreTrainedConfig | None
 
 
@@ -181,16 +170,9 @@ def _load_member(plan: _Plan) -> LocalMember:
     if runner is None:
         runner = prepare(_load_model(plan), plan.name)
         _shared[plan.key] = runner
-    return LocalMember(
-        runner,
-        plan.tokenizer,
-        plan.name,
-        weight=plan.spec.weight,
-        chat_template=plan.spec.chat_template,
-        chat_template_kwargs=plan.spec.chat_template_kwargs,
-        prompt_cache_mb=plan.spec.prompt_cache_mb,
-        check_memory=plan.spec.check_memory,
-    )
+    names = ["weight", "chat_template", "chat_template_kwargs", "prompt_cache_mb", "check_memory"]
+    options: dict[str, Any] = {name: getattr(plan.spec, name) for name in names}
+    return LocalMember(runner, plan.tokenizer, plan.name, **options)
 
 
 def _placement(spec: MemberSpec) -> dict[str, Any]:
@@ -232,10 +214,9 @@ def _refuse_architecture(name: str, config: PreTrainedConfig) -> None:
 
 def _load_model(plan: _Plan) -> PreTrainedModel:
     name, spec, source = plan.name, plan.spec, plan.source
-    arguments = {**source.arguments, **plan.placement}
+    arguments = {**source.arguments, **plan.placement, "output_loading_info": True}
     if not source.gguf:
         arguments["use_safetensors"] = True
-    arguments["output_loading_info"] = True
     read: Any = AutoModelForCausalLM.from_pretrained
     attention = spec.attn_implementation
     try:

@@ -24,25 +24,15 @@ _INSIDE = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[\w.@+-][\w.@+ -]*(/[\w.@+ -]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where `from_pretrained` reads from.
+    """Where `from_pretrained` reads from."""
 
-    Attributes:
-        place: a folder or a hub id.
-        is_local: whether it is a folder.
-        gguf: the GGUF file to read in it.
-        revision: branch, tag or commit on the hub.
-        trust_remote_code: whether its code may be run.
-        commit: what the revision stands for, once that is known.
-        cached: it is read from the hub's local cache alone.
-    """
-
-    place: str
+    place: str  # a folder or a hub id
     is_local: bool
-    gguf: str | None
-    revision: str | None
+    gguf: str | None  # the file to read in it
+    revision: str | None  # branch, tag or commit on the hub
     trust_remote_code: bool
-    commit: str | None = None
-    cached: bool = False
+    commit: str | None = None  # what the revision stands for, once that is known
+    cached: bool = False  # it is read from the hub's local cache alone
 
     @property
     def identity(self) -> str:
@@ -53,14 +43,13 @@ class Source:
     @property
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of every `from_pretrained`."""
-        arguments: dict[str, Any] = {"trust_remote_code": self.trust_remote_code}
-        if self.gguf:
-            arguments["gguf_file"] = self.gguf
-        if self.revision:
-            arguments["revision"] = self.revision
-        if self.cached:
-            arguments["local_files_only"] = True
-        return arguments
+        optional = {
+            "gguf_file": self.gguf,
+            "revision": self.revision,
+            "local_files_only": self.cached,
+        }
+        present = {name: value for name, value in optional.items() if value}
+        return {"trust_remote_code": self.trust_remote_code, **present}
 
 
 def model_source(spec: MemberSpec, model: str) -> Source:
@@ -98,11 +87,7 @@ def model_source(spec: MemberSpec, model: str) -> Source:
 
 
 def _look_up_path(model: str) -> tuple[Path, bool, bool]:
-    """The path that a name would be, and whether it is a file, or a folder.
-
-    Raises:
-        ModelNotFoundError: it can be no path: too long, the home of an unknown user, not readable.
-    """
+    """The path that a name would be, and whether it is a file, or a folder."""
     try:
         path = Path(model).expanduser()
         return path, path.is_file(), path.is_dir()

@@ -31,24 +31,16 @@ Plain = dict[str, Any]
 
 @dataclass(slots=True)
 class _HostedSession:
-    """A session and its last reply.
-
-    Attributes:
-        lock: held by whoever works with it.
-        number: of the call that was answered last.
-        used: when that was, in monotonic seconds.
-        sent_ids, sent_losses: how many of its ids and losses were sent to the caller.
-        close_pending: to be closed once nobody works with it.
-    """
+    """A session and its last reply."""
 
     session: Session | None = None
-    number: int = 0
+    number: int = 0  # of the call that was answered last
     reply: Plain = field(default_factory=dict)
-    used: float = field(default_factory=time.monotonic)
-    sent_ids: int = 0
+    used: float = field(default_factory=time.monotonic)  # when that was
+    sent_ids: int = 0  # how many of its ids were sent to the caller
     sent_losses: int = 0
-    close_pending: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    close_pending: bool = False  # once nobody works with it
+    lock: threading.Lock = field(default_factory=threading.Lock)  # held by whoever does
 
 
 class _UnknownSessionError(Exception):
@@ -56,14 +48,10 @@ class _UnknownSessionError(Exception):
 
 
 class Host:
-    """One member and its sessions.
+    """One member and its sessions; may be called from several threads.
 
-    Args:
-        member: in this process.
-        lease: seconds after which a session that nobody has used is closed: its caller has gone,
-            or comes back and restores it.
-
-    May be called from several threads; calls of one session wait for each other.
+    A session that nobody has used for the seconds of the lease is closed: its caller has gone, or
+    comes back and restores it. Calls of one session wait for each other.
     """
 
     def __init__(self, member: Member, lease: float = LEASE) -> None:
@@ -82,12 +70,8 @@ class Host:
         return len(self._sessions)
 
     def call(self, method: str, arguments: Mapping[str, Any]) -> Plain:
-        """Answer one call.
-
-        Returns:
-            {"value": …}; {"error": …} (see `wire.write_error`); or {"unknown": True} where the
-            session is not here: it was closed, or this process is not the one that it was opened
-            in.
+        """Answer one call by {"value": …}; {"error": …} (see `wire.write_error`); or
+        {"unknown": True} where the session is not here: it was closed, or opened elsewhere.
         """
         try:
             if method in self._MEMBER_METHODS:
@@ -98,7 +82,7 @@ class Host:
         except Exception as error:
             return {"error": wire.write_error(error)}
 
-    def sweep(self) -> None:
+    def _sweep(self) -> None:
         """Close the sessions that nobody has used for a lease."""
         late = time.monotonic() - self._lease
         with self._lock:
@@ -124,17 +108,11 @@ class Host:
             "window": getattr(inner, "window", None),
         }
 
-    def _count_tokens(self, text: str) -> int:
-        return int(self._counter("count_tokens")(text))
-
-    def _count_prompt_tokens(self, prompt: Plain) -> int:
-        return int(self._counter("count_prompt_tokens")(wire.read_prompt(prompt)))
-
-    def _counter(self, name: str) -> Callable[[Any], int]:
+    def _count(self, name: str, subject: Any) -> int:
         counter: Callable[[Any], int] | None = getattr(self._member, name, None)
         if counter is None:
             raise ConfigError(f"member {self._member.name!r} cannot count tokens")
-        return counter
+        return int(counter(subject))
 
     # Calls of a session.
 
@@ -167,9 +145,8 @@ class Host:
             return {"error": wire.write_error(error)}
 
     def _open(self, hosted: _HostedSession, prompt: Plain, config: Plain) -> Plain:
-        hosted.session = opened = self._member.open(
-            wire.read_prompt(prompt), wire.read_config(config)
-        )
+        opened = self._member.open(wire.read_prompt(prompt), wire.read_config(config))
+        hosted.session = opened
         return {
             "templated": opened.templated,
             "extra_stops": list(opened.extra_stops),
@@ -208,8 +185,10 @@ class Host:
 
     _MEMBER_METHODS: Mapping[str, Callable[..., Any]] = {
         "describe": _describe,
-        "count_tokens": _count_tokens,
-        "count_prompt_tokens": _count_prompt_tokens,
+        "count_tokens": lambda host, text: host._count("count_tokens", text),
+        "count_prompt_tokens": lambda host, prompt: host._count(
+            "count_prompt_tokens", wire.read_prompt(prompt)
+        ),
         "close": _close_session,
     }
 
@@ -217,7 +196,7 @@ class Host:
 def _sweep(host: weakref.ref[Host], ended: threading.Event, seconds: float) -> None:
     """Sweep from time to time, until the host is closed or nobody has it any more."""
     while not ended.wait(seconds) and (swept := host()) is not None:
-        swept.sweep()
+        swept._sweep()
         del swept
 
 

@@ -83,24 +83,18 @@ class RemoteMember:
             connection = Connection(self._replicas, replica)
             try:
                 opened, state = connection.send("open", arguments, until)
-            except ConnectionError as error:
+            except BaseException as error:
+                connection.close()
+                if not isinstance(error, ConnectionError):
+                    raise
                 lost = error
-                connection.close()
-            except BaseException:
-                connection.close()
-                raise
             else:
                 kind = RatedRemoteSession if opened["rated"] else RemoteSession
                 return kind(self._replicas, arguments, config, connection, opened, state)
         raise ConnectionError(f"none of its {len(self._replicas)} replicas answers: {lost}")
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens a text has, without special tokens.
-
-        Raises:
-            ConfigError: the member cannot count.
-            ConnectionError, TimeoutError: as for `open`.
-        """
+        """How many tokens a text has, without special tokens; ConfigError: it cannot count."""
         return int(self._call_any("count_tokens", text=text))
 
     def count_prompt_tokens(self, prompt: Prompt) -> int:
@@ -119,7 +113,7 @@ class RemoteMember:
             try:
                 reply = replica.transport.call(method, arguments, seconds_left(until))
             except ConnectionError as error:
-                self._replicas.failed(replica)
+                replica.failed()
                 lost = error
             else:
                 return read_reply(reply)

@@ -35,11 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class MemberActor:
-    """One replica of a member; loads it when it is started, and when it is started again.
-
-    Args:
-        request: what to load, as JSON text.
-    """
+    """One replica of a member; loads it when it is started, and when it is started again."""
 
     def __init__(self, request: str) -> None:
         # Not before: whoever starts actors needs neither torch nor transformers.
@@ -223,19 +219,16 @@ def _kill(handles: Sequence[Any]) -> None:
 
 def _requested_resources(options: RayOptions) -> str:
     amounts = {"CPU": options.num_cpus, "GPU": options.num_gpus, **options.resources}
-    return (
-        ", ".join(f"{amount:g} {name}" for name, amount in amounts.items() if amount) or "nothing"
-    )
+    requested = [f"{amount:g} {name}" for name, amount in amounts.items() if amount]
+    return ", ".join(requested) or "nothing"
 
 
 def _free_resources() -> str:
     available: Any = ray.available_resources
-    free = {
-        name: amount
-        for name, amount in available().items()
-        if not name.startswith(("node:", "memory", "object_store"))
-    }
-    return ", ".join(f"{amount:g} {name}" for name, amount in sorted(free.items())) or "none"
+    hidden = ("node:", "memory", "object_store")
+    amounts = sorted(available().items())
+    free = [f"{amount:g} {name}" for name, amount in amounts if not name.startswith(hidden)]
+    return ", ".join(free) or "none"
 
 
 def _one_line(error: BaseException) -> str:

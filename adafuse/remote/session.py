@@ -163,12 +163,11 @@ class RemoteSession:
             connection = Connection(self._replicas, replica)
             try:
                 self._replay(connection, until)
-            except ConnectionError:
+            except BaseException as failure:
                 connection.close()
+                if not isinstance(failure, ConnectionError):
+                    raise
                 continue
-            except BaseException:
-                connection.close()
-                raise
             self._connection.close()
             self._connection = connection
             try:

@@ -56,12 +56,7 @@ class LostSessionError(ConnectionError):
 
 
 def read_reply(reply: Plain) -> Any:
-    """The value of a reply.
-
-    Raises:
-        LostSessionError: there is no such session.
-        Exception: what the host's member raised; see `wire.read_error`.
-    """
+    """The value of a reply; raises LostSessionError, or what the member raised there."""
     if "error" in reply:
         raise wire.read_error(reply["error"])
     if "unknown" in reply:
@@ -70,11 +65,7 @@ def read_reply(reply: Plain) -> Any:
 
 
 def seconds_left(until: float | None) -> float | None:
-    """Seconds until a moment of the monotonic clock, None if there is none.
-
-    Raises:
-        TimeoutError: it has passed.
-    """
+    """Seconds until a moment of the monotonic clock, if there is one; TimeoutError: it is over."""
     if until is None:
         return None
     seconds = until - time.monotonic()
@@ -85,24 +76,19 @@ def seconds_left(until: float | None) -> float | None:
 
 @dataclass(eq=False, slots=True)
 class Replica:
-    """One host of a member.
-
-    Attributes:
-        sessions: how many of this side's are open there.
-        rests_until: monotonic seconds; up to then others are asked first.
-    """
+    """One host of a member."""
 
     transport: Transport
-    sessions: int = 0
-    rests_until: float = 0.0
+    sessions: int = 0  # of this side's that are open there
+    rests_until: float = 0.0  # monotonic seconds; up to then others are asked first
+
+    def failed(self) -> None:
+        """It did not answer."""
+        self.rests_until = time.monotonic() + _REST
 
 
 class Replicas:
-    """The hosts of one member; all of them answer alike.
-
-    Args:
-        transports: one for each, at least one.
-    """
+    """The hosts of one member, at least one; all of them answer alike."""
 
     def __init__(self, transports: Sequence[Transport]) -> None:
         self._all = [Replica(transport) for transport in transports]
@@ -119,36 +105,22 @@ class Replicas:
     def take(self, excluded: Collection[Replica] = ()) -> Replica | None:
         """The one to open a session at, which counts as open from now on; None if none is left."""
         with self._lock:
-            replica = next(
-                (replica for replica in self.in_order() if replica not in excluded), None
-            )
-            if replica is not None:
-                replica.sessions += 1
-                if replica.rests_until:  # it has failed: until it answers let others go elsewhere
-                    replica.rests_until = time.monotonic() + _REST
-            return replica
+            for replica in self.in_order():
+                if replica not in excluded:
+                    replica.sessions += 1
+                    if replica.rests_until:  # until it answers let others go elsewhere
+                        replica.failed()
+                    return replica
+            return None
 
     def leave(self, replica: Replica) -> None:
         """One session less."""
         with self._lock:
             replica.sessions -= 1
 
-    def failed(self, replica: Replica) -> None:
-        """It did not answer."""
-        replica.rests_until = time.monotonic() + _REST
-
-    def answered(self, replica: Replica) -> None:
-        """It did."""
-        replica.rests_until = 0.0
-
 
 class Connection:
-    """One session at one replica.
-
-    Args:
-        replicas: of the member.
-        replica: taken from them.
-    """
+    """One session at one replica, which was taken from its member's."""
 
     def __init__(self, replicas: Replicas, replica: Replica) -> None:
         self.replica = replica
@@ -172,9 +144,9 @@ class Connection:
         try:
             reply = self.replica.transport.call(method, numbered, seconds)
         except (ConnectionError, TimeoutError):
-            self._replicas.failed(self.replica)
+            self.replica.failed()
             raise
-        self._replicas.answered(self.replica)
+        self.replica.rests_until = 0.0
         self._number += 1
         return read_reply(reply), reply["state"]
 

@@ -79,17 +79,12 @@ def read_prompt(plain: Plain) -> Prompt:
 
 def write_config(config: DecodingConfig) -> Plain:
     """The settings; what constrains the answer goes with the prompt."""
-    return {
-        f.name: getattr(config, f.name) for f in fields(config) if f.name not in CONSTRAINTS
-    }  # fmt: skip
+    names = [f.name for f in fields(config) if f.name not in CONSTRAINTS]
+    return {name: getattr(config, name) for name in names}
 
 
 def read_config(plain: Plain) -> DecodingConfig:
-    """The settings.
-
-    Raises:
-        ConfigError: there is a setting that this version does not know.
-    """
+    """The settings; ConfigError: this version does not know one of them."""
     return DecodingConfig().override(**plain)
 
 

@@ -27,10 +27,7 @@ def create_app(
 ) -> FastAPI:
     """An application that answers with what a service decodes.
 
-    Args:
-        service: where requests are handed in.
-        keys: one of them must come with each request, but for health; without any, anybody may ask.
-        max_body_bytes: longest body of a request.
+    One of the keys must come with each request, but for health; without any, anybody may ask.
     """
     app = FastAPI(title="adafuse", version=__version__, openapi_url=None)
     app.add_exception_handler(ApiError, _respond_error)

@@ -74,11 +74,7 @@ def _too_large(limit: int) -> ApiError:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body.
-
-    Raises:
-        ApiError: it holds something else.
-    """
+    """The JSON object of a body; ApiError if it holds something else."""
     try:
         value = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

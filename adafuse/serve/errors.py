@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from adafuse.errors import (
-    AdaFuseError,
-    AnswerTimeoutError,
-    ConfigError,
-    ContextWindowError,
-    MemberError,
-    MemberLostError,
-    MemberMemoryError,
-    MemberTimeoutError,
-    MissingExtraError,
-    NonFiniteError,
-    PromptError,
-    PromptMemoryError,
-    QueueFullError,
-    TooFewMembersError,
-)
+import adafuse.errors as errors
+from adafuse.errors import AdaFuseError
 
 __all__ = ["ApiError", "api_error"]
 
 _BAD, _SERVER = "invalid_request_error", "server_error"
 # The first that fits counts.
 _CODES: tuple[tuple[type[AdaFuseError], int, str, str], ...] = (
-    (ContextWindowError, 400, _BAD, "context_length_exceeded"),
-    (PromptMemoryError, 503, _SERVER, "prompt_memory"),
-    (PromptError, 400, _BAD, "invalid_prompt"),
-    (ConfigError, 400, _BAD, "invalid_value"),
-    (QueueFullError, 429, "rate_limit_error", "queue_full"),
-    (MissingExtraError, 501, _SERVER, "missing_extra"),
-    (AnswerTimeoutError, 504, _SERVER, "answer_timeout"),
-    (MemberLostError, 503, _SERVER, "member_lost"),
-    (MemberMemoryError, 503, _SERVER, "member_out_of_memory"),
-    (MemberTimeoutError, 503, _SERVER, "member_timeout"),
-    (TooFewMembersError, 503, _SERVER, "too_few_members"),
-    (MemberError, 500, _SERVER, "member_failed"),
-    (NonFiniteError, 500, _SERVER, "not_finite"),
+    (errors.ContextWindowError, 400, _BAD, "context_length_exceeded"),
+    (errors.PromptMemoryError, 503, _SERVER, "prompt_memory"),
+    (errors.PromptError, 400, _BAD, "invalid_prompt"),
+    (errors.ConfigError, 400, _BAD, "invalid_value"),
+    (errors.QueueFullError, 429, "rate_limit_error", "queue_full"),
+    (errors.MissingExtraError, 501, _SERVER, "missing_extra"),
+    (errors.AnswerTimeoutError, 504, _SERVER, "answer_timeout"),
+    (errors.MemberLostError, 503, _SERVER, "member_lost"),
+    (errors.MemberMemoryError, 503, _SERVER, "member_out_of_memory"),
+    (errors.MemberTimeoutError, 503, _SERVER, "member_timeout"),
+    (errors.TooFewMembersError, 503, _SERVER, "too_few_members"),
+    (errors.MemberError, 500, _SERVER, "member_failed"),
+    (errors.NonFiniteError, 500, _SERVER, "not_finite"),
     (AdaFuseError, 500, _SERVER, "decoding_failed"),
 )
 _RETRY_LATER = (429, 503)
@@ -47,16 +32,7 @@ _PLACE = re.compile(r"message (\d+)|(tool)\b")
 
 
 class ApiError(Exception):
-    """A request that gets an error for an answer.
-
-    Args:
-        status: of HTTP.
-        message: one line.
-        kind: OpenAI's "type"; default: by the status.
-        code: for programs.
-        param: the argument that is wrong, if one is.
-        headers: of the response, besides those that every error has.
-    """
+    """A request that gets an error for an answer; `kind` is OpenAI's "type"."""
 
     def __init__(
         self,
@@ -71,24 +47,14 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.code = code
-        self._kind = kind or (_BAD if status < 500 else _SERVER)
-        self._param = param
+        kind = kind or (_BAD if status < 500 else _SERVER)
+        described = {"message": message, "type": kind, "param": param, "code": code}
+        self.body = {"error": described}  # of the response, or of the event of a stream
         self.headers = dict(headers or {})
         if status in _RETRY_LATER:
             self.headers.setdefault("retry-after", "1")
         if status == 504:  # OpenAI's clients would ask for the same again, which takes as long
             self.headers["x-should-retry"] = "false"
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """What the response, or the event of a stream, holds."""
-        described = {
-            "message": str(self),
-            "type": self._kind,
-            "param": self._param,
-            "code": self.code,
-        }
-        return {"error": described}
 
 
 def api_error(error: BaseException, arguments: frozenset[str] = frozenset()) -> ApiError:

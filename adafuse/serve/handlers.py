@@ -42,15 +42,8 @@ async def respond(
     read: Callable[[Mapping[str, Any], Served], Ask],
     limit: int,
 ) -> Response:
-    """Answer a request.
-
-    Args:
-        service: where it is handed in.
-        request: its body is not read yet.
-        read: checks the body.
-        limit: of the body, in bytes.
-    """
-    visit = service.metrics.visit(request.url.path)
+    """Answer a request whose body, of `limit` bytes at most, is not read yet."""
+    visit = Visit(service.metrics, request.url.path)
     try:
         served = service.check()
         body = await read_body(request, limit)
@@ -65,13 +58,12 @@ async def respond(
         if ask.stream:
             # What is refused has a status of its own as long as nothing is sent.
             first = await _unless_gone(request, anext(rounds))
-            return _Events(first, rounds, answers, reply, visit)
+            return _Events(_events(first, rounds, answers, reply, visit), answers, visit)
         whole = await _unless_gone(request, _whole(rounds, answers, reply, visit))
-    except Exception as error:
+    except BaseException as error:
         answers.close()
-        return _failed(error, visit)
-    except BaseException:
-        answers.close()
+        if isinstance(error, Exception):
+            return _failed(error, visit)
         raise
     visit.end("ok")
     return JSONResponse(whole)
@@ -86,16 +78,13 @@ def _failed(error: Exception, visit: Visit) -> Response:
 async def _whole(rounds: _Rounds, answers: Answers, reply: Reply, visit: Visit) -> dict[str, Any]:
     async for at, round_ in rounds:
         visit.words()
-        reply.feed(at, round_)
+        for _ in reply.pieces(at, round_):
+            pass
     return reply.whole(answers.incomplete)
 
 
 async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """The result of some work, as long as somebody waits for it.
-
-    Raises:
-        ClientDisconnect: nobody does; the work is cancelled.
-    """
+    """The result of some work, or ClientDisconnect once nobody waits for it any more."""
 
     async def watching() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -113,28 +102,14 @@ async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
 
 
 class _Events(StreamingResponse):
-    """An answer as server-sent events.
+    """An answer as server-sent events; ends its answers, and the visit, with the response."""
 
-    Args:
-        first: the first round.
-        rounds: the others.
-        answers: what they come from; closed with the response.
-        reply: lays them out.
-        visit: gets the outcome.
-    """
-
-    def __init__(
-        self, first: tuple[int, Round], rounds: _Rounds, answers: Answers, reply: Reply,
-        visit: Visit,
-    ) -> None:  # fmt: skip
-        self._first = first
-        self._rounds = rounds
+    def __init__(self, events: AsyncGenerator[str], answers: Answers, visit: Visit) -> None:
         self._answers = answers
-        self._reply = reply
         self._visit = visit
         # A proxy that gathers what it passes on would hold words back.
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        super().__init__(self._events(), headers=headers, media_type="text/event-stream")
+        super().__init__(events, headers=headers, media_type="text/event-stream")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As the base class, which may be cancelled anywhere."""
@@ -144,24 +119,27 @@ class _Events(StreamingResponse):
             self._answers.close()
             self._visit.end("gone")  # unless it has ended otherwise
 
-    async def _events(self) -> AsyncGenerator[str]:
-        self._visit.words()
-        for piece in (*self._reply.begin(), *self._reply.pieces(*self._first)):
-            yield _event(piece)
-        try:
-            async with aclosing(self._rounds):
-                async for at, round_ in self._rounds:
-                    for piece in self._reply.pieces(at, round_):
-                        yield _event(piece)
-        except Exception as error:
-            described = api_error(error, ARGUMENTS)
-            self._visit.end(described.code)
-            yield _event(described.body)
-            return
-        for piece in self._reply.end(self._answers.incomplete):
-            yield _event(piece)
-        self._visit.end("ok")
-        yield "data: [DONE]\n\n"
+
+async def _events(
+    first: tuple[int, Round], rounds: _Rounds, answers: Answers, reply: Reply, visit: Visit
+) -> AsyncGenerator[str]:
+    visit.words()
+    for piece in (*reply.begin(), *reply.pieces(*first)):
+        yield _event(piece)
+    try:
+        async with aclosing(rounds):
+            async for at, round_ in rounds:
+                for piece in reply.pieces(at, round_):
+                    yield _event(piece)
+    except Exception as error:
+        described = api_error(error, ARGUMENTS)
+        visit.end(described.code)
+        yield _event(described.body)
+        return
+    for piece in reply.end(answers.incomplete):
+        yield _event(piece)
+    visit.end("ok")
+    yield "data: [DONE]\n\n"
 
 
 def _event(data: Mapping[str, Any]) -> str:

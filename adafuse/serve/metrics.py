@@ -19,14 +19,7 @@ _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)
 
 
 class Metrics:
-    """The counts of one server.
-
-    Args:
-        gate: tells how many answers run and wait.
-
-    Attributes:
-        requests, seconds, first: counts of requests, which `Visit` keeps.
-    """
+    """The counts of one server; `Visit` keeps those of requests."""
 
     def __init__(self, gate: Admission) -> None:
         self._registry = CollectorRegistry()
@@ -64,10 +57,6 @@ class Metrics:
         ):
             gauge = Gauge(f"adafuse_answers_{name}", text, registry=self._registry)
             gauge.set_function(count)
-
-    def visit(self, endpoint: str) -> Visit:
-        """A request begins."""
-        return Visit(self, endpoint)
 
     def round(self, round_: Round) -> None:
         """A round of some answer."""

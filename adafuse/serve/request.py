@@ -5,15 +5,15 @@ Settings of adafuse are arguments of a request too. Knows neither HTTP nor threa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.decoding.subset import answering, answering_config
 from adafuse.errors import ConfigError
 from adafuse.prompting.messages import name_results
-from adafuse.prompting.prompt import Message, read_prompt
+from adafuse.prompting.prompt import Message, Prompt, read_prompt, with_constraint
 from adafuse.prompting.response_format import response_schema, with_instruction
 from adafuse.serve.errors import ApiError
 from adafuse.serve.request_models import (
@@ -29,6 +29,7 @@ from adafuse.validation import show
 
 __all__ = ["ARGUMENTS", "Ask", "Served", "read_chat", "read_completion"]
 
+R = TypeVar("R", bound=Request)
 _SETTINGS = frozenset({f.name for f in fields(DecodingConfig)} - {"max_new_tokens"} | {"preset"})
 ARGUMENTS = _SETTINGS | ChatRequest.model_fields.keys() | CompletionRequest.model_fields.keys()
 """All that a request may hold."""
@@ -36,25 +37,14 @@ ARGUMENTS = _SETTINGS | ChatRequest.model_fields.keys() | CompletionRequest.mode
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a server offers.
+    """What a server offers. No request may ask for a longer `timeout` than the configuration's."""
 
-    Attributes:
-        name: of the whole ensemble, as a model.
-        members: names of all members.
-        config: settings of an answer where the request gives none. Its `timeout` is also the
-            longest that a request may ask for.
-    """
-
-    name: str
+    name: str  # of the whole ensemble, as a model
     members: tuple[str, ...]
-    config: DecodingConfig
+    config: DecodingConfig  # of an answer where the request gives no settings
 
     def find(self, model: object) -> tuple[int, ...]:
-        """Which members a model's name stands for.
-
-        Raises:
-            ApiError: there is no such model.
-        """
+        """Which members a model's name stands for; ApiError if there is no such model."""
         if model is None or model == self.name:
             return answering(self.members, None)
         try:
@@ -69,31 +59,17 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A checked request.
+    """A checked request."""
 
-    Attributes:
-        model: as the request names it.
-        chosen: which members answer, by index.
-        prompts: one answer is wanted for each: text, or messages.
-        options: other arguments of `Ensemble.stream`.
-        config: settings of the answers.
-        tools: names of those that may be called.
-        chat: whether it is a chat.
-        stream: whether the answers are wanted in pieces.
-        include_usage: whether a stream ends with the usage.
-        details: whether the answer says who wrote what.
-    """
-
-    model: str
-    chosen: tuple[int, ...]
-    prompts: tuple[str | Sequence[Message], ...]
-    options: Mapping[str, Any]
+    model: str  # as the request names it
+    chosen: tuple[int, ...]  # members that answer, by index
+    prompts: tuple[Prompt, ...]  # one answer is wanted for each
     config: DecodingConfig
-    tools: tuple[str, ...]
+    tools: tuple[str, ...]  # names of those that may be called
     chat: bool
-    stream: bool
-    include_usage: bool
-    details: bool
+    stream: bool  # whether the answers are wanted in pieces
+    include_usage: bool  # whether a stream ends with the usage
+    details: bool  # whether the answer says who wrote what
 
 
 def read_chat(body: Mapping[str, Any], served: Served) -> Ask:
@@ -102,59 +78,44 @@ def read_chat(body: Mapping[str, Any], served: Served) -> Ask:
     Raises:
         ApiError, ConfigError, PromptError: something is wrong with it.
     """
-    arguments, settings = _split(body)
-    request = read_model(ChatRequest, arguments, sorted(_SETTINGS))
-    settings |= _response_format(request.response_format, settings)
-    config = _config(settings, _limit(request), served)
+    request, settings = _read(ChatRequest, body)
+    limit = request.max_completion_tokens
+    if limit is not None and request.max_tokens not in (None, limit):
+        raise ConfigError("give max_completion_tokens or max_tokens, not two limits")
+    if (form := request.response_format) is not None:
+        schema = response_schema(form)
+        if schema is not None and settings.get("json_schema") is not None:
+            raise ConfigError("give json_schema or response_format, not both")
+        # Plain text, if it is asked for, is also in place of the server's own schema.
+        settings["json_schema"] = schema if schema is not None else settings.get("json_schema")
+    config = _config(settings, request.max_tokens if limit is None else limit, served)
     tools = read_tools(request.tools)
     names = tuple(tool["function"]["name"] for tool in tools)
     choice = read_tool_choice(request.tool_choice, names)
-    shown = tools if choice != "none" else ()
     messages: list[Message] = list(name_results(map(_core_message, request.messages)))
-    read_prompt(messages, None, shown)
-    if config.json_schema is not None and (not shown or choice == "auto"):
-        messages = with_instruction(messages, config.json_schema, tools=bool(shown))
-    parallel = request.parallel_tool_calls
-    options = {"tools": tools, "tool_choice": choice, "parallel_tool_calls": parallel}
-    called = names if shown else ()
-    return _ask(request, served, config, (messages,), options if tools else {}, called)
+    prompt = read_prompt(messages, None, tools)
+    if config.json_schema is not None and (not tools or choice in ("auto", "none")):
+        shown = bool(tools) and choice != "none"
+        messages = with_instruction(messages, config.json_schema, tools=shown)
+        prompt = read_prompt(messages, None, tools)
+    options = (choice, request.parallel_tool_calls) if tools else ()
+    called = names if choice != "none" else ()
+    return _ask(request, served, config, (prompt,), options, called)
 
 
 def read_completion(body: Mapping[str, Any], served: Served) -> Ask:
     """Read a request for texts to be completed; errors as of `read_chat`."""
-    arguments, settings = _split(body)
-    request = read_model(CompletionRequest, arguments, sorted(_SETTINGS))
+    request, settings = _read(CompletionRequest, body)
     config = _config(settings, request.max_tokens, served)
-    for prompt in request.prompt:
-        read_prompt(prompt, request.prompt_format)
-    options = {"prompt_format": request.prompt_format}
-    return _ask(request, served, config, tuple(request.prompt), options)
+    prompts = tuple(read_prompt(prompt, request.prompt_format) for prompt in request.prompt)
+    return _ask(request, served, config, prompts)
 
 
-def _split(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(model: type[R], body: Mapping[str, Any]) -> tuple[R, dict[str, Any]]:
     """The arguments and the settings that are given; null is none."""
     values = {name: value for name, value in body.items() if value is not None}
     settings = {name: values.pop(name) for name in _SETTINGS & values.keys()}
-    return values, settings
-
-
-def _response_format(form: object, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The setting that OpenAI's `response_format` stands for."""
-    schema = response_schema(form) if form is not None else None
-    if schema is None:
-        # Plain text, if it is asked for, is also in place of the server's own schema.
-        return {} if form is None else {"json_schema": settings.get("json_schema")}
-    if settings.get("json_schema") is not None:
-        raise ConfigError("give json_schema or response_format, not both")
-    return {"json_schema": schema}
-
-
-def _limit(request: ChatRequest) -> Any:
-    """The limit of tokens, which has an old name and a new one."""
-    old, new = request.max_tokens, request.max_completion_tokens
-    if old is not None and new is not None and old != new:
-        raise ConfigError("give max_completion_tokens or max_tokens, not two limits")
-    return new if old is None else old
+    return read_model(model, values, _SETTINGS), settings
 
 
 def _core_message(message: ChatMessage) -> dict[str, Any]:
@@ -192,18 +153,18 @@ def _ask(
     request: Request,
     served: Served,
     config: DecodingConfig,
-    prompts: tuple[str | Sequence[Message], ...],
-    options: Mapping[str, Any],
+    prompts: tuple[Prompt, ...],
+    options: tuple[Any, ...] = (),
     tools: tuple[str, ...] = (),
 ) -> Ask:
     chosen = served.find(request.model)
+    config = answering_config(served.members, chosen, config)
     return Ask(
-        model=request.model or served.name,
-        chosen=chosen,
-        prompts=prompts,
-        options=options,
-        config=answering_config(served.members, chosen, config),
-        tools=tools,
+        request.model or served.name,
+        chosen,
+        tuple(with_constraint(prompt, config, *options) for prompt in prompts),
+        config,
+        tools,
         chat=isinstance(request, ChatRequest),
         stream=request.stream,
         include_usage=request.stream and request.stream_options.include_usage,

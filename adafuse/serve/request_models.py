@@ -7,7 +7,7 @@ neither HTTP nor ensembles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -157,23 +157,18 @@ class CompletionRequest(Request):
     prompt_format: Any = "raw"
 
 
-def read_model(model: type[M], arguments: Mapping[str, Any], others: Sequence[str]) -> M:
-    """Check the arguments of a request.
-
-    Args:
-        model: what they are.
-        arguments: those that are given.
-        others: that may be given too, and are not among these.
+def read_model(model: type[M], arguments: Mapping[str, Any], settings: Collection[str]) -> M:
+    """The arguments of a request; `settings` are names that it might hold beside them.
 
     Raises:
         ApiError, ConfigError, PromptError: the first thing that is wrong.
     """
-    known = sorted({*model.model_fields, *others})
-    for name in arguments:
-        try:
-            refuse_unknown("argument", {name: None}, known)
-        except ConfigError as error:
-            raise ApiError(400, str(error), code="unknown_argument", param=name) from None
+    names = sorted({*model.model_fields, *settings})
+    try:
+        refuse_unknown("argument", arguments, names)
+    except ConfigError as error:
+        param = next(name for name in arguments if name not in names)
+        raise ApiError(400, str(error), code="unknown_argument", param=param) from None
     try:
         return model.model_validate(arguments)
     except ValidationError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -29,27 +29,18 @@ def fingerprint(served: Served) -> str:
 
 
 class Choice:
-    """The answer to one prompt.
-
-    Args:
-        index: of the prompt.
-        ask: the request.
-
-    Attributes:
-        text: of the answer, outside calls, so far.
-        calls: tool calls so far, by id, as a message has them.
-    """
+    """The answer to one prompt: its text outside calls, and its tool calls by id, so far."""
 
     def __init__(self, index: int, ask: Ask) -> None:
         self.index = index
         self.text = ""
         self.calls: dict[str, dict[str, Any]] = {}
-        self._parts = AnswerParts(ask.tools, by_word=False)
+        self.parts = AnswerParts(ask.tools, by_word=False)
         self._tools = ask.tools
 
     def feed(self, round_: Round) -> Iterator[dict[str, Any]]:
         """What a round adds, as deltas of a message."""
-        for part in self._parts.feed(round_):
+        for part in self.parts.feed(round_):
             call, text = part.call, part.text
             if call is not None and (call.id in self.calls or call.name in self._tools):
                 yield {"tool_calls": [self._call(call)]}
@@ -61,14 +52,9 @@ class Choice:
                 yield {"content": text}
 
     @property
-    def rounds(self) -> Sequence[Round]:
-        """Those read so far."""
-        return self._parts.rounds
-
-    @property
     def finish_reason(self) -> str | None:
         """Why the answer ended; None while it goes on."""
-        reason = self._parts.finish_reason
+        reason = self.parts.finish_reason
         return "stop" if reason == "stop_string" else reason
 
     @property
@@ -81,28 +67,21 @@ class Choice:
     @property
     def usage(self) -> Mapping[str, MemberUsage]:
         """By member, once the answer has ended."""
-        return (self._parts.last.usage if self._parts.last is not None else None) or {}
+        return (self.parts.last.usage if self.parts.last is not None else None) or {}
 
     def _call(self, part: CallPart) -> dict[str, Any]:
         function = {"name": part.name, "arguments": part.arguments}
         if part.id in self.calls:
             self.calls[part.id]["function"]["arguments"] += part.arguments
-            return {
-                "index": list(self.calls).index(part.id),
-                "function": {"arguments": part.arguments},
-            }
+            index = list(self.calls).index(part.id)
+            return {"index": index, "function": {"arguments": part.arguments}}
         call = {"id": part.id, "type": "function", "function": function}
         self.calls[part.id] = call
         return {"index": len(self.calls) - 1, **call, "function": dict(function)}
 
 
 class Reply:
-    """The answers to one request, in OpenAI's layout.
-
-    Args:
-        ask: the request.
-        served: what it was asked of.
-    """
+    """The answers to one request, in OpenAI's layout."""
 
     def __init__(self, ask: Ask, served: Served) -> None:
         self.choices = [Choice(at, ask) for at in range(len(ask.prompts))]
@@ -116,11 +95,6 @@ class Reply:
             "model": ask.model,
             "system_fingerprint": fingerprint(served),
         }
-
-    def feed(self, at: int, round_: Round) -> None:
-        """Read a round of a whole answer."""
-        for _ in self.choices[at].feed(round_):
-            pass
 
     def whole(self, incomplete: Mapping[int, str]) -> dict[str, Any]:
         """All of it, once every answer has ended."""
@@ -180,16 +154,14 @@ class Reply:
 
     def _details(self, incomplete: Mapping[int, str]) -> dict[str, Any]:
         """Who wrote what, and who was lost."""
-        rounds = [round_ for choice in self.choices for round_ in choice.rounds]
+        rounds = [round_ for choice in self.choices for round_ in choice.parts.rounds]
         names = {name for choice in self.choices for name in choice.usage}
         summary = summarise(rounds, {})
         words = {**dict.fromkeys(sorted(names), 0), **summary.words_by_member}
+        counts = ("rounds", "unanimous", "scored", "forced")
         details = {
             "words_by_member": words,
-            "rounds": summary.rounds,
-            "unanimous": summary.unanimous,
-            "scored": summary.scored,
-            "forced": summary.forced,
+            **{name: getattr(summary, name) for name in counts},
             "dropped": [asdict(lost) for round_ in rounds for lost in round_.dropped],
             "incomplete": [incomplete.get(choice.index) for choice in self.choices],
         }

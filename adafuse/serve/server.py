@@ -29,11 +29,7 @@ ROUND_SECONDS = 10.0
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections; port 0 is any that is free.
-
-    Raises:
-        ConfigError: there is no such address, or it is taken.
-    """
+    """A socket that takes connections; port 0 is any that is free. ConfigError: there is none."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -50,10 +46,7 @@ def listen(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """Serves an application until a signal, or `shutdown_soon`, ends it.
 
-    Args:
-        app: of `create_app`.
-        service: what the application hands requests to.
-        drain_seconds: how long answers may go on once the server is to end.
+    Answers may then go on for `drain_seconds`.
     """
 
     def __init__(self, app: FastAPI, service: RequestService, *, drain_seconds: float) -> None:
@@ -78,15 +71,9 @@ class Server(uvicorn.Server):
         load: Callable[[], Ensemble],
         ready: Callable[[], None] = lambda: None,
     ) -> None:
-        """Listen, load the ensemble and answer, until the server is told to end.
+        """Listen and answer until told to end; AdaFuseError if the ensemble cannot be loaded.
 
-        Args:
-            listening: of `listen`.
-            load: builds the ensemble; in a thread, while requests are told to come later.
-            ready: called once there are answers.
-
-        Raises:
-            AdaFuseError: the ensemble cannot be loaded.
+        It is loaded in a thread, while requests are told to come later; then `ready` is called.
         """
         serving = asyncio.create_task(self.serve([listening]))
         self._loading = _in_thread(load)

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -103,11 +103,10 @@ class RequestService:
     def rounds(self, ask: Ask, at: int, spent: float) -> Generator[Round]:
         """Decode the answer to one prompt, `spent` seconds after it was asked."""
         assert self._ensemble is not None
-        members = self._ensemble.only([self._ensemble.members[index].name for index in ask.chosen])
-        settings = {f.name: getattr(ask.config, f.name) for f in fields(ask.config)}
-        if ask.config.timeout is not None:
-            settings["timeout"] = max(ask.config.timeout - spent, _LEAST_SECONDS)
-        return members.stream(ask.prompts[at], **ask.options, **settings)
+        config = ask.config
+        if config.timeout is not None:
+            config = replace(config, timeout=max(config.timeout - spent, _LEAST_SECONDS))
+        return self._ensemble._decode(ask.prompts[at], config, ask.chosen)
 
     @property
     def busy(self) -> bool:
@@ -130,10 +129,6 @@ class RequestService:
         """End all answers, at their next rounds, with an error that says so."""
         for answers in list(self._open):
             answers.stop(ApiError(503, "the server is shutting down", code="shutting_down"))
-
-    def forget(self, answers: Answers) -> None:
-        """Answers have ended."""
-        self._open.discard(answers)
 
 
 class Answers:
@@ -171,8 +166,8 @@ class Answers:
                 raise event
             if event is None:
                 going -= 1
-                continue
-            yield at, event
+            else:
+                yield at, event
 
     def stop(self, error: ApiError) -> None:
         """End the answers at their next rounds; whoever reads them gets the error."""
@@ -187,7 +182,7 @@ class Answers:
     def _ended(self, place: Place, _: asyncio.Task[None]) -> None:
         place.leave()
         if all(task.done() for task in self._tasks):
-            self._service.forget(self)
+            self._service._open.discard(self)
 
     async def _decode(self, at: int, place: Place) -> None:
         decoder: ThreadedIterator[Round] | None = None
@@ -214,8 +209,7 @@ class Answers:
     async def _admitted(self, place: Place) -> None:
         limit = self._ask.config.timeout
         try:
-            async with asyncio.timeout(limit):
-                await asyncio.wrap_future(place.ready)
+            await asyncio.wait_for(asyncio.wrap_future(place.ready), limit)
         except TimeoutError:
             message = f"no place was free within {limit:g} seconds; ask again later"
             raise ApiError(503, message, code="queue_timeout") from None

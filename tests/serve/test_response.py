@@ -11,6 +11,7 @@ import pytest
 
 from adafuse import DecodingConfig
 from adafuse.events import FinishReason, Round
+from adafuse.prompting.prompt import read_prompt
 from adafuse.serve.request import Ask
 from adafuse.serve.response import Choice
 from adafuse.tools import call_text, read_calls
@@ -32,7 +33,7 @@ TEXTS = [
 
 def ask(tools: Sequence[str]) -> Ask:
     return Ask(
-        "m", (0,), ("",), {}, DecodingConfig(), tuple(tools),
+        "m", (0,), (read_prompt(" "),), DecodingConfig(), tuple(tools),
         chat=True, stream=True, include_usage=False, details=False,
     )  # fmt: skip
 
