@@ -13,8 +13,7 @@ from adafuse import Ensemble
 from adafuse.concurrency.callers import calling_as
 from adafuse.errors import MemberMemoryError
 from adafuse.local import batching
-from adafuse.local.batching import ForwardScheduler
-from adafuse.local.forward_request import Request
+from adafuse.local.batching import ForwardScheduler, Request
 from adafuse.local.kv_cache import KVCache
 from adafuse.local.member import LocalMember
 from families import FAMILIES

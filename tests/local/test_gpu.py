@@ -156,8 +156,8 @@ def test_no_device_is_named_outside_configuration() -> None:
                 if isinstance(text, str) and re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", text):
                     named.append((path.name, text))
     assert sorted(named) == [
+        ("arguments.py", "cuda:0"),
+        ("arguments.py", "torch.cuda"),
         ("loader.py", "cuda"),
         ("loader.py", "torch.cuda"),
-        ("model_args.py", "cuda:0"),
-        ("model_args.py", "torch.cuda"),
     ]
