@@ -74,5 +74,5 @@ bench: models ## Measure speed: a table, a plot, and how it compares. Under 20 m
 	$(BIN)/python -m benchmarks speed $(SAVE)
 
 clean: ## Remove what the targets above made, but not the prepared models.
-	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
