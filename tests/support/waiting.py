@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["PATIENCE", "Clock", "async_until", "no_decoder_runs", "turns", "until"]
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds after which a test has failed; none waits so long unless something hangs."""
 
 _now, _sleep = time.monotonic, time.sleep  # those of the machine, where a test has its own
@@ -39,9 +39,9 @@ async def async_until(condition: Callable[[], Any], seconds: float = PATIENCE) -
 
 
 async def turns(count: int = 100) -> None:
-    """Let the event loop do all that it has to do without waiting for anybody."""
+    """Let the event loop, and the threads that it hands work to, do what they have to do."""
     for _ in range(count):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
 
 
 def no_decoder_runs() -> bool:
