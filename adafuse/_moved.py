@@ -38,7 +38,12 @@ MODULES = MappingProxyType(
 )
 """Old names that documentation, examples or pickles hold, and the new ones."""
 
-VALUES = MappingProxyType({("adafuse.events", "Answer"): "adafuse.answer"})
+VALUES = MappingProxyType(
+    {
+        ("adafuse.config", "MemberSpec"): "adafuse.spec",
+        ("adafuse.events", "Answer"): "adafuse.answer",
+    }
+)
 """Values that pickles name in modules that are still there, and the modules that have them now."""
 
 

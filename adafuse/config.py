@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
 from adafuse.errors import ConfigError
-from adafuse.spec import MemberSpec  # also found here by pickles made before it had a module
 from adafuse.validation import (
     check_choice,
     check_float,
@@ -38,7 +37,6 @@ __all__ = [
     "LIMITS",
     "PRESETS",
     "DecodingConfig",
-    "MemberSpec",
     "OnMemberError",
     "Scoring",
     "Weighting",

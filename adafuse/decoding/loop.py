@@ -57,19 +57,23 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
         DecodingError: no member can go on as the constraint asks.
     """
     weights = member_weights(members, config)
-    leader_of(list(weights), config)
+    leader = leader_of(list(weights), config)
     check_floor(list(weights), config)
-    rounds, constraint = _rounds(members, prompt, config, weights), prompt.constraint
+    rounds, constraint = _rounds(members, prompt, config, weights, leader), prompt.constraint
     return _whole(rounds, constraint) if constraint is not None and constraint.strict else rounds
 
 
 def _rounds(
-    members: Sequence[Member], prompt: Prompt, config: DecodingConfig, weights: dict[str, float]
+    members: Sequence[Member],
+    prompt: Prompt,
+    config: DecodingConfig,
+    weights: dict[str, float],
+    leader: str | None,
 ) -> Generator[Round]:
     failures = FailurePolicy(weights, config)
     sessions = open_sessions(members, prompt, config, failures)
     with closing(SessionGroup(sessions, config, failures)) as group:
-        yield from _Fusion(group, weights, config, prompt.constraint, failures).rounds()
+        yield from _Fusion(group, weights, leader, config, prompt.constraint, failures).rounds()
 
 
 def _whole(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
@@ -102,13 +106,14 @@ class _Fusion:
         self,
         group: SessionGroup,
         weights: dict[str, float],
+        leader: str | None,
         config: DecodingConfig,
         constraint: Constraint | None,
         failures: FailurePolicy,
     ) -> None:
         self._group = group
         self._weights = weights
-        self._leader = leader_of(list(weights), config)
+        self._leader = leader
         self._config = config
         self._failures = failures
         self._rng = random.Random(config.seed)

@@ -94,13 +94,12 @@ def read_chat(body: Mapping[str, Any], served: Served) -> Ask:
     choice = read_tool_choice(request.tool_choice, names)
     messages: list[Message] = list(name_results(map(_core_message, request.messages)))
     prompt = read_prompt(messages, None, tools)
-    if config.json_schema is not None and (not tools or choice in ("auto", "none")):
-        shown = bool(tools) and choice != "none"
-        messages = with_instruction(messages, config.json_schema, tools=shown)
+    shown = names if choice != "none" else ()
+    if config.json_schema is not None and (not shown or choice == "auto"):
+        messages = with_instruction(messages, config.json_schema, tools=bool(shown))
         prompt = read_prompt(messages, None, tools)
     options = (choice, request.parallel_tool_calls) if tools else ()
-    called = names if choice != "none" else ()
-    return _ask(request, served, config, (prompt,), options, called)
+    return _ask(request, served, config, (prompt,), options, shown)
 
 
 def read_completion(body: Mapping[str, Any], served: Served) -> Ask:
