@@ -90,14 +90,17 @@ def _serve(
     settings: dict[str, Any],
 ) -> None:
     """Serve; its help is `_HELP`."""
-    from adafuse.concurrency.admission import Admission
-
     try:
-        from adafuse.serve.app import create_app
-        from adafuse.serve.server import Server, listen
-        from adafuse.serve.service import RequestService
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
     except ImportError:
         raise MissingExtraError("adafuse serve", "serve") from None
+    from adafuse.concurrency.admission import Admission
+    from adafuse.serve.app import create_app
+    from adafuse.serve.server import Server, listen
+    from adafuse.serve.service import RequestService
+
     settings |= {"timeout": timeout}
     DecodingConfig().override(**settings)  # what is refused should not wait for models
     keys = api_key or []

@@ -134,9 +134,12 @@ def _enforceable(setting: str, constraint: Constraint) -> Constraint:
 def _layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
     """A schema as Lark takes it."""
     try:
-        from adafuse.constraints.json_layout import layout_of  # needs an extra
+        import jsonschema  # noqa: F401
+        import referencing  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("a constrained answer", "constrained") from error
+    from adafuse.constraints.json_layout import layout_of  # needs them
+
     return layout_of(what, schema, tokens)
 
 
