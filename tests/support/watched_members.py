@@ -18,6 +18,8 @@ from adafuse.testing import ScriptedMember, ScriptedSession
 from waiting import PATIENCE, no_decoder_runs, until
 
 T = TypeVar("T")
+STOPPED = (asyncio.CancelledError, GeneratorExit)
+"""How a run that is cancelled ends: where a stream was between two words it is closed instead."""
 CODE = "def f(x):\n    if x < 5:\n\treturn '<think>'  # é 😀\n\n\nprint(f(1))\n"
 
 
