@@ -15,7 +15,6 @@ KINDS = {
     "unanimous": "one candidate, committed unscored",
     "confident": "scored; no margin below the threshold",
     "contested": "scored; a margin below the threshold",
-    "led": "the leader was sure; others not asked",
     "forced": "the grammar left no choice",
     "nothing": "nothing could be drafted",
 }

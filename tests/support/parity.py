@@ -69,7 +69,8 @@ def compare(
     if len(answer.rounds) > len(expected.rounds):  # the round in which nothing could be drafted
         assert answer.rounds[-1].winner == -1
     assert answer.finish_reason == expected.finish_reason
-    assert {n: u.token_ids for n, u in answer.usage.items()} == expected.token_ids
+    ids = {n: u.token_ids for n, u in answer.usage.items() if n in expected.token_ids}
+    assert ids == expected.token_ids
     return answer, len(expected.rounds)
 
 
