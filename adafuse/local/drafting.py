@@ -138,7 +138,7 @@ class Drafter:
             branch = replace(path)
             if token not in self._end_ids:
                 self._take(branch, token, room)
-            elif any(other.ends for other in paths):
+            elif any(other.ends and other.stop is None for other in paths):
                 continue
             else:
                 branch.done = branch.ends = True

@@ -56,7 +56,7 @@ class Event:
     owner: int
     ids: tuple[int, ...]
     tail: str
-    chance: float
+    log_chance: float
 
 
 class NotANumberError(ArithmeticError):
@@ -321,24 +321,26 @@ class Member:
                 events += self.events(owner, ids, ends, stops)
         left: dict[Event, float] = {}
 
-        def chance(event: Event) -> float:
-            """What is left of an event's probability without what other candidates hold of it."""
+        def log_left(event: Event) -> float:
+            """log of an event's probability without what other candidates hold of it."""
             if event not in left:
-                inside = [other for other in events if self.holds(event, other)]
-                left[event] = max(event.chance - math.fsum(map(chance, inside)), 0.0)
+                inside = [log_left(other) for other in events if self.holds(event, other)]
+                rest = 1.0 - math.fsum(math.exp(log - event.log_chance) for log in inside)
+                left[event] = event.log_chance + math.log(rest) if rest > 0 else -math.inf
             return left[event]
 
         scores: list[float | None] = []
         for owner, (ids, ends, _) in enumerate(candidates):
-            total = math.fsum(chance(event) for event in events if event.owner == owner)
-            scores.append((-math.log(total) if total else math.inf) if ids or ends else None)
+            own = [log_left(event) for event in events if event.owner == owner]
+            total = torch.logsumexp(torch.tensor(own, dtype=torch.double), -1).item() if own else 0
+            scores.append(-total if ids or ends else None)
         return scores
 
     def events(
         self, owner: int, ids: list[int], ends: bool, stops: Sequence[tuple[int, ...]]
     ) -> list[Event]:
         def event(ids: Sequence[int], tail: str, log_tail: float) -> Event:
-            return Event(owner, tuple(ids), tail, math.exp(self.log_chance(ids) + log_tail))
+            return Event(owner, tuple(ids), tail, self.log_chance(ids) + log_tail)
 
         if len(ids) > self.room:
             return [event(ids[: self.room], "anything", 0.0)]

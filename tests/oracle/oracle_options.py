@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True)
 class Options:
@@ -22,10 +24,13 @@ def mean(row: Sequence[float | None], weights: Sequence[float]) -> float:
 
 def mixture(row: Sequence[float | None], weights: Sequence[float], judges: Sequence[int]) -> float:
     """-log of the weighted mean of the judges' probabilities; without an opinion: 0."""
-    chances = {n: math.exp(-nll) for n, nll in enumerate(row) if nll is not None}
     total = math.fsum(weights[n] for n in judges)
-    chance = math.fsum(weights[n] / total * chances.get(n, 0.0) for n in judges)
-    return -math.log(chance) if chance > 0 else math.inf
+    logs = [
+        math.log(weights[n] / total) - nll
+        for n, nll in enumerate(row)
+        if nll is not None and weights[n] > 0
+    ]
+    return -torch.logsumexp(torch.tensor(logs, dtype=torch.double), -1).item()
 
 
 Fit = tuple[float, int]

@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from oracle_answer import OracleRound, part_of_words, split_words
 from oracle_grammar import Grammar
 from oracle_member import Draft, Member, NotANumberError
@@ -217,8 +219,8 @@ class Fusion:
         row: list[float | None] = []
         for column in range(len(self.members)):
             nlls = [nll for at in places if (nll := table[at][column]) is not None]
-            chance = math.fsum(math.exp(-nll) for nll in nlls)
-            row.append((-math.log(chance) if chance else math.inf) if nlls else None)
+            total = -torch.logsumexp(-torch.tensor(nlls, dtype=torch.double), -1).item()
+            row.append(total if nlls else None)
         kept = [at for at in range(len(keys)) if at not in places[1:]]
         united = {
             keys[best if at == places[0] else at]: merged if at == places[0] else pool[keys[at]]
