@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
 from adafuse.errors import ConfigError
+from adafuse.events import Rule
 from adafuse.validation import (
     check_choice,
     check_float,
@@ -44,7 +45,6 @@ __all__ = [
     "with_preset",
 ]
 
-Rule = Literal["words", "paper"]
 Combine = Literal["mixture", "product"]
 OnMemberError = Literal["raise", "drop"]
 DECODING, LIMITS = "Decoding", "Limits and faults"  # what a setting is about: headings in --help
@@ -119,7 +119,7 @@ class DecodingConfig:
     """
 
     rule: Rule = _setting(  # noqa: RUF009
-        "paper",
+        "words",
         partial(check_choice, choices=get_args(Rule)),
         "What a round decides: 'words', one word, by its probability; 'paper', spans of up to "
         "max_words, by their mean NLL per token (AdaFuse, arXiv 2601.06022).",

@@ -19,9 +19,13 @@ __all__ = [
     "MemberUsage",
     "Round",
     "RoundKind",
+    "Rule",
     "cut_rounds",
     "cut_words",
 ]
+
+Rule = Literal["words", "paper"]
+"""What a round decides: a word by its probability, or a span by its mean NLL per token."""
 
 FinishReason = Literal["stop", "length", "stop_string"]
 """`stop`: an ending candidate won. `length`: max_new_tokens or a full window. `stop_string`."""
@@ -138,6 +142,7 @@ class Round:
         confident: no member fell below the margin threshold.
         unanimous: the pool held a single candidate, committed without scoring.
         scored: the pool held several, and every member scored them.
+        rule: what scores are; see `Candidate`.
         forced: committed without a draft: the grammar left no choice, or the tokens left were
             those that it takes to make the answer whole.
         left_out: members whose logits or scores were not finite in this round.
@@ -160,6 +165,7 @@ class Round:
     unanimous: bool
     scored: bool
     forced: bool = False
+    rule: Rule = "paper"
     left_out: tuple[str, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     finish_reason: FinishReason | None = None

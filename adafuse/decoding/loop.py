@@ -194,6 +194,7 @@ class _Fusion:
             unanimous=len(outcome.candidates) == 1 and not outcome.forced,
             scored=len(outcome.candidates) > 1,
             forced=outcome.forced,
+            rule=self._config.rule,
             left_out=outcome.left_out,
             finish_reason=finish,
         )
