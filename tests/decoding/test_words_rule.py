@@ -29,7 +29,7 @@ BLANK = "\f"  # white space that no tokenizer joins
 
 
 def _toy(cap: int) -> tuple[LocalMember, Any]:
-    """A member that knows "Q", "Z", a blank and the end, and a session with words of `cap` tokens."""
+    """A member that knows "Q", "Z", a blank and the end; its words have up to `cap` tokens."""
     member = LocalMember(*family("gpt2", 1), "toy")
     allowed = [member.codec.encode(text)[0] for text in ("Q", "Z", BLANK)]
     allowed.append(next(iter(member.end_ids)))
