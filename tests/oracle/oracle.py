@@ -48,7 +48,7 @@ def run(
     grammar: str | None = None,
     trigger: str | None = None,
     prose: bool = True,
-    rule: str = "paper",
+    rule: str = "words",
     pool_stops: bool = True,
     **options: Any,
 ) -> OracleAnswer:

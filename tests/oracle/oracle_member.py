@@ -32,7 +32,7 @@ class Settings:
     branches: int
     max_word_tokens: int
     repetition_penalty: float
-    rule: str = "paper"
+    rule: str = "words"
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def compare(
         answer = Answer.fold(fuse(fused, asked, DecodingConfig(**settings)))
     except IncompleteAnswerError as error:  # a stop string cut it short
         answer = error.answer
-    voting = [m.name for m in members if m.weight > 0 or settings.get("rule") != "words"]
+    voting = [m.name for m in members if m.weight > 0 or settings.get("rule") == "paper"]
     for index, (ours, theirs) in enumerate(zip(answer.rounds, expected.rounds, strict=False)):
         if theirs.gap < NEAR:
             return answer, index
