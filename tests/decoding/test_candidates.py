@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from adafuse import Candidate, Ensemble
 from adafuse.decoding.candidates import choose, pool
+from adafuse.decoding.combining import mean_score
 from adafuse.decoding.member import Draft
-from adafuse.decoding.weighting import mean_score, with_weight
+from adafuse.decoding.weighting import with_weight
 from adafuse.testing import ScriptedMember
 
 CHECKED = settings(max_examples=200)
