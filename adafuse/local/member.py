@@ -6,12 +6,14 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from adafuse.config import DecodingConfig
 from adafuse.constraints.grammar import TokenTable
 from adafuse.constraints.token_mask import TokenMasks
 from adafuse.errors import PromptMemoryError
+from adafuse.local.borders import border_mask
 from adafuse.local.context_window import AnswerWindow
 from adafuse.local.model_runner import ModelRunner
 from adafuse.local.session import LocalSession
@@ -115,6 +117,12 @@ class LocalMember:
         UnsupportedTokenizerError where some text has no tokens.
         """
         return TokenTable(self.codec.text_tokens(), self.codec.encode)
+
+    @functools.cached_property
+    def borders(self) -> torch.Tensor:
+        """Which ids a word's border may be made of, 0 or 1, shape (V,), on the model's device."""
+        mask = border_mask(self.codec, self.end_ids, self.runner.vocabulary)
+        return mask.to(self.runner.model.device)
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt as this member reads it; errors as for `open`, but for the window."""
