@@ -34,7 +34,7 @@ def _plain(
         chat = prompt.format != "raw" and not words[0][0].isspace()
         blank = " " if chat and codec.text([greedy]).startswith(" ") else ""
         encoded = [codec.encode(word if at else blank + word) for at, word in enumerate(words)]
-        logits = model(torch.tensor([ids + sum(encoded, [])])).logits[0]
+        logits = model(torch.tensor([[*ids, *itertools.chain(*encoded)]])).logits[0]
     rows = logits.double().log_softmax(-1)
     border = [
         id_
