@@ -23,7 +23,7 @@ from adafuse.prompting.prompt import Prompt
 from adafuse.text.tokenizer import TokenCodec
 from adafuse.text.words import Word, decode, split_words, unspaced
 
-__all__ = ["ReferenceReading", "encode_words", "open_word", "read_reference", "split_reference"]
+__all__ = ["ReferenceReading", "encode_words", "open_word", "rate_prompt", "read_reference", "split_reference"]
 
 _LOGITS = 2**24  # that one forward may give: 64 MiB in float32, and a few times that meanwhile
 _NO_CAP = 2**31  # tokens of a word
@@ -136,7 +136,7 @@ def read_reference(
     if ends:
         nlls.append(-line.borders[begins[-1] - 1].end)
     before = [line.borders[begin - 1].entropy for begin in begins]
-    said, characters = _said(codec, ids, prompt_logprobs, prompt)
+    said, characters = rate_prompt(codec, ids, prompt_logprobs, prompt)
     return ReferenceReading(tuple(nlls), tuple(before[: len(nlls)]), said, characters)
 
 
@@ -145,7 +145,7 @@ def _refuse_longer(member: LocalMember, window: int | None, tokens: int, where: 
         raise ContextWindowError(member.name, window, tokens, where=where)
 
 
-def _said(
+def rate_prompt(
     codec: TokenCodec, ids: Sequence[int], logprobs: Sequence[float], prompt: Prompt
 ) -> tuple[float, int]:
     """NLL and characters of what the messages say; of the whole prompt where that is not there."""
