@@ -1,4 +1,4 @@
-"""What the rules come to: hits and nats per word, by kind and ensemble, with intervals over rows."""
+"""What the rules come to: hits and nats per word by kind and ensemble, with their intervals."""
 
 import itertools
 import json
