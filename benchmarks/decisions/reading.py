@@ -271,28 +271,33 @@ class Reader:
             self._tree.read(unread[start : start + self._step], self._learn)
 
     def _learn(self, new: list[Node], rows: torch.Tensor) -> None:
-        rows = rows.float()
-        logprobs = rows.log_softmax(-1)  # (n, V)
+        rows = rows.float()  # (n, V)
+        normalizers = rows.logsumexp(-1)
         pairs = [(at, child) for at, node in enumerate(new) for child in node.children.values()]
         if pairs:
             places, tokens = [at for at, _ in pairs], [child.token for _, child in pairs]
-            for (_, child), known in zip(pairs, logprobs[places, tokens].tolist(), strict=True):
+            logprobs = (rows[places, tokens] - normalizers[places]).tolist()
+            for (_, child), known in zip(pairs, logprobs, strict=True):
                 child.logprob = known
         asked = [at for at, node in enumerate(new) if node not in self._plain]
         if asked:
-            self._learn_stats([new[at] for at in asked], rows[asked], logprobs[asked])
+            every = len(asked) == len(new)
+            these = rows if every else rows[asked]
+            self._learn_stats([new[at] for at in asked], these, normalizers[asked])
         for node, row in zip(new, rows, strict=True):
             node.row = row.clone() if node in self._kept else row if self._whole else None
 
     def _learn_stats(
-        self, nodes: Sequence[Node], rows: torch.Tensor, logprobs: torch.Tensor
+        self, nodes: Sequence[Node], rows: torch.Tensor, normalizers: torch.Tensor
     ) -> None:
         ends = sorted(self.member.end_ids)
         stats, _ = next_token_stats(
             rows, [], branches=self._config.branches, end_ids=ends, penalty=None
         )
-        entropies = torch.special.entr(logprobs.exp()).sum(-1).tolist()
-        borders = (logprobs + self.member.borders.log()).logsumexp(-1).tolist()
+        likely = (rows - normalizers[:, None]).exp_()
+        smallest = torch.finfo(torch.float32).tiny
+        borders = (likely @ self.member.borders).clamp(min=smallest).log().tolist()
+        entropies = torch.special.entr(likely).sum(-1).tolist()
         for node, known, entropy, border in zip(nodes, stats, entropies, borders, strict=True):
             node.next = known
             self._entropies[node], self._after[node] = entropy, border
