@@ -10,11 +10,13 @@ from rich.console import Console
 from adafuse.compare.terminal import table
 from adafuse.errors import AdaFuseError
 from benchmarks import evidence, exactness, harness, identity, integrity, schemas
+from benchmarks.decisions import command as decisions
 from benchmarks.speed import command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure on the demo models.")
 app.command("speed")(command.main)
 app.command("schemas")(schemas.main)
+app.command("decisions")(decisions.main)
 
 
 @app.command("exactness")

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 import regex
 
-__all__ = ["Word", "count_words", "decode", "split_words", "starts_with_whitespace"]
+__all__ = [
+    "Word",
+    "count_words",
+    "decode",
+    "split_words",
+    "starts_with_whitespace",
+    "unspaced",
+]
 
 # Scripts written without spaces; Script_Extensions, so that shared punctuation counts too.
 _SCRIPTS = (
@@ -34,6 +41,11 @@ def count_words(text: str) -> int:
 def split_words(text: str) -> tuple[str, ...]:
     """A text in words, each with the whitespace before it; whitespace at the end stands alone."""
     return tuple(_SPACED_WORD.findall(text))
+
+
+def unspaced(character: str) -> bool:
+    """Whether a character belongs to a script written without spaces."""
+    return _UNSPACED.match(character) is not None
 
 
 def decode(data: bytes) -> tuple[str, bytes, int]:
@@ -96,4 +108,4 @@ class Word:
         body = self.text.lstrip()
         if not body:
             return False
-        return any(map(str.isspace, body)) or _UNSPACED.match(body[-1]) is not None
+        return any(map(str.isspace, body)) or unspaced(body[-1])
