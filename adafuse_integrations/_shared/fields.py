@@ -210,8 +210,10 @@ class EnsembleFields(DecodingFields):
         return self._loaded()._decode(checked, call.config, call.chosen)
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        """As the base class; what was pickled before there were calls has none."""
+        """As the base class; what an earlier version has not pickled has its default."""
         super().__setstate__(state)
+        for name, field in type(self).model_fields.items():
+            self.__dict__.setdefault(name, field.get_default(call_default_factory=True))
         self._call = getattr(self, "_call", None)
 
     def _identity(self) -> dict[str, Any]:

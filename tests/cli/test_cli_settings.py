@@ -22,20 +22,21 @@ def test_every_setting_reaches_the_decoder(call: Call) -> None:
         "seed": 7,
         "max_new_tokens": 99,
         "repetition_penalty": 1.5,
-        "weighting": "consistency",
-        "scoring": "byte",
-        "leader": 1,
+        "rule": "paper",
+        "combine": "product",
+        "prompt_exponent": 0.5,
+        "top_p": 0.9,
         "timeout": 30.0,
         "round_timeout": 2.5,
         "on_member_error": "drop",
         "min_members": 2,
     }
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    more = ["--contested-only", "--stop", "x", "--stop", "\n\n", "--weight", "1", "--weight", "2.5"]
+    more = ["--no-pool-stops", "--stop", "x", "--stop", "\n\n", "--weight", "1", "--weight", "2.5"]
     result = ask("question", *PAIR, *arguments, *more, "--device", "cpu", "--dtype", "bfloat16")
     assert result.exit_code == 0
     free = dict.fromkeys(CONSTRAINTS)
-    given["contested_only"] = True
+    given["pool_stops"] = False
     expected = {**given, "speculation": True, "stop": ("x", "\n\n"), "weights": (1.0, 2.5), **free}
     assert call.options == {**expected, "device": "cpu", "dtype": "bfloat16"}
 
@@ -81,8 +82,8 @@ def test_defaults_are_those_of_the_library(call: Call) -> None:
 
 
 def test_a_preset_stands_for_options_that_are_not_given(call: Call) -> None:
-    ask("question", *PAIR, "--preset", "recommended", "--branches", "7")
-    expected = DecodingConfig().override(preset="recommended", branches=7)
+    ask("question", *PAIR, "--preset", "paper", "--branches", "7")
+    expected = DecodingConfig().override(preset="paper", branches=7)
     settings = {k: v for k, v in call.options.items() if k not in ("device", "dtype")}
     assert DecodingConfig(**settings) == expected
     ask("question", *PAIR, "--preset", "paper", "--max-words", "3")

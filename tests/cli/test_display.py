@@ -64,7 +64,7 @@ def test_summary_of_an_answer() -> None:
         ScriptedMember("one two three", "a"),
         ScriptedMember("one two four", "b", confident=False, nll=3.0),
     ]
-    answer = Ensemble(members).generate("prompt")
+    answer = Ensemble(members).generate("prompt", preset="paper")
     summary = summarise(answer.rounds)
     assert answer.text == "one two four"
     assert summary.words_by_member == {"a": 0, "b": 3}

@@ -113,13 +113,11 @@ def test_settings_of_members_that_were_not_chosen() -> None:
     three = Ensemble([_knows(name, range(12)) for name in "abc"])
     variants = {
         "weighed": {"weights": [1, 2, 3]},
-        "first": {"leader": 0},
-        "last": {"leader": "c"},
+        "last": {"weights": [0, 0, 1]},
     }
     found = compare(three, ROWS, dev=3, variants=variants, weights=[3, 2, 1])
     assert "a + b" in found.notes[0]
-    assert "last" not in found.notes[1]
-    assert all(name in found.notes[1] for name in ("weighed", "first"))
+    assert all(name in found.notes[1] for name in ("weighed", "last"))
 
 
 def test_failures_are_asked_again_and_all_of_them_are_an_error(tmp_path: Path) -> None:
@@ -168,7 +166,7 @@ def test_a_function_of_the_users_scores() -> None:
         (ROWS, {"metric": "no_such_module:f"}, "cannot be imported"),
         (ROWS, {"variants": {"v": {"branch": 1}}}, "v: unknown setting 'branch'; did you mean"),
         (ROWS, {"variants": {"v": {"weights": [1, 2, 3]}}}, "v: weights has 3 numbers"),
-        (ROWS, {"variants": {"v": {"leader": "z"}}}, "v: leader 'z' is no member"),
+        (ROWS, {"variants": {"v": {"rule": "z"}}}, "v: rule must be one of"),
         (ROWS, {"max_words": 0}, "max_words must be"),
         (ROWS, {"traces": True}, "name one"),
         (ROWS, {"layout": Layout("{{ question")}, "template cannot be filled in"),
@@ -201,11 +199,11 @@ def test_variants_are_read_from_one_line() -> None:
         "branches=1 weights=[1,2]",
         {"branches": 1, "weights": [1, 2]},
     )
-    assert read_variant("mine: scoring=byte leader='a b'") == (
+    assert read_variant("mine: combine=product stop='a b'") == (
         "mine",
-        {"scoring": "byte", "leader": "a b"},
+        {"combine": "product", "stop": "a b"},
     )
-    assert read_variant("contested_only=True")[1] == {"contested_only": True}
+    assert read_variant("pool_stops=False")[1] == {"pool_stops": False}
     for wrong in ("", "x:", "branches", "branch=1", "seed='", "branches=0"):
         with pytest.raises(ConfigError):
             read_variant(wrong)

@@ -38,7 +38,7 @@ def wide(text: str) -> Comparison:
     scores = dict.fromkeys(("exact match", "F1", f"a-metric-of-mine {text}"), bits)
     words = [text, "x" * 500, f"```\n\t{text}\n```", text * 20] * 10
     alone = [system(name, [name], scores, words) for name in names]
-    settings = {"leader": names[0], "stop": [text]}
+    settings = {"rule": "paper", "stop": [text]}
     together = [
         system(f"variant {at} {text}", names, scores, words, settings, failed=[3])
         for at in range(4)

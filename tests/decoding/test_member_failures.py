@@ -152,11 +152,6 @@ def test_numbers_that_are_not_finite(phase: str) -> None:
             ask(both, on_member_error="drop")
 
 
-def test_a_leader_that_fails_leaves_the_others() -> None:
-    ensemble, _ = pair(failures={("draft", 1): raises(RuntimeError)})
-    assert dropping(ensemble, leader="first").text == ALONE
-
-
 def test_warnings_are_given_once_for_each_member_dropped() -> None:
     ensemble, _ = pair(failures={("draft", 2): raises(RuntimeError)})
     with warnings.catch_warnings(record=True) as given:

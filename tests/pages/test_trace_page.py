@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adafuse import Answer, ConfigError, Ensemble, Loss, MemberUsage
+from adafuse import Answer, Candidate, ConfigError, Ensemble, Loss, MemberUsage
 from adafuse.pages import trace_page
 from adafuse.testing import ScriptedMember
 from adafuse.text.escaping import visible
@@ -133,7 +134,8 @@ def test_every_kind_of_round_is_told_apart() -> None:
     page = Page(trace_page(every_kind()))
     kinds = [str(word["class"]).split()[1] for word in page.words]
     assert kinds == [
-        "unanimous", "confident", "contested", "contested", "forced", "led", "unanimous",
+        "unanimous", "confident", "contested", "contested", "forced", "contested",
+        "unanimous",
         "unanimous", "unanimous", "nothing",
     ]  # fmt: skip
     # In words too, for those who do not see it.
@@ -148,6 +150,22 @@ def test_every_kind_of_round_is_told_apart() -> None:
     plain = Page(trace_page(answer([unanimous("a", "a")], "a")))
     listed = [str(has["id"]) for _, has in plain.tags if str(has.get("id")).startswith("k-")]
     assert listed == ["k-unanimous", "k-confident", "k-contested"]
+
+
+def test_a_round_of_words_tells_probabilities_shares_and_the_end() -> None:
+    pool = (
+        Candidate(" a", False, (" a",), ("a",), {"a": 0.25, "b": 3.0}, 0.8),
+        Candidate("", True, (), ("b",), {"a": 2.0, "b": 0.5}, 1.1),
+    )
+    usage = {name: replace(USAGE, weight=0.5) for name in "ab"}
+    one = replace(scored(" a", "", "a", "b"), rule="words", candidates=pool)
+    done = answer([one, unanimous("", "a", ends=True)], "a", "b")
+    last = replace(done.rounds[-1], usage=usage)
+    text = Page(trace_page(Answer.fold([done.rounds[0], last]))).texts["r1"]
+    assert "Probability" in text
+    assert "44.9 %" in text  # exp(-0.8)
+    assert f"77.9 % ({100 * 0.5 * math.exp(0.8 - 0.25):.0f})" in text
+    assert "END ■ ends" in text
 
 
 def test_members_have_letters_and_colours() -> None:

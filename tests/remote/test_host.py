@@ -188,10 +188,10 @@ def test_prompts_and_settings_survive_the_way() -> None:
     prompt = Prompt(prompt.messages, None, "chat", prompt.tools, constraint)
     assert wire.read_prompt(json.loads(json.dumps(wire.write_prompt(prompt)))) == prompt
     config = DecodingConfig(
-        stop=("\n", "é"), weights=(1, 2.5), leader="x", seed=2**70, json_schema={"type": "object"}
+        stop=("\n", "é"), weights=(1, 2.5), top_p=0.5, seed=2**70, json_schema={"type": "object"}
     )
     found = wire.read_config(json.loads(json.dumps(wire.write_config(config))))
-    assert found == DecodingConfig(stop=("\n", "é"), weights=(1, 2.5), leader="x", seed=2**70)
+    assert found == DecodingConfig(stop=("\n", "é"), weights=(1, 2.5), top_p=0.5, seed=2**70)
     assert not set(CONSTRAINTS) & set(wire.write_config(config))
 
 

@@ -99,11 +99,11 @@ def test_members_are_where_they_ask_to_be(there: Ensemble) -> None:
     [
         {},
         {"speculation": False, "branches": 1},
-        {"weighting": "perplexity", "scoring": "byte"},
+        {"prompt_exponent": 2.0, "rule": "paper"},
         {"json_schema": PERSON, "max_new_tokens": 50},
         {"tools": [TOOL], "tool_choice": "any", "max_new_tokens": 50},
     ],
-    ids=["plain", "alone", "perplexity", "schema", "tools"],
+    ids=["plain", "alone", "by prompt", "schema", "tools"],
 )
 def test_answers_are_those_in_process(
     asked: dict[str, Any], here: Ensemble, there: Ensemble

@@ -41,10 +41,10 @@ def test_answers_are_those_in_process(number: int) -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        {"weighting": "perplexity"},
-        {"weighting": "consistency", "scoring": "byte"},
-        {"leader": 1, "margin_threshold": 0.2},
-        {"contested_only": True},
+        {"prompt_exponent": 2.0},
+        {"combine": "product", "stop": ("e",)},
+        {"weights": (0, 1), "margin_threshold": 0.2},
+        {"preset": "paper"},
         {"choices": ["a pear", "an apple", "nothing"]},
         {"json_schema": PERSON, "max_new_tokens": 60},
         {"regex": "[0-9]{2,3} (cats|dogs)"},

@@ -96,9 +96,9 @@ def test_a_replica_takes_over_at_every_call(kind: str, alone: Answer, calls: lis
     "asked",
     [
         {"json_schema": PERSON, "max_new_tokens": 40},
-        {"weighting": "perplexity", "branches": 1},
+        {"prompt_exponent": 2.0, "branches": 1},
         {"repetition_penalty": 1.3, "temperature": 2.0, "seed": 1},
-        {"leader": 0, "margin_threshold": 0.2},
+        {"rule": "paper", "margin_threshold": 0.2},
     ],
     ids=lambda asked: next(iter(asked)),
 )

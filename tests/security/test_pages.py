@@ -112,7 +112,7 @@ def report(text: str, name: str) -> tuple[int, set[str]]:
     names = (name, f"{name}2")
     scores = [{"EM": [0.0, 1.0] * 10}, {"EM": [1.0, 0.0] * 10}, {"EM": [1.0] * 20}]
     found = comparison(
-        system(name, names[:1], scores[0], [text] * 20, {"leader": name}),
+        system(name, names[:1], scores[0], [text] * 20, {"stop": [name]}),
         system(f"{name}2", names[1:], scores[1], [f"{text}!"] * 20),
         system("ensemble", names, scores[2], [text] * 20, {"stop": (text,)}),
         notes=[text],

@@ -60,11 +60,6 @@ def forced(text: str) -> Round:
     )  # fmt: skip
 
 
-def led(text: str, leader: str) -> Round:
-    """A round that the leader decided."""
-    return replace(unanimous(text, leader), unanimous=False, led=True)
-
-
 def answer(rounds: Sequence[Round], *members: str) -> Answer:
     """An answer of these rounds, numbered."""
     done = [replace(one, index=at) for at, one in enumerate(rounds, 1)]
@@ -90,7 +85,7 @@ def every_kind(text: str = " one") -> Answer:
         scored(f"{text}\n\n", "", "a", "b"),
         replace(infinite, candidates=pool, left_out=("b",)),
         forced(text),
-        led(text, "a"),
+        replace(scored(text, "", "a", "b"), rule="words"),
         unanimous("\n\t", "a", "b"),
         unanimous("", "b", ends=True),
         replace(unanimous(text, "a"), text="", words=()),

@@ -57,7 +57,7 @@ def variants(*notes: str) -> Comparison:
     base = of_two(NONE, HALF, HALF)
     more = [
         system("τ 0.3", ("small", "large"), {"EM": FULL}, settings={"margin_threshold": 0.3}),
-        system("led", ("small", "large"), {"EM": NONE}, settings={"leader": "small"}),
+        system("led", ("small", "large"), {"EM": NONE}, settings={"rule": "paper"}),
     ]
     return comparison(*base.systems, *more, notes=notes)
 

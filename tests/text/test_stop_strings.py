@@ -116,7 +116,9 @@ def test_released_text_is_never_taken_back_and_is_released_as_soon_as_it_can_be(
 ) -> None:
     member = Watched(text, confident=confident)
     rounds, released, seen = [], "", []
-    for one in Ensemble([member]).stream("p", stop=stops, max_words=max_words):
+    for one in Ensemble([member]).stream(
+        "p", stop=stops, max_words=max_words, rule="paper", pool_stops=False
+    ):
         rounds.append(one)
         released += one.text
         seen.append((len(released), len(member.lengths)))
