@@ -286,7 +286,7 @@ _RETIRED: Mapping[str, tuple[object, str]] = MappingProxyType(
 def with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with those of their `preset`, if they name one, filled in; they go before it.
 
-    Settings that are gone may stand there, as in what an earlier version wrote, if they did nothing.
+    Settings that are gone may stand there, as an earlier version wrote them, if they did nothing.
     """
     changes = dict(settings)
     for name, (neutral, instead) in _RETIRED.items():

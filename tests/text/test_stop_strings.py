@@ -143,7 +143,7 @@ def test_an_answer_of_several_members_is_cut_by_stops_and_by_length(
 ) -> None:
     members = [ScriptedMember(first, "a"), ScriptedMember(second, "b", confident=False)]
     whole = Ensemble(members).generate("p", max_new_tokens=limit)
-    answer = Ensemble(members).generate("p", max_new_tokens=limit, stop=stops)
+    answer = Ensemble(members).generate("p", max_new_tokens=limit, stop=stops, pool_stops=False)
     expected = before_stop(whole.text, stops)
     assert len(whole.text) <= limit
     assert answer.text == (whole.text if expected is None else expected)
