@@ -72,6 +72,7 @@ class LocalMember:
         check_tokenizer(tokenizer, self.codec, rows, name)
         ends = self.codec.end_ids(self.runner.generation_eos)
         self.end_ids = frozenset(id_ for id_ in ends if id_ < rows)  # others are never drafted
+        self._ends: dict[tuple[str, ...], list[int]] = {}
         self._renderer = Renderer(tokenizer, self.codec, name, chat_template, chat_template_kwargs)
 
     def open(self, prompt: Prompt, config: DecodingConfig) -> LocalSession:
@@ -123,6 +124,14 @@ class LocalMember:
         """Which ids a word's border may be made of, 0 or 1, shape (V,), on the model's device."""
         mask = border_mask(self.codec, self.end_ids, self.runner.vocabulary)
         return mask.to(self.runner.model.device)
+
+    def ends(self, stops: tuple[str, ...] = ()) -> list[int]:
+        """Ids that end an answer: the end tokens, and those whose text begins with a stop."""
+        if stops not in self._ends:
+            ids = range(self.runner.vocabulary) if stops else ()
+            begun = (id_ for id_ in ids if self.codec.text([id_]).startswith(stops))
+            self._ends[stops] = sorted(self.end_ids.union(begun))
+        return self._ends[stops]
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt as this member reads it; errors as for `open`, but for the window."""

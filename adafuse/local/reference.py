@@ -103,6 +103,7 @@ def read_reference(
     words: Sequence[str],
     *,
     ends: bool,
+    stops: Sequence[str] = (),
     where: str = "this text",
 ) -> ReferenceReading:
     """Read a prompt and the words of a reference behind it, and rate every word.
@@ -114,6 +115,8 @@ def read_reference(
     Args:
         words: of the reference, as `split_reference` gives them for all members.
         ends: whether the answer is over behind them: the end is rated too.
+        stops: strings that end an answer as well: a base model ends by a new line, say. Tokens that
+            begin with one count to the end.
         where: what the text is called in errors, such as "row 3".
 
     Raises:
@@ -122,7 +125,7 @@ def read_reference(
     """
     rendered = member.render(prompt)
     codec, ids = member.codec, rendered.ids
-    line = _Line(member)
+    line = _Line(member, member.ends(tuple(stops)))
     window = member.runner.window_of(len(ids))
     _refuse_longer(member, window, len(ids), where)
     # Where rotary factors change at some length, a long prompt is one forward, as in decoding.
@@ -183,6 +186,7 @@ class _Line:
     """
 
     member: LocalMember
+    ends: list[int]  # ids
     logprobs: list[float] = field(default_factory=list)
     borders: dict[int, _Border] = field(default_factory=dict)
     greedy: int = -1
@@ -222,5 +226,5 @@ class _Line:
     def _borders(self, rows: torch.Tensor) -> list[_Border]:
         entropy = torch.special.entr(rows.exp()).sum(-1)
         border = (rows + self.member.borders.log()).logsumexp(-1)
-        end = rows[:, sorted(self.member.end_ids)].logsumexp(-1)
+        end = rows[:, self.ends].logsumexp(-1)
         return [_Border(*numbers) for numbers in torch.stack([entropy, border, end], -1).tolist()]

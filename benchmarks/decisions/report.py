@@ -168,7 +168,9 @@ def _by_row(
     """Borders of each row, (rows,), and sums over them by rule."""
     _, places = np.unique(np.array(rows), return_inverse=True)
     count = np.bincount(places).astype(float)
-    return count, {rule: np.bincount(places, np.array(own)) for rule, own in values.items()}
+    return count, {
+        rule: np.bincount(places, np.array(own)).astype(float) for rule, own in values.items()
+    }
 
 
 def _against(

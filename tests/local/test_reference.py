@@ -75,6 +75,26 @@ def test_numbers_are_those_of_a_plain_forward(
             assert len(open_end.entropies) == len(words)
 
 
+@pytest.mark.parametrize("name", ["gemma3", "gpt2"])
+def test_tokens_that_begin_with_a_stop_count_to_the_end(name: str) -> None:
+    member = _member(name)
+    prompt = read_prompt("Where is it?")
+    context = [*member.render(prompt).ids, *member.codec.encode("Here")]
+    with torch.no_grad():
+        row = member.runner.model(torch.tensor([context])).logits[0, -1].double().log_softmax(-1)
+    begun = {id_ for id_ in range(len(row)) if member.codec.text([id_])[:1] == "\n"}
+    assert begun
+    assert not begun & member.end_ids
+    alone, both = (
+        read_reference(member, prompt, ("Here",), ends=True, stops=stops).nlls
+        for stops in ((), ("\n", "\n\n"))
+    )
+    assert both[0] == alone[0]
+    expected = float(row[sorted(member.end_ids | begun)].logsumexp(-1))
+    assert both[1] == pytest.approx(-expected, abs=1e-3)
+    assert both[1] < alone[1]
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_prompt_is_rated_over_what_it_says(name: str) -> None:
     member = _member(name)

@@ -16,7 +16,7 @@ from adafuse.local.member import LocalMember
 from adafuse.local.reference import read_reference, split_reference
 from adafuse.prompting.prompt import read_prompt
 from adafuse.text.words import Word
-from benchmarks.decisions import command, reading, records, texts
+from benchmarks.decisions import command, records, shared_tree, texts
 from benchmarks.decisions.reading import BRANCHES, MARGIN, Reader
 from benchmarks.decisions.records import record
 from benchmarks.decisions.texts import PLAIN, Text
@@ -66,7 +66,7 @@ def _plain(member: LocalMember, context: Sequence[int], ids: Sequence[int]) -> l
 def test_a_record_holds_what_plain_computations_give(
     monkeypatch: pytest.MonkeyPatch, cases: list[Text], logits: int
 ) -> None:
-    monkeypatch.setattr(reading, "_LOGITS", logits)
+    monkeypatch.setattr(shared_tree, "_LOGITS", logits)
     found = members("llama3", "gemma3", "mistral")
     config = DecodingConfig(
         branches=BRANCHES, margin_threshold=MARGIN, max_words=1, speculation=False
