@@ -22,9 +22,10 @@ from adafuse.compare.dataset import Question, read_rows
 from adafuse.compare.metrics import METRICS
 from adafuse.compare.systems import System
 from adafuse.errors import ConfigError
+from adafuse.loading.loader import load_members
 from adafuse.text.words import bare_words
 from benchmarks.tasks import systems
-from benchmarks.tasks.command import DType, Ensembles, Members, Systems, Threads
+from benchmarks.tasks.command import DType, Ensembles, Members, Plain, Systems, Threads
 
 __all__ = ["main", "most_repeated", "read_cases", "run"]
 
@@ -105,6 +106,7 @@ def _table(question: str, answers: Mapping[str, Mapping[str, Any]]) -> Table:
 def main(
     file: Annotated[Path, typer.Argument(help="JSON lines: documents and questions.")],
     member: Members = None,
+    plain: Plain = None,
     ensemble: Ensembles = None,
     system: Systems = None,
     tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 64,
@@ -119,7 +121,7 @@ def main(
     plans = systems.plan([*folders], ensemble or [], system or [f"paper={systems.PAPER}"])
     if threads:
         torch.set_num_threads(threads)
-    members = systems.load(folders, plans, dtype)
+    members = load_members(systems.specs_of(folders, plans, dtype, plain or []))
     shared = {"max_new_tokens": tokens, "stop": tuple(stop or ())}
     found = run(cases, systems.build(plans, members, shared))
     console = Console()

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,22 @@ from rich.console import Console
 from adafuse.compare.answers import Ledger
 from adafuse.compare.terminal import progress_bars
 from adafuse.errors import ConfigError
+from adafuse.loading.loader import load_members
 from benchmarks.rows import FOLDER
 from benchmarks.tasks import answering, results, systems
 from benchmarks.tasks.catalogue import TASKS, questions_of
 
-__all__ = ["RESULTS", "Batch", "DType", "Ensembles", "Members", "Systems", "Threads", "main"]
+__all__ = [
+    "RESULTS",
+    "Batch",
+    "DType",
+    "Ensembles",
+    "Members",
+    "Plain",
+    "Systems",
+    "Threads",
+    "main",
+]
 
 RESULTS = Path(__file__).parent.parent / "results" / "tasks.json"
 Members = Annotated[
@@ -24,6 +36,10 @@ Members = Annotated[
     typer.Option(
         "--member", help="NAME=FOLDER of a model beside the demo models; may be repeated."
     ),
+]
+Plain = Annotated[
+    list[str] | None,
+    typer.Option(help="A member that reads questions and answers as a list, not in chat form."),
 ]
 Ensembles = Annotated[
     list[str] | None,
@@ -50,6 +66,7 @@ def main(
     rows: Annotated[int, typer.Option(min=1, help="Of each task.")] = 150,
     offset: Annotated[int, typer.Option(help="First row; below 0: from the file's end.")] = 0,
     member: Members = None,
+    plain: Plain = None,
     ensemble: Ensembles = None,
     system: Systems = None,
     batch: Batch = 8,
@@ -71,11 +88,12 @@ def main(
     questions = {name: questions_of(one, data, rows, offset) for name, one in chosen.items()}
     folders = systems.find_members(member or [])
     plans = systems.plan([*folders], ensemble or [], system or [f"paper={systems.PAPER}"])
+    specs = systems.specs_of(folders, plans, dtype, plain or [])
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder / "ledger.jsonl")
     if threads:
         torch.set_num_threads(threads)
-    members = systems.load(folders, plans, dtype)
+    members = load_members(specs)
     built = {
         name: systems.build(plans, members, {**one.settings, "seed": seed})
         for name, one in chosen.items()
@@ -90,14 +108,14 @@ def main(
             questions,
             built,
             ledger,
-            models={name: {"folder": str(path), "dtype": dtype} for name, path in folders.items()},
+            models={spec.name or "": asdict(spec) for spec in specs},
             width=batch,
             in_time=lambda: time.monotonic() < end,
             advance=lambda name, count: bars.advance(lines[name], count),
         )
     metrics = {name: one.metric for name, one in chosen.items()}
     found = results.compared(questions, built, answers, metrics, seed)
-    options = {"offset": offset, "seed": seed, "dtype": dtype, "batch": batch}
+    options = {"offset": offset, "seed": seed, "dtype": dtype, "batch": batch, "plain": plain or []}
     record: dict[str, Any] = {**options, "tables": {}}
     for name, one in found.items():
         record["tables"][name] = figures = results.summary(one)

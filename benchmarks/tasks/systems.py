@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ from adafuse.compare.systems import System, members_alone, together
 from adafuse.config import DecodingConfig
 from adafuse.demo.models import prepare_all
 from adafuse.errors import ConfigError
-from adafuse.loading.loader import load_members
 from adafuse.local.member import LocalMember
-from adafuse.spec import MemberSpec
+from adafuse.spec import MemberSpec, as_spec, names_of
 from benchmarks.tasks.catalogue import PLAIN
 
-__all__ = ["Plan", "build", "find_members", "load", "plan"]
+__all__ = ["Plan", "build", "find_members", "plan", "specs_of"]
 
 PAPER = "preset:paper"
 KEPT_MB = 512  # a block of prompts, which every system reads
@@ -101,32 +100,38 @@ def _fitted(name: str, path: Path, members: Sequence[str]) -> Plan:
     """A system from `ensemble.yaml`: members by the names that they have here."""
     try:
         record = yaml.safe_load(path.read_text(encoding="utf-8"))
-        weights = {one["name"]: float(one.get("weight", 1)) for one in record["members"]}
+        specs = [as_spec(one) for one in record["members"]]
         settings = dict(record.get("settings") or {})
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is no ensemble's file: {error}") from None
-    heard = {member: weight for member, weight in weights.items() if weight > 0}
+    heard = {one: spec.weight for one, spec in zip(names_of(specs), specs, strict=True)
+             if spec.weight > 0}  # fmt: skip
     group = _members("+".join(heard), members)
     if len(group) > 1:
         settings["weights"] = list(heard.values())
     return Plan(f"{'+'.join(group)} {name}", group, settings)
 
 
-def load(
-    folders: Mapping[str, Path], plans: Sequence[Plan], dtype: str | None
-) -> list[LocalMember]:
-    """The members that some system needs; a model without a chat template gets `PLAIN`."""
-    needed = [name for name in folders if any(name in one.members for one in plans)]
-    specs = [
+def specs_of(
+    folders: Mapping[str, Path], plans: Sequence[Plan], dtype: str, plain: Collection[str]
+) -> list[MemberSpec]:
+    """The members that some system needs.
+
+    Those named in `plain`, and those that have no chat template of their own, get `PLAIN`.
+    """
+    if unknown := set(plain) - set(folders):
+        raise ConfigError(f"there is no member {min(unknown)!r} to read plain prompts")
+    return [
         MemberSpec(
-            str(folders[name]),
+            str(folder),
             name=name,
+            dtype=dtype,
             prompt_cache_mb=KEPT_MB,
-            chat_template=None if _has_template(folders[name]) else PLAIN,
+            chat_template=PLAIN if name in plain or not _has_template(folder) else None,
         )
-        for name in needed
+        for name, folder in folders.items()
+        if any(name in one.members for one in plans)
     ]
-    return load_members(specs, dtype=dtype)
 
 
 def _has_template(folder: Path) -> bool:

@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 from adafuse.compare import METRICS
 from adafuse.compare.answers import Ledger, SystemAnswer
 from adafuse.errors import ConfigError
+from adafuse.spec import MemberSpec
 from adafuse.testing import ScriptedMember
 from benchmarks import cases
 from benchmarks.__main__ import app
 from benchmarks.tasks import answering, command, results, systems
-from benchmarks.tasks.catalogue import TASKS, questions_of
+from benchmarks.tasks.catalogue import PLAIN, TASKS, questions_of
 
 ROWS = [{"question": f"What is {at} and 1?", "answer": f"It is {at + 1}"} for at in range(7)]
 
@@ -47,10 +48,11 @@ def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     members = {name: ScriptedMember(answer(name == "b"), name) for name in ("a", "b", "c")}
     monkeypatch.setattr(systems, "find_members", lambda given: dict.fromkeys(members, tmp_path))
 
-    def load(folders: Any, plans: Sequence[systems.Plan], dtype: str) -> list[ScriptedMember]:
-        return [one for name, one in members.items() if any(name in p.members for p in plans)]
+    def load(specs: Sequence[MemberSpec]) -> list[ScriptedMember]:
+        return [members[spec.name] for spec in specs if spec.name]
 
-    monkeypatch.setattr(systems, "load", load)
+    monkeypatch.setattr(systems, "_has_template", lambda folder: True)
+    monkeypatch.setattr(command, "load_members", load)
     monkeypatch.setattr(command, "RESULTS", tmp_path / "tasks.json")
     return asked
 
@@ -104,7 +106,9 @@ def test_what_cannot_be_read_is_refused_by_name(ensemble: str, system: str, mess
 
 
 def test_a_fitted_file_has_members_weights_and_settings(tmp_path: Path) -> None:
-    members = "[{name: b, weight: 0.9}, {name: a, weight: 0.1}, {name: c, weight: 0}]"
+    members = (
+        "[{model: org/b, weight: 0.9}, {model: x, name: a, weight: 0.1}, {model: c, weight: 0}]"
+    )
     (tmp_path / "e.yaml").write_text(f"members: {members}\nsettings: {{branches: 2}}")
     found = systems.plan(["a", "b", "c"], [], [f"fitted={tmp_path / 'e.yaml'}"])[-1]
     assert found == systems.Plan("b+a fitted", ("b", "a"), {"branches": 2, "weights": [0.9, 0.1]})
@@ -176,7 +180,7 @@ def test_when_time_is_up_rows_are_those_that_all_have_answered(
 ) -> None:
     questions = {"gsm8k": questions_of(TASKS["gsm8k"], folder, 7, 0)}
     plans = systems.plan(["a", "b"], [], ["x="])
-    members: Any = systems.load({}, plans, None)
+    members: Any = [ScriptedMember(f"The answer is {at}", name) for at, name in enumerate("ab")]
     built = {"gsm8k": systems.build(plans, members, {})}
     left = 14  # looks at the clock
     told: list[int] = []
@@ -199,15 +203,13 @@ def test_when_time_is_up_rows_are_those_that_all_have_answered(
     )
     assert [len(given) for given in again["gsm8k"].values()] == [7, 7, 7]
     assert again["gsm8k"]["b"][:3] == found["gsm8k"]["b"]
-    assert [answer.text for answer in again["gsm8k"]["b"]] == [
-        f"The answer is {n}" for n in range(1, 8)
-    ]
+    assert {answer.text for answer in again["gsm8k"]["b"]} == {"The answer is 1"}
 
 
 def test_the_same_question_twice_is_asked_once(folder: Path, scripted: list[str]) -> None:
     asked = questions_of(TASKS["gsm8k"], folder, 1, 0) * 2
-    plans = systems.plan(["a"], ["a"], [])
-    built = {"gsm8k": systems.build(plans, systems.load({}, plans, None), {})}
+    members: Any = [ScriptedMember(lambda prompt: scripted.append(prompt) or "1", "a")]
+    built = {"gsm8k": systems.build(systems.plan(["a"], ["a"], []), members, {})}
     found = answering.answer_all(
         {"gsm8k": asked}, built, Ledger(), models={}, width=2, in_time=lambda: True,
         advance=lambda *_: None,
@@ -218,6 +220,20 @@ def test_the_same_question_twice_is_asked_once(folder: Path, scripted: list[str]
 
 def test_nothing_answered_gives_no_table() -> None:
     assert results.compared({"t": ()}, {"t": ()}, {"t": {"a": list[SystemAnswer]()}}, {}, 0) == {}
+
+
+def test_members_read_plain_prompts_if_they_have_no_template_or_are_told_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(systems, "_has_template", lambda folder: folder.name != "base")
+    folders = {name: Path(name) for name in ("chat", "base", "told", "idle")}
+    plans = systems.plan([*folders], ["chat+base+told"], ["x="])
+    found = systems.specs_of(folders, plans, "float32", ["told"])
+    assert {spec.name: spec.chat_template for spec in found} == {
+        "chat": None, "base": PLAIN, "told": PLAIN,
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="no member 'other'"):
+        systems.specs_of(folders, plans, "float32", ["other"])
 
 
 def test_an_unknown_task_is_refused(folder: Path, scripted: list[str]) -> None:
@@ -239,7 +255,7 @@ def test_cases_show_documents_and_are_scored_where_there_is_an_answer(
         ScriptedMember("At 18:05.", "a"),
         ScriptedMember("go on go on go on go on go on", "b"),
     ]
-    monkeypatch.setattr(systems, "load", lambda *_: members)
+    monkeypatch.setattr(cases, "load_members", lambda specs: members)
     path, out = tmp_path / "cases.jsonl", tmp_path / "out.json"
     path.write_text("\n".join(map(json.dumps, CASES)), encoding="utf-8")
     found = CliRunner().invoke(
