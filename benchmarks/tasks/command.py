@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 RESULTS = Path(__file__).parent.parent / "results" / "tasks.json"
+WIDTH = 130  # columns that a table needs
 Members = Annotated[
     list[str] | None,
     typer.Option(
@@ -116,10 +117,12 @@ def main(
     metrics = {name: one.metric for name, one in chosen.items()}
     found = results.compared(questions, built, answers, metrics, seed)
     options = {"offset": offset, "seed": seed, "dtype": dtype, "batch": batch, "plain": plain or []}
+    console = Console()
+    console.width = max(console.width, WIDTH)
     record: dict[str, Any] = {**options, "tables": {}}
     for name, one in found.items():
         record["tables"][name] = figures = results.summary(one)
-        Console().print(results.table(name, figures))
+        console.print(results.table(name, figures))
         one.save_answers(folder / f"{name.replace(' ', '-')}.jsonl")
     if save:
         text = json.dumps(record, ensure_ascii=False, indent=2)

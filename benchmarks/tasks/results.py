@@ -15,6 +15,7 @@ from adafuse.compare.dataset import Question
 from adafuse.compare.metrics import read_metric
 from adafuse.compare.results import ComparisonResults, Interval, SystemResult, scored
 from adafuse.compare.systems import System
+from adafuse.errors import DecodingError
 from benchmarks.tasks.answering import Answers
 
 __all__ = ["PAPER", "POOLED", "compared", "summary", "table"]
@@ -36,14 +37,22 @@ def compared(
         if count == 0:
             continue
         asked, judge = tuple(questions[task][:count]), read_metric(metrics[task])
+        scores = {name: scored(given, asked, judge) for name, given in by_system.items()}
+        names = tuple(dict.fromkeys(name for own in scores.values() for name in own))
+        if not names:
+            first = next(iter(by_system.values()))[0]
+            raise DecodingError(f"{task}: no question could be answered; first: {first.error}")
+        failed = dict.fromkeys(names, (0.0,) * count)  # of a system whose answers all failed
         results = [
             SystemResult(
-                one.name, one.members, one.settings, tuple(given), scored(given, asked, judge)
+                one.name,
+                one.members,
+                one.settings,
+                tuple(by_system[one.name]),
+                {**failed, **scores[one.name]},
             )
             for one in systems[task]
-            for given in [by_system[one.name]]
         ]
-        names = tuple(dict.fromkeys(name for one in results for name in one.scores))
         found[task] = ComparisonResults(asked, tuple(results), names, seed=seed)
     if len(found) > 1:
         found[POOLED] = _pooled(list(found.values()))
@@ -116,12 +125,13 @@ def table(name: str, figures: Mapping[str, Any]) -> Table:
     drawn.add_column("system", overflow="fold")
     against = ("its best member", "the best member", PAPER)
     for column in (*figures["metrics"], *against, "seconds", "tokens", "cut"):
-        drawn.add_column(escape(column), justify="right")
+        drawn.add_column(escape(column), justify="right", no_wrap=True)
     for one in figures["systems"]:
-        intervals = [Interval(**value) for value in one["scores"].values()]
+        first, *others = (Interval(**value) for value in one["scores"].values())
         drawn.add_row(
             escape(one["name"]),
-            *(f"{100 * i.mean:.1f} [{100 * i.low:.0f}, {100 * i.high:.0f}]" for i in intervals),
+            f"{100 * first.mean:.1f} [{100 * first.low:.0f}, {100 * first.high:.0f}]",
+            *(f"{100 * other.mean:.1f}" for other in others),
             *(_signed(one["against"].get(what)) for what in against),
             f"{one['seconds']:.2f}",
             f"{one['tokens']:.0f}",

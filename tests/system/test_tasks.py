@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from adafuse.compare import METRICS
 from adafuse.compare.answers import Ledger, SystemAnswer
-from adafuse.errors import ConfigError
+from adafuse.errors import ConfigError, DecodingError
 from adafuse.spec import MemberSpec
 from adafuse.testing import ScriptedMember
 from benchmarks import cases
@@ -145,7 +145,6 @@ def test_members_and_ensembles_are_scored_and_compared(folder: Path, scripted: l
     assert by_name["a"]["scores"]["accuracy"]["mean"] == 0
     assert by_name["b"]["scores"]["accuracy"]["mean"] == 1
     assert by_name["a"]["against"]["the best member"]["mean"] == -1
-    assert "against" in by_name["b"]
     assert by_name["b"]["against"] == {}
     second = by_name["a+b second"]["against"]
     assert (second["its best member"]["name"], second["its best member"]["mean"]) == ("b", 0)
@@ -216,6 +215,25 @@ def test_the_same_question_twice_is_asked_once(folder: Path, scripted: list[str]
     )  # fmt: skip
     assert len(scripted) == 1
     assert len(found["gsm8k"]["a"]) == 2
+
+
+def test_a_system_that_always_fails_scores_nothing(folder: Path) -> None:
+    asked = {task: questions_of(TASKS[task], folder, 2, 0) for task in ("gsm8k", "en_de")}
+    members: Any = [ScriptedMember("1", "a", window=20), ScriptedMember("1", "b")]
+    plans = systems.plan(["a", "b"], [], ["x="])
+    built = {task: systems.build(plans, members, {}) for task in asked}
+    answers = answering.answer_all(
+        asked, built, Ledger(), models={}, width=2, in_time=lambda: True, advance=lambda *_: None
+    )
+    metrics = {task: TASKS[task].metric for task in asked}
+    found = results.compared(asked, built, answers, metrics, 0)
+    failed = {one["name"]: one["failed"] for one in results.summary(found["gsm8k"])["systems"]}
+    assert failed == {"a": 2, "b": 0, "a+b x": 2}
+    assert found[results.POOLED]["a"].scores["score"][:2] == (0.0, 0.0)
+    nobody = {"gsm8k": {name: given for name, given in answers["gsm8k"].items() if name != "b"}}
+    some = {"gsm8k": [one for one in built["gsm8k"] if one.name != "b"]}
+    with pytest.raises(DecodingError, match=r"gsm8k: no question could be answered; first: .*20"):
+        results.compared(asked, some, nobody, metrics, 0)
 
 
 def test_nothing_answered_gives_no_table() -> None:
