@@ -100,12 +100,19 @@ class PromptError(AdaFuseError):
 
 
 class ContextWindowError(PromptError):
-    """A prompt leaves no room for an answer in a member's context window."""
+    """A prompt leaves no room for an answer in a member's context window.
 
-    def __init__(self, member: str, window: int, prompt_tokens: int) -> None:
+    With `where`: the text of that name, with its prompt, does not fit into it.
+    """
+
+    def __init__(self, member: str, window: int, prompt_tokens: int, *, where: str = "") -> None:
         super().__init__(
-            f"the prompt is {prompt_tokens} tokens for member {member!r}, whose context window is "
-            f"{window}: no room is left for an answer; shorten the prompt or leave this member out"
+            f"{where}: prompt and reference are {prompt_tokens} tokens or more for member "
+            f"{member!r}, whose context window is {window}; shorten them, or leave them out"
+            if where
+            else f"the prompt is {prompt_tokens} tokens for member {member!r}, whose context "
+            f"window is {window}: no room is left for an answer; shorten the prompt or leave this "
+            "member out"
         )
         self.member, self.window, self.prompt_tokens = member, window, prompt_tokens
 

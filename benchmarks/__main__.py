@@ -7,12 +7,14 @@ import typer
 
 from adafuse.errors import AdaFuseError
 from benchmarks import cases, exactness, harness, identity, integrity, schemas
+from benchmarks.decisions import command as decisions
 from benchmarks.speed import command
 from benchmarks.tasks import command as tasks
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure on the demo models.")
 app.command("speed")(command.main)
 app.command("schemas")(schemas.main)
+app.command("decisions")(decisions.main)
 app.command("tasks")(tasks.main)
 app.command("cases")(cases.main)
 

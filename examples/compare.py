@@ -39,7 +39,7 @@ def main() -> None:
         [{"model": str(folder), "name": name} for name, folder in prepare_all().items()],
         rows,
         metric="contains",
-        variants={"recommended": {"preset": "recommended"}},
+        variants={"paper": {"preset": "paper"}},
         layout=Layout(system="Answer with one word.", examples=EXAMPLES),
         folder="comparison",
         traces=True,

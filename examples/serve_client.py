@@ -44,7 +44,7 @@ class OpeningHours(BaseModel):
 def server(*models: str) -> Iterator[OpenAI]:
     """A server on a free port, and a client for it; the server drains when the block ends."""
     key = secrets.token_urlsafe()
-    command = [sys.executable, "-m", "adafuse", "serve", "--port", "0", "--preset", "recommended"]
+    command = [sys.executable, "-m", "adafuse", "serve", "--port", "0"]
     command += [option for model in models for option in ("--model", model)]
     environment = {**os.environ, "ADAFUSE_API_KEY": key}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:

@@ -96,7 +96,7 @@ class LocalMember:
         texts = [str(message["content"]) for message in prompt.messages]
         return LocalSession(
             self.runner, self.codec, self.end_ids, rendered, window, config, masks,
-            self._borders if config.rule == "words" else None, texts, remembers=self.remembers,
+            self.borders if config.rule == "words" else None, texts, remembers=self.remembers,
         )  # fmt: skip
 
     def _refuse_too_large(self, tokens: int) -> None:
@@ -111,18 +111,18 @@ class LocalMember:
             raise PromptMemoryError(self.name, tokens, needed, free)
 
     @functools.cached_property
-    def _borders(self) -> torch.Tensor:
-        """On the model's device; half a second for 262,144 tokens."""
-        mask = border_mask(self.codec, self.end_ids, self.runner.vocabulary)
-        return mask.to(self.runner.model.device)
-
-    @functools.cached_property
     def _table(self) -> TokenTable:
         """For grammars, made when the first one is asked for: a second for 262,144 tokens.
 
         UnsupportedTokenizerError where some text has no tokens.
         """
         return TokenTable(self.codec.text_tokens(), self.codec.encode)
+
+    @functools.cached_property
+    def borders(self) -> torch.Tensor:
+        """Which ids a word's border may be made of, 0 or 1, shape (V,), on the model's device."""
+        mask = border_mask(self.codec, self.end_ids, self.runner.vocabulary)
+        return mask.to(self.runner.model.device)
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt as this member reads it; errors as for `open`, but for the window."""

@@ -115,7 +115,6 @@ class Request(_Strict):
     adafuse_details: bool = False
 
     n: Annotated[Any, _neutral(1)] = None
-    top_p: Annotated[Any, _neutral(1)] = None
     frequency_penalty: Annotated[Any, _neutral(0)] = None
     presence_penalty: Annotated[Any, _neutral(0)] = None
     logit_bias: Annotated[Any, _neutral({})] = None

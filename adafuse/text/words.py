@@ -19,6 +19,7 @@ __all__ = [
     "decode",
     "split_words",
     "starts_with_whitespace",
+    "unspaced",
 ]
 
 # Scripts written without spaces; Script_Extensions, so that shared punctuation counts too.
@@ -46,6 +47,11 @@ def count_words(text: str) -> int:
 def split_words(text: str) -> tuple[str, ...]:
     """A text in words, each with the whitespace before it; whitespace at the end stands alone."""
     return tuple(_SPACED_WORD.findall(text))
+
+
+def unspaced(character: str) -> bool:
+    """Whether a character belongs to a script written without spaces."""
+    return _UNSPACED.match(character) is not None
 
 
 def decode(data: bytes) -> tuple[str, bytes, int]:
@@ -108,4 +114,4 @@ class Word:
         body = self.text.lstrip()
         if not body:
             return False
-        return any(map(str.isspace, body)) or _UNSPACED.match(body[-1]) is not None
+        return any(map(str.isspace, body)) or unspaced(body[-1])

@@ -25,7 +25,6 @@ _LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_toke
 """Names of one setting; the harness takes the first of these that is given."""
 
 _SHAPES_SAMPLING: Mapping[str, tuple[Any, ...]] = {
-    "top_p": (1, None),
     "top_k": (0, -1, None),
     "min_p": (0, None),
     "typical_p": (1, None),
@@ -52,7 +51,8 @@ def read_generation(gen_kwargs: Mapping[str, Any], config: DecodingConfig) -> di
     """
     names = ["until", "do_sample", *_LENGTHS, *_SHAPES_SAMPLING, *_ONLY, *_DECODING]
     refuse_unknown("generation argument", gen_kwargs, names)
-    settings = {name: value for name, value in gen_kwargs.items() if name in _DECODING}
+    given = {name: value for name, value in gen_kwargs.items() if value is not None}
+    settings = {name: value for name, value in given.items() if name in _DECODING}
     until = gen_kwargs.get("until") or ()
     until_strings = [until] if isinstance(until, str) else list(until)
     stops = [
@@ -71,7 +71,7 @@ def read_generation(gen_kwargs: Mapping[str, Any], config: DecodingConfig) -> di
     _refuse_others(gen_kwargs, _ONLY, "one greedy or drawn answer, without beams")
     if settings["temperature"] > 0:
         _refuse_others(
-            gen_kwargs, _SHAPES_SAMPLING, "a draw among candidates, which nothing shapes"
+            gen_kwargs, _SHAPES_SAMPLING, "a draw among candidates, which top_p alone shapes"
         )
     return settings
 

@@ -113,20 +113,23 @@ def test_no_member_with_a_weight_left_is_an_error_too(healthy: int) -> None:
     assert Ensemble(members).generate(PROMPT, weights=[0, 1], max_new_tokens=4).rounds
 
 
-def test_plus_infinity_counts_and_loses() -> None:
+@pytest.mark.parametrize("combine", ["product", "mixture"])
+def test_plus_infinity_counts_and_loses(combine: str) -> None:
+    """In a product; in a mixture the other member's share remains."""
+
     def narrow(logits: torch.Tensor) -> None:
         rest = logits.topk(logits.shape[-1] - 4, largest=False).indices
         logits.scatter_(-1, rest, -math.inf)
 
     ensemble = Ensemble([own("llama"), patched(own("gpt2", "narrow"), narrow)])
-    answer = ensemble.generate(PROMPT, max_new_tokens=16)
+    answer = ensemble.generate(PROMPT, max_new_tokens=16, combine=combine)
     infinite_scores = 0
     for one in answer.rounds:
         assert one.left_out == ()
         scores = [c.score for c in one.candidates if c.score is not None]
-        infinite_scores += scores.count(math.inf)
+        infinite_scores += sum(math.inf in c.scores.values() for c in one.candidates)
         if one.scored and min(scores) < math.inf:
             assert scores[one.winner] < math.inf
         lost = [candidate for candidate in one.candidates if math.inf in candidate.scores.values()]
-        assert all(candidate.score == math.inf for candidate in lost)
+        assert combine == "mixture" or all(c.score == math.inf for c in lost)
     assert infinite_scores > 0

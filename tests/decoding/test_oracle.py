@@ -187,7 +187,7 @@ def test_words_and_the_end() -> None:
         "Ġthe y": {"Ġis": 0.5, "!": 0.4, "<|endoftext|>": 0.1},
         "Ġthe y !": {"Ġ": 1.0},
     }
-    answer = run([scripted(table), scripted({}, "mute")], "a")
+    answer = run([scripted(table), scripted({}, "mute")], "a", rule="paper")
     wanted = ((" they is", False), (" they!", False), (" they", True), ("", True))
     assert answer.rounds[0].candidates == wanted
     assert answer.rounds[0].gap == pytest.approx(0.1)  # the first decision's, 0.8 against 0.7
@@ -205,7 +205,10 @@ def test_an_end_inside_a_character_drops_it() -> None:
 
 def test_a_run_of_blanks_is_capped_and_may_end_the_answer() -> None:
     table = {"": {"Ġ": 1.0}, "Ġ": {"Ġ": 1.0}, "Ġ Ġ": {"Ġ": 1.0}}
-    assert run([scripted(table)], "a", max_word_tokens=2).rounds[0].words == ("  ", " ")
+    assert run([scripted(table)], "a", rule="paper", max_word_tokens=2).rounds[0].words == (
+        "  ",
+        " ",
+    )
     assert run([scripted(table)], "a").rounds[0].candidates == (("   ", True),)
 
 

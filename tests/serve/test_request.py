@@ -23,7 +23,7 @@ def server() -> Generator[Running]:
 def test_neutral_arguments_change_nothing(server: Running) -> None:
     neutral: dict[str, Any] = {
         "n": 1,
-        "top_p": 1.0,
+        "top_p": 0.5,
         "frequency_penalty": 0,
         "presence_penalty": 0.0,
         "logprobs": False,
@@ -44,7 +44,7 @@ def test_neutral_arguments_change_nothing(server: Running) -> None:
     [
         ({"model": "gpt-4o"}, openai.NotFoundError, "model"),
         ({"n": 2}, "unsupported_argument", "n"),
-        ({"top_p": 0.5}, "unsupported_argument", "top_p"),
+        ({"top_p": 0}, "invalid_value", "top_p"),
         ({"logprobs": True}, "unsupported_argument", "logprobs"),
         ({"extra_body": {"branch": 1}}, "unknown_argument", "branch"),
         ({"extra_body": {"max_new_tokens": 1}}, "unknown_argument", "max_new_tokens"),
