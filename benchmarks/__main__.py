@@ -1,22 +1,22 @@
 """Run a measurement: `python -m benchmarks speed`, `exactness`, `harness`, `identity`, …."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from adafuse.compare.terminal import table
 from adafuse.errors import AdaFuseError
-from benchmarks import evidence, exactness, harness, identity, integrity, schemas
+from benchmarks import cases, exactness, harness, identity, integrity, schemas
 from benchmarks.decisions import command as decisions
 from benchmarks.speed import command
+from benchmarks.tasks import command as tasks
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure on the demo models.")
 app.command("speed")(command.main)
 app.command("schemas")(schemas.main)
 app.command("decisions")(decisions.main)
+app.command("tasks")(tasks.main)
+app.command("cases")(cases.main)
 
 
 @app.command("exactness")
@@ -47,16 +47,6 @@ def harness_model(
 ) -> None:
     """Compare the lm-eval adapter with the harness's own model, and print counts as JSON."""
     typer.echo(json.dumps(harness.run(items, tokens), indent=2, ensure_ascii=False))
-
-
-@app.command("evidence")
-def compare_members(
-    task: Annotated[str, typer.Option(help=f"One of {', '.join(evidence.TASKS)}.")],
-    folder: Annotated[Path, typer.Option(help="Keeps answers and pages.")] = Path("evidence"),
-    choose: Annotated[bool, typer.Option("--choose", help="Every variant, on other rows.")] = False,
-) -> None:
-    """Compare the members, their ensemble and its settings on a public test set."""
-    Console().print(table(evidence.run(task, folder, choose)))
 
 
 @app.command("integrity")

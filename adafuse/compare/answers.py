@@ -22,7 +22,7 @@ from adafuse.errors import AdaFuseError, ConfigError
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.telemetry.summary import summarise
 
-__all__ = ["Ledger", "SystemAnswer", "answer_all"]
+__all__ = ["Ledger", "SystemAnswer", "answer_all", "answer_key", "ask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,24 +116,24 @@ def answer_all(
         for turn in range(len(systems)):
             place = (turn + at) % len(systems)
             system = systems[place]
-            key = _key(system, question, models, prompt_format)
+            key = answer_key(system, question, models, prompt_format)
             answer = ledger.get(key)
             if answer is None:
-                answer = _ask(
-                    system, question, prompt_format, partial(keep, system, at) if keep else None
-                )
+                told = partial(keep, system, at) if keep else None
+                answer = ask(system, question, prompt_format, told)
                 ledger.add(key, answer)
             answers[place].append(answer)
             advance()
     return answers
 
 
-def _ask(
+def ask(
     system: System,
     question: Question,
-    prompt_format: PromptFormat | None,
-    keep: Callable[[Answer], None] | None,
+    prompt_format: PromptFormat | None = None,
+    keep: Callable[[Answer], None] | None = None,
 ) -> SystemAnswer:
+    """One answer; an error of this package that ends it is noted in it, not raised."""
     prompt = question.prompt if isinstance(question.prompt, str) else list(question.prompt)
     form = prompt_format if isinstance(prompt, str) else None
     began = time.perf_counter()
@@ -158,12 +158,13 @@ def _ask(
     )
 
 
-def _key(
+def answer_key(
     system: System,
     question: Question,
     models: Mapping[str, Any],
-    prompt_format: PromptFormat | None,
+    prompt_format: PromptFormat | None = None,
 ) -> str:
+    """A digest of all that an answer depends on; `models` tells what is loaded by member name."""
     depends = {
         **system.identity,
         "models": {name: models.get(name) for name in system.members},

@@ -14,6 +14,7 @@ import regex
 
 __all__ = [
     "Word",
+    "bare_words",
     "count_words",
     "decode",
     "split_words",
@@ -33,9 +34,14 @@ _REPLACEMENT = "\ufffd"
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
 
 
+def bare_words(text: str) -> list[str]:
+    """The words of a text, by itself: what whitespace parts, and every unspaced character."""
+    return [word for part in text.split() for word in _WORD.findall(part)]
+
+
 def count_words(text: str) -> int:
-    """How many words a text has, by itself: what whitespace parts, and every unspaced character."""
-    return sum(len(_WORD.findall(part)) for part in text.split())
+    """How many `bare_words` a text has."""
+    return len(bare_words(text))
 
 
 def split_words(text: str) -> tuple[str, ...]:
