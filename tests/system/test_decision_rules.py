@@ -215,6 +215,8 @@ def test_a_prompt_tells_who_should_speak() -> None:
     assert np.exp(weights).sum(axis=1) == pytest.approx(1)
     assert (np.exp(weights)[::2, 0] > 0.95).all()
     assert len(told) == 2
+    alone, _ = cross_fitted(logprobs, np.ones(80, dtype=bool))
+    assert np.exp(alone) == pytest.approx(np.full((80, 2), 0.5))
     plain, _ = cross_fitted(logprobs, first)
     assert np.exp(plain) == pytest.approx(np.full((80, 2), 0.5), abs=0.01)
 
