@@ -19,12 +19,14 @@ class Border:
     """One border of one text; arrays are by candidate (C) and member (M).
 
     `hits` says which candidates are the reference's own word, `stops` which complete a stop string
-    at once; `end` and `reference` are places among them.
+    at once; `end` and `reference` are places among them. `stems` has for each the place of the
+    first that differs from it in nothing but whitespace behind it: "x:" and "x:\\n".
     """
 
     row: str
     hits: npt.NDArray[np.bool_]  # (C,)
     stops: npt.NDArray[np.bool_]  # (C,)
+    stems: tuple[int, ...]
     sizes: Floats  # (C,) bytes, and one for an end
     tokens: Floats  # (C, M) log-probability of the tokens
     counts: Floats  # (C, M) how many these are
@@ -69,6 +71,7 @@ def borders_of(records: Iterable[Mapping[str, Any]], members: Sequence[str]) -> 
 def _border(record: Mapping[str, Any], at: int, members: Sequence[str]) -> Border:
     border = record["borders"][at]
     texts = [candidate["text"] for candidate in border["candidates"]]
+    stems = [text and (text.rstrip() or text) for text in texts]
     numbers = np.array(
         [[candidate["likelihoods"][name] for name in members] for candidate in border["candidates"]]
     )  # (C, M, 3)
@@ -79,6 +82,7 @@ def _border(record: Mapping[str, Any], at: int, members: Sequence[str]) -> Borde
         row=record["row"],
         hits=np.array([_hits(text, before, after, record) for text in texts]),
         stops=np.array([is_stop(text, before, record["stops"]) for text in texts]),
+        stems=tuple(map(stems.index, stems)),
         sizes=np.array([1.0 if text is None else len(text.encode()) for text in texts]),
         tokens=numbers[:, :, 0], counts=numbers[:, :, 1], borders=numbers[:, :, 2],
         drafts=tuple(tuple((place, rank) for place, rank in one["drafts"]) for one in own),

@@ -67,12 +67,15 @@ def log_weights(base: Floats, factors: Floats, features: Sequence[Floats]) -> Fl
 def cross_fitted(
     logprobs: Floats, first: npt.NDArray[np.bool_], features: Sequence[Floats] = ()
 ) -> tuple[Floats, list[dict[str, list[float]]]]:
-    """Log-weights at every border, fitted to the other half, (borders, M); and what was fitted."""
-    found = np.zeros_like(logprobs)
+    """Log-weights at every border, fitted to the other half, (borders, M); and what was fitted.
+
+    They are equal where the other half is empty.
+    """
+    found = np.full_like(logprobs, -np.log(logprobs.shape[1]))
     told = []
     for half in (first, ~first):
-        if not half.any():  # of a single row: nothing to fit to
-            half = ~half
+        if not half.any():
+            continue
         base, factors = fit_weights(logprobs[half], [feature[half] for feature in features])
         held = [feature[~half] for feature in features]
         found[~half] = log_weights(base, factors, held)

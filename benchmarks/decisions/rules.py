@@ -71,6 +71,22 @@ def outcomes(
             "words mixture, no margin rule", _word(border, everything, scores),
             -scores[border.reference],
         )  # fmt: skip
+        joined = _mixture(_joined(border, pool, words), equal)
+        note(
+            "words mixture, blanks joined", _word(border, pool, joined),
+            -joined[border.reference],
+        )  # fmt: skip
+    return found
+
+
+def _joined(border: Border, pool: Sequence[int], words: Floats) -> Floats:
+    """Words of the pool and the reference that differ in blanks behind them are one event."""
+    found = words.copy()
+    places = dict.fromkeys([*pool, border.reference])
+    for place in places:
+        same = [other for other in places if border.stems[other] == border.stems[place]]
+        if len(same) > 1:
+            found[place] = logsumexp(words[same], axis=0)
     return found
 
 

@@ -150,6 +150,26 @@ def test_what_completes_a_stop_is_the_end() -> None:
     assert found["words judged by b"].hits == [1]
 
 
+def test_words_that_differ_in_blanks_behind_them_may_be_one() -> None:
+    """A tokenizer with a token `:\\n` seldom writes `:` alone, and splits the others' votes."""
+    candidates: dict[str | None, Any] = {
+        "x:": ((0.25, 1), (0.01, 1)),
+        "x:\n": ((0.01, 1), (0.35, 1)),
+        "y": ((0.3, 1), (0.2, 1)),
+        None: ((0.1, 1), (0.1, 1)),
+    }
+    drafts: dict[str, list[str | None]] = {"a": ["x:", "y"], "b": ["x:\n", "y"]}
+    second = _border("\n    z", {**candidates, "\n    z": ((0.1, 1), (0.1, 1))}, drafts)
+    record = _record([_border("x:", candidates, drafts), second])
+    record["stops"] = []
+    border = borders_of([record], NAMES)[0]
+    assert border.hits.tolist() == [True, True, False, False]
+    found = outcomes([border], [0, 1], NAMES, 2)
+    assert found["words mixture"].hits == [0]
+    assert found["words mixture, blanks joined"].hits == [1]
+    assert found["words mixture, blanks joined"].nats == pytest.approx([-math.log(0.31)])
+
+
 def test_hits_and_stops() -> None:
     assert is_hit(" cat", [" cat", " sat"], ())
     assert not is_hit(" ca", [" cat"], ())
@@ -195,6 +215,8 @@ def test_a_prompt_tells_who_should_speak() -> None:
     assert np.exp(weights).sum(axis=1) == pytest.approx(1)
     assert (np.exp(weights)[::2, 0] > 0.95).all()
     assert len(told) == 2
+    alone, _ = cross_fitted(logprobs, np.ones(80, dtype=bool))
+    assert np.exp(alone) == pytest.approx(np.full((80, 2), 0.5))
     plain, _ = cross_fitted(logprobs, first)
     assert np.exp(plain) == pytest.approx(np.full((80, 2), 0.5), abs=0.01)
 
