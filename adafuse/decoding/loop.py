@@ -22,7 +22,8 @@ from adafuse.decoding.combining import combined
 from adafuse.decoding.failures import FailurePolicy, check_floor
 from adafuse.decoding.held_rounds import HeldRounds
 from adafuse.decoding.member import Drafts, Member
-from adafuse.decoding.sessions import SessionGroup, open_sessions
+from adafuse.decoding.opening import open_sessions
+from adafuse.decoding.sessions import SessionGroup
 from adafuse.decoding.weighting import (
     check_rated,
     member_weights,

@@ -8,10 +8,9 @@ candidates' scores nor grammars.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from itertools import chain
 from typing import TypeVar, cast
 
@@ -19,50 +18,15 @@ from adafuse.concurrency.workers import Workers
 from adafuse.config import DecodingConfig
 from adafuse.decoding.draft_sharing import DraftSharing
 from adafuse.decoding.failures import FailurePolicy
-from adafuse.decoding.member import Drafts, Member, PromptNLL, Rated, Session, Speculative
+from adafuse.decoding.member import Drafts, PromptNLL, Rated, Session, Speculative
+from adafuse.decoding.opening import close_session
 from adafuse.errors import AdaFuseError
 from adafuse.events import MemberUsage
-from adafuse.prompting.prompt import Prompt
 
-__all__ = ["SessionGroup", "open_sessions"]
+__all__ = ["SessionGroup"]
 
 T = TypeVar("T")
 _SPARE = 64  # tokens of its window that a silent member leaves free: its drafts look ahead
-
-_log = logging.getLogger("adafuse.team")  # the name that docs/telemetry.md gives
-
-
-def open_sessions(
-    members: Sequence[Member], prompt: Prompt, config: DecodingConfig, failures: FailurePolicy
-) -> dict[str, Session]:
-    """A session of each member that can be opened, by name; all are closed where one refuses.
-
-    Raises:
-        AdaFuseError: what a member has against the prompt; the prompt is wrong, and not the member.
-        MemberError, TooFewMembersError: see `FailurePolicy.failed`.
-    """
-    sessions: dict[str, Session] = {}
-    with ExitStack() as opened:
-        for member in members:
-            try:
-                session = member.open(prompt, config)
-            except AdaFuseError:
-                raise
-            except Exception as error:
-                failures.failed(member.name, "open", error)
-            else:
-                sessions[member.name] = session
-                opened.callback(_close_session, member.name, session)
-        opened.pop_all()
-    return sessions
-
-
-def _close_session(name: str, session: Session) -> None:
-    """Close a session; no answer is worse where that fails."""
-    try:
-        session.close()
-    except Exception as error:
-        _log.warning("member %r: its session could not be closed: %s", name, error)
 
 
 class SessionGroup:
@@ -313,4 +277,4 @@ class SessionGroup:
         if name in self._workers.stuck:
             self._workers.stuck[name].submit(session.close)
         else:
-            _close_session(name, session)
+            close_session(name, session)

@@ -21,9 +21,9 @@ from adafuse.local.prompt_nll import prompt_nll
 from adafuse.local.scoring import Span, mean_nlls, word_nlls
 from adafuse.local.sequence import NotFiniteError, TokenSequence
 from adafuse.local.speculation import Speculator
+from adafuse.local.stop_drafts import StopDrafts
 from adafuse.local.token_tree import Node
 from adafuse.prompting.renderer import Rendered
-from adafuse.text.stop_strings import first_stop
 from adafuse.text.tokenizer import TokenCodec
 from adafuse.text.words import Word
 
@@ -75,13 +75,11 @@ class LocalSession:
             runner, rendered.ids, sorted(end_ids), config, masks, self._speculator, self._rated,
             borders,
         )  # fmt: skip
-        self._stops = (*config.stop, *rendered.stops) if config.pool_stops else ()
-        self._tail = ""  # of the answer: what a stop may have begun in
+        self._stops = StopDrafts((*config.stop, *rendered.stops) if config.pool_stops else ())
         self._drafter = Drafter(
             codec, end_ids, config, sequence.read, sequence.certain, self._stop_in
         )
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
-        self._stopped: dict[str, dict[Node, None]] = {}  # this round's drafts up to a stop string
         self._first: Node | None = None  # the end of this round's most probable draft
         self._forwards_to_draft = 0
         self._prefix = AnswerPrefix()
@@ -159,7 +157,8 @@ class LocalSession:
 
     def draft(self, *, strip_blank: bool) -> Drafts:
         with self._timed("draft"):
-            self._drafted, self._stopped = {}, {}
+            self._drafted = {}
+            self._stops.begin()
             self._prefix.begin(strip_blank)
             self._first = None
             begun = self._sequence.tree.forward_passes
@@ -186,7 +185,7 @@ class LocalSession:
         """Remember what was drafted for a text."""
         ids = tuple(node.token for node in proposal.node.path())
         if draft.stop is not None:
-            self._stopped.setdefault(draft.text, {})[proposal.node] = None
+            self._stops.note(draft.text, proposal.node)
             starts = (ids[:length] for length in range(len(ids) + 1))
             before = (i for i in starts if self._prefix.strip(self._codec.text(i)) == draft.text)
             if (kept := next(before, None)) is None:
@@ -211,7 +210,7 @@ class LocalSession:
             return Span(self._sequence.tree.line(ids[:room]), whole=True)
         nodes = self._sequence.tree.line(ids)
         if ends:
-            return Span(nodes, ends=True, stops=tuple(self._stopped.get(text, ())))
+            return Span(nodes, ends=True, stops=self._stops.drafted(text))
         word = Word()
         for token in ids:
             word = word.read(self._codec.token_bytes(token))
@@ -221,10 +220,10 @@ class LocalSession:
 
     def _stop_in(self, text: str, node: Node) -> int | None:
         """Where in a drafted span a stop string begins that it completes; see `Drafter`."""
-        if not self._stops or (self._masks is not None and self._sequence.bound(node)):
+        if not self._stops.strings or (self._masks is not None and self._sequence.bound(node)):
             return None
         answer = self._prefix.strip(text)
-        begin = first_stop(self._tail, answer, self._stops)
+        begin = self._stops.begins(answer)
         return begin if begin is None or begin < 0 else begin + len(text) - len(answer)
 
     def count(self, text: str, ends: bool) -> int:
@@ -257,9 +256,8 @@ class LocalSession:
             self._replaced += self._codec.replaced(ids)
             if loss := self._codec.loss_of(text, ids, blanks_before=self._prefix.stripped):
                 self._losses.append(loss)
-            self._drafted, self._stopped = {}, {}  # of this round alone, as the prefix
-            if longest := max(map(len, self._stops), default=0):
-                self._tail = (self._tail + text)[-longest:]
+            self._drafted = {}  # of this round alone, as the prefix and the stops
+            self._stops.commit(text)
             self._prefix.begin(False)
         return self._room()
 

@@ -2,8 +2,9 @@
 
 It keeps no KV cache, batches nothing, and uses none of the package's code, so that what the package
 misreads is not misread here too. `oracle_text` is one tokenizer, `oracle_member` one member's
-drafts and scores, `oracle_grammar` what a grammar says, `oracle_options` what settings beside the
-paper's do, and `oracle_round` the rounds of an answer.
+drafts and mean scores, `oracle_words` its probabilities of words, `oracle_grammar` what a grammar
+says, `oracle_options` what becomes of the members' scores, and `oracle_round` the rounds of an
+answer.
 """
 
 import random

@@ -19,8 +19,6 @@ from oracle_answer import before_stop, part_of_words
 from oracle_grammar import Grammar, Masks
 from oracle_text import SPACELESS, Text
 
-Fit = tuple[float, int]
-
 END = -1
 """What a member takes where a grammar leaves it no token: the answer can only end."""
 
@@ -47,16 +45,6 @@ class Draft:
     ends: bool
     stop: int | None = None
     path: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Event:
-    """A way in which a candidate comes true: its ids, and an "end", a "border" or "anything"."""
-
-    owner: int
-    ids: tuple[int, ...]
-    tail: str
-    log_chance: float
 
 
 class NotANumberError(ArithmeticError):
@@ -310,100 +298,3 @@ class Member:
     def log_sum(self, ids: Sequence[int], following: list[int]) -> float:
         chosen = torch.log_softmax(self.logits(ids), -1)[torch.tensor(following, dtype=torch.long)]
         return torch.logsumexp(chosen, -1).item()
-
-    def words(
-        self, candidates: Sequence[tuple[list[int], bool, Sequence[tuple[int, ...]]]]
-    ) -> list[float | None]:
-        """-log of the probability of each (ids, ends, drafts up to a stop) as the next word."""
-        events: list[Event] = []
-        for owner, (ids, ends, stops) in enumerate(candidates):
-            if ids or ends:
-                events += self.events(owner, ids, ends, stops)
-        left: dict[Event, float] = {}
-
-        def log_left(event: Event) -> float:
-            """log of an event's probability without what other candidates hold of it."""
-            if event not in left:
-                inside = [log_left(other) for other in events if self.holds(event, other)]
-                rest = 1.0 - math.fsum(math.exp(log - event.log_chance) for log in inside)
-                left[event] = event.log_chance + math.log(rest) if rest > 0 else -math.inf
-            return left[event]
-
-        scores: list[float | None] = []
-        for owner, (ids, ends, _) in enumerate(candidates):
-            own = [log_left(event) for event in events if event.owner == owner]
-            total = torch.logsumexp(torch.tensor(own, dtype=torch.double), -1).item() if own else 0
-            scores.append(-total if ids or ends else None)
-        return scores
-
-    def events(
-        self, owner: int, ids: list[int], ends: bool, stops: Sequence[tuple[int, ...]]
-    ) -> list[Event]:
-        def event(ids: Sequence[int], tail: str, log_tail: float) -> Event:
-            return Event(owner, tuple(ids), tail, self.log_chance(ids) + log_tail)
-
-        if len(ids) > self.room:
-            return [event(ids[: self.room], "anything", 0.0)]
-        if ends:
-            own = event(ids, "end", self.log_end(ids))
-            return [own, *(event(path, "anything", 0.0) for path in dict.fromkeys(stops))]
-        if self.whole(ids):
-            return [event(ids, "anything", 0.0)]
-        logits = self.logits(ids)
-        following = [token for token in range(len(logits)) if self.spaced(token)]
-        return [event(ids, "border", self.log_sum(ids, sorted({*following, *self.ends})))]
-
-    def whole(self, ids: list[int]) -> bool:
-        """Whether a word is complete whatever comes next (3.1), or a grammar says what comes."""
-        text, _ = self.text.read(ids)
-        if self.mask(ids) is not None or len(ids) >= self.settings.max_word_tokens:
-            return True
-        spoken = text.lstrip()
-        return any(map(str.isspace, spoken)) or bool(spoken and SPACELESS.match(spoken[-1]))
-
-    def spaced(self, token: int) -> bool:
-        return self.text.read([token])[0][:1].isspace()
-
-    def holds(self, event: Event, other: Event) -> bool:
-        """Whether another candidate's event is part of this one."""
-        length = len(event.ids)
-        if other.owner == event.owner or other.ids[:length] != event.ids or event.tail == "end":
-            return False
-        if len(other.ids) == length:
-            return ("end", "border", "anything").index(other.tail) < (
-                ("end", "border", "anything").index(event.tail)
-            )
-        return event.tail == "anything" or self.spaced(other.ids[length])
-
-    def fit(self, texts: Sequence[str]) -> tuple[list[Fit | None], Fit]:
-        """NLL and characters of what each message says, and of the whole prompt."""
-        pieces = [self.text.token_bytes(token) for token in self.prompt]
-        with torch.no_grad():
-            logits = self.model(input_ids=torch.tensor([self.prompt]), use_cache=False).logits[0]
-        steps = logits.double().log_softmax(-1)
-
-        def rate(first: int, last: int) -> Fit | None:
-            """Of the tokens that hold bytes from `first` to `last`."""
-            terms, unknown, end = [], 0, 0
-            for place, piece in enumerate(pieces):
-                start, end = end, end + len(piece)
-                if first < last and start < last and end > first:
-                    if place:
-                        terms.append(-steps[place - 1][self.prompt[place]].item())
-                    else:
-                        unknown += 1
-            if unknown and not terms:
-                return None
-            count = len(terms) + unknown
-            size = len(b"".join(pieces)[first:last].decode(errors="replace"))
-            return math.fsum(terms) * (count / len(terms) if terms else 1.0), size
-
-        whole, begin = b"".join(pieces), 0
-        found: list[Fit | None] = []
-        for text in texts:
-            data = text.strip().encode()
-            at = whole.find(data, begin)
-            if at >= 0:
-                begin = at + len(data)
-            found.append(rate(at, begin) if at >= 0 else None)
-        return found, rate(0, len(whole)) or (0.0, 1)

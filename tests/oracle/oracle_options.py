@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from oracle_member import Member
+
 
 @dataclass(frozen=True)
 class Options:
@@ -47,3 +49,37 @@ def by_prompt(
         pairs = [one for one in found if one is not None] if shared else [whole]
         rates.append(math.fsum(nll for nll, _ in pairs) / max(sum(size for _, size in pairs), 1))
     return [w * math.exp(-exponent * rate) for w, rate in zip(weights, rates, strict=True)]
+
+
+def fit(member: Member, texts: Sequence[str]) -> tuple[list[Fit | None], Fit]:
+    """NLL and characters of what each message says, and of the whole prompt."""
+    pieces = [member.text.token_bytes(token) for token in member.prompt]
+    with torch.no_grad():
+        logits = member.model(input_ids=torch.tensor([member.prompt]), use_cache=False).logits[0]
+    steps = logits.double().log_softmax(-1)
+
+    def rate(first: int, last: int) -> Fit | None:
+        """Of the tokens that hold bytes from `first` to `last`."""
+        terms, unknown, end = [], 0, 0
+        for place, piece in enumerate(pieces):
+            start, end = end, end + len(piece)
+            if first < last and start < last and end > first:
+                if place:
+                    terms.append(-steps[place - 1][member.prompt[place]].item())
+                else:
+                    unknown += 1
+        if unknown and not terms:
+            return None
+        count = len(terms) + unknown
+        size = len(b"".join(pieces)[first:last].decode(errors="replace"))
+        return math.fsum(terms) * (count / len(terms) if terms else 1.0), size
+
+    whole, begin = b"".join(pieces), 0
+    found: list[Fit | None] = []
+    for text in texts:
+        data = text.strip().encode()
+        at = whole.find(data, begin)
+        if at >= 0:
+            begin = at + len(data)
+        found.append(rate(at, begin) if at >= 0 else None)
+    return found, rate(0, len(whole)) or (0.0, 1)

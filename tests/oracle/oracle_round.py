@@ -12,6 +12,7 @@ from oracle_answer import OracleRound, part_of_words, split_words
 from oracle_grammar import Grammar
 from oracle_member import Draft, Member, NotANumberError
 from oracle_options import Options, mean, mixture
+from oracle_words import word_scores
 
 __all__ = ["Fusion"]
 
@@ -50,6 +51,7 @@ class Fusion:
     ) -> None:
         self.members, self.weights, self.options = members, weights, options
         self.strip, self.temperature, self.grammar = strip, temperature, grammar
+        self.words = members[0].settings.rule == "words"
         self.rounds: list[OracleRound] = []
         self.blanks: list[bool] = []
         self.answer = ""
@@ -85,10 +87,6 @@ class Fusion:
         means = self.means(table, judges)
         winner = self.choose(means, rng)
         return self.commit(pool, winner, limit, table=table, means=means)
-
-    @property
-    def words(self) -> bool:
-        return self.members[0].settings.rule == "words"
 
     def drafts(self) -> dict[int, list[Draft]]:
         drafts: dict[int, list[Draft]] = {}
@@ -189,7 +187,11 @@ class Fusion:
                 for (text, ends), c in pool.items()
             ]
             try:
-                column = member.words(read) if self.words else [member.score(*one) for one in read]
+                column = (
+                    word_scores(member, read)
+                    if self.words
+                    else [member.score(*one) for one in read]
+                )
             except NotANumberError:
                 continue
             judges.append(number)
