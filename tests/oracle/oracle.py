@@ -21,7 +21,7 @@ from oracle_answer import (
 )
 from oracle_grammar import Grammar
 from oracle_member import Member, Settings
-from oracle_options import Options, by_prompt
+from oracle_options import Options, by_prompt, fit
 from oracle_round import Fusion
 from oracle_text import Message, Text
 
@@ -78,7 +78,7 @@ def run(
     chosen = Options(**options)
     if chosen.prompt_exponent:
         said = [prompt] if isinstance(prompt, str) else [one["content"] for one in prompt]
-        fits = [member.fit(said) for member in own]
+        fits = [fit(member, said) for member in own]
         weights = by_prompt(weights, fits, chosen.prompt_exponent)
     fusion = Fusion(own, weights, strip, temperature, bound, chosen)
     rng = random.Random(seed)
