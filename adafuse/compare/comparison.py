@@ -23,8 +23,9 @@ from adafuse.compare.systems import (
     together,
 )
 from adafuse.compare.terminal import progress_bars
-from adafuse.config import DecodingConfig
-from adafuse.ensemble import Ensemble
+from adafuse.config import DecodingConfig, with_preset
+from adafuse.ensemble import Ensemble, Models
+from adafuse.ensemble_file import read_models
 from adafuse.errors import ConfigError, DecodingError, MissingExtraError
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.spec import MemberSpec, as_spec
@@ -56,7 +57,7 @@ class Comparison(ComparisonResults):
 
 
 def compare(
-    models: Sequence[str | Mapping[str, Any] | MemberSpec] | Ensemble,
+    models: Models | Ensemble,
     questions: Rows,
     *,
     metric: str | Callable[..., Any] | None = None,
@@ -101,6 +102,9 @@ def compare(
         DecodingError: no question could be answered at all.
         LoadError: a model cannot be loaded.
     """
+    if not isinstance(models, Ensemble):
+        models, of_file = read_models(models)
+        settings = {**of_file, **with_preset(settings)} if of_file else settings
     layout = layout or Layout()
     reported, development = _split(read_rows(questions), dev, layout)
     judge = read_metric(metric or guess_metric(reported[0]))
