@@ -89,7 +89,7 @@ class Ensemble:
         max_queue: int | None = None,
         **settings: Any,
     ) -> Ensemble:
-        """Load members from hub ids, local folders, GGUF files or specifications, or a file of them.
+        """Load members from hub ids, folders, GGUF files, specifications, or a file of them.
 
         Args:
             models: 1 to 8 of them; or the name of a file that `adafuse fit` wrote, ending in .yaml:
@@ -111,13 +111,12 @@ class Ensemble:
             MissingExtraError: Ray is asked for and not installed.
             ConnectionError: there is no cluster at the address.
         """
-        models, of_file = read_models(models)
+        listed, of_file = read_models(models)
         config = DecodingConfig().override(**of_file).override(**settings)
         Admission(max_concurrency, max_queue)  # what is refused should not wait for models
-        listed = isinstance(models, list | tuple)
-        if not listed or not 1 <= len(models) <= MAX_MEMBERS:
+        if not isinstance(listed, list | tuple) or not 1 <= len(listed) <= MAX_MEMBERS:
             raise ConfigError(f"models must be a list of 1 to {MAX_MEMBERS} members")
-        specs = [as_spec(model) for model in models]
+        specs = [as_spec(model) for model in listed]
         if config.weights is not None and len(config.weights) != len(specs):
             raise ConfigError(f"weights has {len(config.weights)} numbers for {len(specs)} members")
         members = load_on(backend, specs, device=device, dtype=dtype, address=address)

@@ -84,7 +84,9 @@ def read_ensemble(path: str | os.PathLike[str]) -> EnsembleFile:
     place = Path(path).expanduser()
     content = _load(place)
     if not isinstance(content, Mapping) or "members" not in content:
-        raise ConfigError(f"{place} is no ensemble file: it has no members; `adafuse fit` makes one")
+        raise ConfigError(
+            f"{place} is no ensemble file: it has no members; `adafuse fit` makes one"
+        )
     version = content.get("version", VERSION)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ConfigError(f"{place}: version must be a whole number, not {show(version)}")
@@ -135,7 +137,7 @@ def _members(listed: object, folder: Path) -> tuple[MemberSpec, ...]:
     return tuple(replace(spec, **_placed(spec, folder)) for spec in specs)
 
 
-def _placed(spec: MemberSpec, folder: Path) -> dict[str, str]:
+def _placed(spec: MemberSpec, folder: Path) -> dict[str, Any]:
     """Paths that are relative to the file, as they are from here."""
     paths = {name: getattr(spec, name) for name in _PATHS}
     return {
@@ -157,7 +159,7 @@ def write_ensemble(path: str | os.PathLike[str], ensemble: EnsembleFile) -> None
     import yaml
 
     place = Path(path).expanduser()
-    members = [
+    members: list[dict[str, Any]] = [
         {"model": listed} if isinstance(listed, str) else dict(listed)
         for listed in loadable([_portable(spec, place.parent) for spec in ensemble.members])
     ]

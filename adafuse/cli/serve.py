@@ -104,7 +104,9 @@ def _serve(
 
     members, of_file = read_members(model)
     settings |= {"timeout": timeout}
-    DecodingConfig().override(**of_file).override(**settings)  # what is refused should not wait for models
+    DecodingConfig().override(**of_file).override(
+        **settings
+    )  # what is refused should not wait for models
     keys = api_key or []
     for option, values in (("--api-key", keys), ("--name", [name])):
         if not all(value.strip() for value in values):

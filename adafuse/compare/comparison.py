@@ -102,8 +102,9 @@ def compare(
         DecodingError: no question could be answered at all.
         LoadError: a model cannot be loaded.
     """
+    members: Any = models
     if not isinstance(models, Ensemble):
-        models, of_file = read_models(models)
+        members, of_file = read_models(models)
         settings = {**of_file, **with_preset(settings)} if of_file else settings
     layout = layout or Layout()
     reported, development = _split(read_rows(questions), dev, layout)
@@ -117,13 +118,13 @@ def compare(
     _check(ENSEMBLE, settings)
     if traces and folder is None:
         raise ConfigError("traces are kept in a folder; name one")
-    if len(models.members if isinstance(models, Ensemble) else models) < 2:
+    if len(models.members if isinstance(models, Ensemble) else members) < 2:
         raise ConfigError("a comparison takes at least two models")
     place = Path(folder) if folder is not None else None
     if place is not None:
         _make(place)
     ledger = Ledger(place / "ledger.jsonl" if place is not None else None)
-    everyone, loaded = _load(models, device, dtype)
+    everyone, loaded = _load(members, device, dtype)
     names = [member.name for member in everyone.members]
     if explore:
         tried = {**explored(names), **(variants or {})}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from adafuse.compare.dataset import REFERENCES, Layout
@@ -126,7 +127,7 @@ def document_texts(where: str, document: str) -> list[Text]:
     count = -(-len(words) // _PIECE)
     borders = [len(words) * at // count for at in range(count + 1)]
     texts = []
-    for number, (begin, end) in enumerate(zip(borders, borders[1:], strict=False), 1):
+    for number, (begin, end) in enumerate(pairwise(borders), 1):
         behind = begin + min(_PROMPT, (end - begin) // 4)
         prompt, reference = "".join(words[begin:behind]).lstrip(), "".join(words[behind:end])
         piece = f"{where}, piece {number}" if count > 1 else where

@@ -57,9 +57,10 @@ class EnsembleFields(DecodingFields):
         frozen=True,
         repr=False,
         description="1 to 8 members: hub ids, local folders, GGUF files, MemberSpec or mappings of "
-        "its fields; or the name of a file that `adafuse fit` wrote, ending in .yaml, whose settings "
-        "hold where none are given. The first one counts max_tokens and wins ties. Without models and ensemble, "
-        "those of the environment variable ADAFUSE_MODELS: separated by commas, or a JSON list.",
+        "its fields; or the name of a file that `adafuse fit` wrote, ending in .yaml, whose "
+        "settings hold where none are given. The first one counts max_tokens and wins ties. "
+        "Without models and ensemble, those of the environment variable ADAFUSE_MODELS: separated "
+        "by commas, or a JSON list.",
     )
     ensemble: Ensemble | None = Field(
         default=None,

@@ -131,7 +131,12 @@ def build_ensemble(
     ]
     if loading["trust_remote_code"]:
         specs = [replace(spec, trust_remote_code=True) for spec in specs]
-    return Ensemble.load(specs, device=loading["device"], dtype=loading["dtype"], **{**of_file, **with_preset(settings)})
+    return Ensemble.load(
+        specs,
+        device=loading["device"],
+        dtype=loading["dtype"],
+        **{**of_file, **with_preset(settings)},
+    )
 
 
 def _weights(weights: object) -> object:
