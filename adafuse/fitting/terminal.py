@@ -12,6 +12,8 @@ from adafuse.fitting.result import FitResult
 
 __all__ = ["table"]
 
+_FEW = 20  # texts; intervals of fewer are too narrow
+
 
 def table(result: FitResult) -> Group:
     """Nats per word of each member and of the mixture, weights, and what they mean."""
@@ -20,7 +22,7 @@ def table(result: FitResult) -> Group:
     )
     drawn.add_column("")
     for column in ("nats a word", "95 %", f"against {escape(result.best)}", "weight"):
-        drawn.add_column(column, justify="right")
+        drawn.add_column(column, justify="right", no_wrap=True)
     for name, nats, weight in zip(result.names, result.members, result.weights, strict=True):
         drawn.add_row(escape(name), *_cells(nats), "", f"{weight:.2f}")
     drawn.add_row("together, held out", *_cells(result.mixture), _signed(result.difference), "",
@@ -28,6 +30,8 @@ def table(result: FitResult) -> Group:
     lines = ["* 0 is outside the interval of the difference."]
     if result.prompt_exponent:
         lines.append(f"Weights follow the prompt: prompt_exponent {result.prompt_exponent:.2f}.")
+    if result.texts < _FEW:
+        lines.append(f"{result.texts} texts are few: take 50 before you trust it.")
     if result.skipped:
         lines.append(f"{len(result.skipped)} texts were left out; first: {result.skipped[0]}")
     return Group(drawn, *map(Text, lines), Text(result.sentence, style="bold"))
