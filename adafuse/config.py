@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
 from adafuse.errors import ConfigError
+from adafuse.events import Rule
 from adafuse.validation import (
     check_choice,
     check_float,
@@ -36,16 +37,15 @@ __all__ = [
     "DECODING",
     "LIMITS",
     "PRESETS",
+    "Combine",
     "DecodingConfig",
     "OnMemberError",
-    "Scoring",
-    "Weighting",
+    "Rule",
     "read_schema",
     "with_preset",
 ]
 
-Scoring = Literal["token", "byte", "word"]
-Weighting = Literal["fixed", "perplexity", "consistency"]
+Combine = Literal["mixture", "product"]
 OnMemberError = Literal["raise", "drop"]
 DECODING, LIMITS = "Decoding", "Limits and faults"  # what a setting is about: headings in --help
 CONSTRAINTS = ("json_schema", "regex", "choices", "grammar")
@@ -71,8 +71,10 @@ def read_schema(name: str, schema: object) -> dict[str, Any]:
         raise ConfigError(f"{name} is not JSON: {error}") from None
 
 
-def _read_leader(name: str, value: Any) -> str | int:
-    return value if isinstance(value, str) else whole(f"{name}, as a place,", value, 0)
+def _check_top_p(name: str, value: Any) -> float:
+    if check_float(name, value, 0, 1) == 0:
+        raise ConfigError(f"{name} must be above 0 (1 switches it off)")
+    return value  # type: ignore[no-any-return]
 
 
 def _check_penalty(name: str, value: Any) -> float:
@@ -110,19 +112,33 @@ _limit = partial(_setting, about=LIMITS)
 
 @dataclass(kw_only=True, **_FROZEN)
 class DecodingConfig:
-    """How an ensemble decodes. Defaults are those of the paper (AdaFuse, arXiv 2601.06022).
+    """How an ensemble decodes.
 
     Raises:
         ConfigError: a value is out of range, or several of `CONSTRAINTS` are given.
     """
 
+    rule: Rule = _setting(  # noqa: RUF009
+        "words",
+        partial(check_choice, choices=get_args(Rule)),
+        "What a round decides: 'words', one word, by its probability; 'paper', spans of up to "
+        "max_words, by their mean NLL per token (AdaFuse, arXiv 2601.06022).",
+    )
+    combine: Combine = _setting(  # noqa: RUF009
+        "mixture",
+        partial(check_choice, choices=get_args(Combine)),
+        "How rule 'words' makes one probability of those of all members: their weighted mean "
+        "('mixture'), or the weighted mean of their logarithms ('product').",
+    )
     margin_threshold: float = _setting(
         0.7,
         partial(check_float, low=0, high=1),
         "A drafted word is confident while the margin (top-1 minus top-2 probability of the next "
         "token) is at least this; 0 to 1.",
     )
-    max_words: int = _setting(3, _POSITIVE, "Most words a member may propose in one round.")
+    max_words: int = _setting(
+        3, _POSITIVE, "Most words a member may propose in one round, under rule 'paper'."
+    )
     branches: int = _setting(3, _POSITIVE, "How many next tokens an uncertain member proposes.")
     max_word_tokens: int = _setting(
         16, _POSITIVE, "A longer word is cut here and goes on in the next round."
@@ -130,41 +146,32 @@ class DecodingConfig:
     weights: Sequence[float] | None = _setting(
         None,
         read_weights,
-        "One number of at least 0 per member, in order, for the mean of their scores. Default: "
+        "One number of at least 0 per member, in order: its share of what decides. Under rule "
+        "'words' a member of weight 0 proposes nothing, and drafts for speed alone. Default: "
         "those of the specifications, which are equal unless set.",
     )
-    weighting: Weighting = _setting(  # noqa: RUF009
-        "fixed",
-        partial(check_choice, choices=get_args(Weighting)),
-        "What becomes of the weights: 'fixed', nothing; 'perplexity', each is multiplied by how "
-        "well its member predicts the prompt (PackLLM, arXiv 2404.11531); 'consistency', in each "
-        "round those count more that are sure and agree (CoRE, arXiv 2510.13855).",
+    prompt_exponent: float = _setting(
+        0.0,
+        partial(check_float, low=0),
+        "Each weight is multiplied by P ** this, where P is the probability per character that "
+        "its member gives the prompt; 0 leaves weights as they are.",
     )
-    # Tokenizers differ in how much a token holds, and a long word of many tokens has a low mean
-    # per token once it is begun.
-    scoring: Scoring = _setting(  # noqa: RUF009
-        "token",
-        partial(check_choice, choices=get_args(Scoring)),
-        "A score is the mean NLL per 'token' of the member, per 'byte' of the text in UTF-8, or "
-        "per 'word', an end counting as one.",
-    )
-    leader: str | int | None = _setting(
-        None,
-        _read_leader,
-        "A member, by name or by place from 0, whose confident drafts are committed at once; the "
-        "others are asked where it is uncertain (after SAFE, arXiv 2510.15346).",
-    )
-    contested_only: bool = _setting(
-        False,
+    pool_stops: bool = _setting(
+        True,
         check_switch,
-        "Words that all members would write by themselves are committed unscored; candidates are "
-        "scored only where already the first word is contested.",
+        "A draft that completes a stop string counts as an end of the answer before it.",
     )
     temperature: float = _setting(
         0.0,
         partial(check_float, low=0),
-        "0 commits the candidate with the lowest mean NLL; above 0 it is drawn from "
-        "softmax(-score / temperature).",
+        "0 commits the best candidate; above 0 one is drawn: from P ** (1 / temperature) under "
+        "rule 'words', from softmax(-score / temperature) under 'paper'.",
+    )
+    top_p: float = _setting(
+        1.0,
+        _check_top_p,
+        "With a temperature: only the likeliest candidates are drawn that have this much of the "
+        "probability together; 1 leaves none out.",
     )
     seed: int | None = _setting(
         None, check_seed, "Of that draw. Default: entropy of the operating system."
@@ -247,20 +254,22 @@ class DecodingConfig:
 _LINES = "\n        ".join(f"{f.name}: {f.metadata['description']}" for f in fields(DecodingConfig))
 DecodingConfig.__doc__ = f"{DecodingConfig.__doc__}\n    Attributes:\n        {_LINES}\n"
 
-_OF_PAPER = (
-    "margin_threshold", "max_words", "branches", "weighting", "scoring", "leader", "contested_only"
-)  # fmt: skip
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "paper": MappingProxyType({name: getattr(DecodingConfig(), name) for name in _OF_PAPER}),
-        "recommended": MappingProxyType({"branches": 1}),
+        "paper": MappingProxyType(
+            {
+                "rule": "paper",
+                "margin_threshold": 0.7,
+                "max_words": 3,
+                "branches": 3,
+                "prompt_exponent": 0.0,
+                "pool_stops": False,
+            }
+        )
     }
 )
-"""Settings by name: the paper's, and those that evidence favours (docs/evidence.md)."""
-ABOUT_PRESETS = (
-    "Settings by name, for those that are not given: 'paper' (the defaults), or 'recommended', "
-    "which evidence favours."
-)
+"""Settings by name: those of the paper (AdaFuse, arXiv 2601.06022)."""
+ABOUT_PRESETS = "Settings by name, for those that are not given: 'paper' has the paper's."
 
 
 def with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:

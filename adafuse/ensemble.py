@@ -146,7 +146,7 @@ class Ensemble:
         if unknown := [name for name in names if name not in by_name]:
             there = ", ".join(by_name)
             raise ConfigError(f"there is no member {unknown[0]!r}; there are: {there}")
-        config = replace(self.config, weights=None, leader=None)
+        config = replace(self.config, weights=None)
         some = Ensemble([by_name[name] for name in names], config)
         some._admission = self._admission
         return some

@@ -19,14 +19,18 @@ __all__ = [
     "MemberUsage",
     "Round",
     "RoundKind",
+    "Rule",
     "cut_rounds",
     "cut_words",
 ]
 
+Rule = Literal["words", "paper"]
+"""What a round decides: a word by its probability, or a span by its mean NLL per token."""
+
 FinishReason = Literal["stop", "length", "stop_string"]
 """`stop`: an ending candidate won. `length`: max_new_tokens or a full window. `stop_string`."""
 
-RoundKind = Literal["forced", "led", "scored", "unanimous", "empty"]
+RoundKind = Literal["forced", "scored", "unanimous", "empty"]
 """How a round was decided; `empty`: nothing could be drafted."""
 
 
@@ -101,11 +105,14 @@ class Candidate:
         ends: whether the answer ends after it.
         words: the span as its earliest drafter split it; they concatenate to `text`.
         drafters: members that proposed it, the earliest first.
-        scores: mean NLL in nats per token, byte or word (`scoring`), by member; empty where nothing
-            was scored. A member left out of the round is missing; so is one that reads the text as
-            no tokens at all.
-        score: weighted mean of `scores` (or as `weighting` has it), lowest wins; None where nothing
-            was scored.
+        scores: NLL in nats by member, under rule "words" of the whole word and its border, under
+            "paper" the mean per token; empty where nothing was scored. A member left out of the
+            round is missing; so is one that reads the text as no tokens at all.
+        score: what all of them make of it, lowest wins: -log of the members' mixture or product of
+            probabilities under "words", the weighted mean of `scores` under "paper"; None where
+            nothing was scored.
+        stop: None, but where a drafter completed a stop string, so that the answer ends: how many
+            characters before the span belong to that.
     """
 
     text: str
@@ -114,6 +121,7 @@ class Candidate:
     drafters: tuple[str, ...]
     scores: Mapping[str, float] = field(default_factory=dict)
     score: float | None = None
+    stop: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +140,11 @@ class Round:
         winner: index into `candidates`; -1 if nothing could be drafted.
         margins: the margins each member tested in this round, in order.
         confident: no member fell below the margin threshold.
-        unanimous: the pool held a single candidate, committed without scoring; or all members
-            would have begun so by themselves, and only contested rounds are scored.
+        unanimous: the pool held a single candidate, committed without scoring.
         scored: the pool held several, and every member scored them.
+        rule: what scores are; see `Candidate`.
         forced: committed without a draft: the grammar left no choice, or the tokens left were
             those that it takes to make the answer whole.
-        led: the leader was confident, and the other members were not asked.
         left_out: members whose logits or scores were not finite in this round.
         dropped: members that failed in this round (in the first: or before it), and are left out
             of the rest of the answer.
@@ -158,7 +165,7 @@ class Round:
     unanimous: bool
     scored: bool
     forced: bool = False
-    led: bool = False
+    rule: Rule = "paper"
     left_out: tuple[str, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     finish_reason: FinishReason | None = None
@@ -169,8 +176,6 @@ class Round:
         """How it was decided: the first of the flags that is set."""
         if self.forced:
             return "forced"
-        if self.led:
-            return "led"
         if self.scored:
             return "scored"
         return "unanimous" if self.unanimous else "empty"

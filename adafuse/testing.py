@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from adafuse.config import DecodingConfig
 from adafuse.decoding.member import Draft, Drafts, PromptNLL
 from adafuse.errors import ContextWindowError
-from adafuse.events import MemberUsage
+from adafuse.events import MemberUsage, cut_words
 from adafuse.prompting.prompt import Prompt
-from adafuse.text.words import sizes_of, split_words
+from adafuse.text.stop_strings import first_stop
+from adafuse.text.words import split_words
 
 __all__ = ["ScriptedMember"]
 
@@ -75,6 +76,7 @@ class ScriptedSession:
     ) -> None:  # fmt: skip
         self._member, self._config = member, config
         self._answer, self._text = answer, ""
+        self._stopped: str | None = None  # what was drafted before a stop string
         self._prompt_tokens, self._forwards = prompt_tokens, 0
         self.templated = member.templated and chat
         self.extra_stops: tuple[str, ...] = ()
@@ -110,20 +112,26 @@ class ScriptedSession:
             self._answer = self._answer.lstrip(" ")
         on_script = self._answer.startswith(self._text)
         remaining = self._answer[len(self._text) :] if on_script else ""
-        span = split_words(remaining)[: self._config.max_words if sure else 1]
+        most = self._config.max_words if sure and self._config.rule == "paper" else 1
+        span = split_words(remaining)[:most]
         margins = (margin,) * max(len(span), 1)
-        return Drafts((Draft(span, ends=not remaining),), margins, sure)
+        draft = Draft(span, ends=not remaining)
+        if self._config.pool_stops:
+            begin = first_stop(self._text, draft.text, self._config.stop)
+            if begin is not None:
+                draft = Draft(cut_words(span, max(begin, 0)), ends=True, stop=max(-begin, 0))
+        self._stopped = draft.text if draft.stop is not None else None
+        return Drafts((draft,), margins, sure)
 
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
         """Score each text by how far it continues the script."""
         self._forwards += 1
         scores = [self._score(text, ends) for text, ends in candidates]
-        sizes = sizes_of(candidates, self._config.scoring)
-        if sizes is None:
+        if self._config.rule == "paper":
             return scores
-        return [
-            score and score * (len(text) + ends) / size
-            for score, (text, ends), size in zip(scores, candidates, sizes, strict=True)
+        return [  # of the whole word: its border is certain
+            score and score * (len(text) + ends)
+            for score, (text, ends) in zip(scores, candidates, strict=True)
         ]
 
     def _score(self, text: str, ends: bool) -> float | None:
@@ -131,7 +139,8 @@ class ScriptedSession:
         if not count:
             return None
         written = self._text + text
-        if self._answer == written if ends else self._answer.startswith(written):
+        stopped = ends and text == self._stopped
+        if stopped or (self._answer == written if ends else self._answer.startswith(written)):
             return self._member.nll
         pairs = zip(self._answer[len(self._text) :], text, strict=False)
         same = next((i for i, (a, b) in enumerate(pairs) if a != b), math.inf)

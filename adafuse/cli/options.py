@@ -28,7 +28,6 @@ Dtype = Annotated[str | None, typer.Option(help="Such as float32 or bfloat16. De
 
 _REPEATED = {"weights": "weight", "choices": "choice"}  # each use of the option gives one
 _READ: Mapping[str, Callable[[str], Any]] = {  # given as text
-    "leader": lambda text: int(text) if text.isdecimal() else text,
     "json_schema": partial(read_json, "--json-schema"),
     "grammar": file_or_text,
 }

@@ -112,7 +112,7 @@ def compare(
     whole("seed", seed, 0)
     if find_spec("scipy") is None:
         raise MissingExtraError("a comparison", "compare")
-    tried = {**(explored([]) if explore else {}), **(variants or {})}
+    tried = {**(explored() if explore else {}), **(variants or {})}
     for name, change in tried.items():
         _check(name, {**settings, **change})
     _check(ENSEMBLE, settings)
@@ -126,8 +126,6 @@ def compare(
     ledger = Ledger(place / "ledger.jsonl" if place is not None else None)
     everyone, loaded = _load(members, device, dtype)
     names = [member.name for member in everyone.members]
-    if explore:
-        tried = {**explored(names), **(variants or {})}
     if twice := {ENSEMBLE, *names} & set(tried):
         raise ConfigError(f"a variant must not be named like another system: {', '.join(twice)}")
     form: PromptFormat | None = "raw" if layout.raw else None
@@ -151,7 +149,7 @@ def compare(
         ensemble, notes = everyone, list[str]()
         if development:
             ensemble, tried, notes = choose(everyone, tried, settings, development, run)
-        common = of_members(settings, names, [member.name for member in ensemble.members]) or {}
+        common = of_members(settings, names, [member.name for member in ensemble.members])
         systems = [
             *members_alone(everyone, settings),
             together(ENSEMBLE, ensemble, common, {}),

@@ -39,12 +39,8 @@ def choose(
         ensemble = pairs[best]
         notes.append(note)
     chosen = [member.name for member in ensemble.members]
-    common = of_members(shared, names, chosen) or {}
-    fitting = {
-        name: own
-        for name, change in variants.items()
-        if (own := of_members(change, names, chosen)) is not None
-    }
+    common = of_members(shared, names, chosen)
+    fitting = {name: of_members(change, names, chosen) for name, change in variants.items()}
     if not fitting:
         return ensemble, {}, notes
     systems = [together(ENSEMBLE, ensemble, common, {})]
@@ -56,7 +52,7 @@ def choose(
 
 def _pair(pair: Ensemble, names: Sequence[str], shared: Settings) -> System:
     own = [member.name for member in pair.members]
-    return together(" + ".join(own), pair, of_members(shared, names, own) or {}, {})
+    return together(" + ".join(own), pair, of_members(shared, names, own), {})
 
 
 def _best(what: str, results: Sequence[SystemResult], count: int) -> tuple[int, str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from adafuse.config import DecodingConfig
 from adafuse.decoding.subset import answering_config
-from adafuse.decoding.weighting import leader_of
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 
@@ -51,9 +50,9 @@ class System:
 
 
 ENSEMBLE = "ensemble"
-"""Name of the ensemble with the settings of the whole comparison: the paper's, unless set."""
+"""Name of the ensemble with the settings of the whole comparison: the defaults, unless set."""
 
-_OF_SEVERAL = ("weights", "weighting", "scoring", "leader", "contested_only", "preset")
+_OF_SEVERAL = ("rule", "combine", "weights", "prompt_exponent", "preset")
 
 
 def members_alone(ensemble: Ensemble, shared: Mapping[str, Any]) -> list[System]:
@@ -73,21 +72,20 @@ def members_alone(ensemble: Ensemble, shared: Mapping[str, Any]) -> list[System]
 
 def of_members(
     settings: Mapping[str, Any], everyone: Sequence[str], chosen: Sequence[str]
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     """Settings that were made for all members, for those of them that were chosen.
 
-    None if the leader is not among them: the settings are of no use to these. What is wrong with
-    them is left for `together` to say.
+    What is wrong with them is left for `together` to say.
     """
     config = DecodingConfig().override(**settings)
     try:
-        if leader_of(everyone, config) not in (None, *chosen):
-            return None
         config = answering_config(everyone, [everyone.index(name) for name in chosen], config)
     except ConfigError:
         return dict(settings)
-    own = {"weights": config.weights, "leader": config.leader}
-    return {**settings, **{name: own[name] for name in own if name in settings}}
+    if "weights" not in settings:
+        return dict(settings)
+    # Members that count for nothing among others are equals among themselves.
+    return {**settings, "weights": config.weights if any(config.weights or ()) else None}
 
 
 def together(
@@ -107,7 +105,7 @@ def together(
 def read_variant(text: str) -> tuple[str, dict[str, Any]]:
     """A variant written as "branches=1 weights=[1,2]" or "name: branches=1": name and settings.
 
-    Values are JSON, or else text. `preset=recommended` is a setting, too.
+    Values are JSON, or else text. `preset=paper` is a setting, too.
     """
     name, colon, rest = text.partition(":")
     if not colon or "=" in name:
@@ -136,19 +134,13 @@ def read_variant(text: str) -> tuple[str, dict[str, Any]]:
     return name.strip(), settings
 
 
-def explored(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The usual variants, each of one change to the paper's settings; `names` of the members."""
+def explored() -> dict[str, dict[str, Any]]:
+    """The usual variants, each of one change to the defaults, and the paper's settings."""
     return {
         "τ 0.3": {"margin_threshold": 0.3},
         "τ 0.9": {"margin_threshold": 0.9},
-        "1 word": {"max_words": 1},
         "1 branch": {"branches": 1},
         "5 branches": {"branches": 5},
-        "per byte": {"scoring": "byte"},
-        "per word": {"scoring": "word"},
-        "by perplexity": {"weighting": "perplexity"},
-        "by consistency": {"weighting": "consistency"},
-        "contested only": {"contested_only": True},
-        **{f"led by {name}": {"leader": name} for name in names},
-        "recommended": {"preset": "recommended"},
+        "product": {"combine": "product"},
+        "paper": {"preset": "paper"},
     }

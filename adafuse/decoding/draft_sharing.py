@@ -30,18 +30,16 @@ class DraftSharing:
         self._leader = ""  # the member that looked ahead last
         self._distance = 0  # tokens to look ahead
 
-    def begin(self, drafted: Mapping[str, Drafts]) -> None:
-        """Begin a round in which these members have drafted already."""
-        self._texts = {n: [draft.text for draft in d.drafts] for n, d in drafted.items()}
+    def begin(self) -> None:
+        """Begin a round."""
+        self._texts = {}
 
     def expect(self, texts: Mapping[str, list[str]]) -> None:
         """Take texts that members are likely to draft, by name, until they have drafted."""
         self._texts = {**texts, **self._texts}
 
-    def draft(
-        self, name: str, session: Session, *, strip_blank: bool, shared: bool, followed: bool
-    ) -> Drafts:
-        """Let a member draft; if it is `shared`, others are told what.
+    def draft(self, name: str, session: Session, *, strip_blank: bool, followed: bool) -> Drafts:
+        """Let a member draft, and tell others what.
 
         `followed` says whether another member drafts after it at the same place.
         """
@@ -50,7 +48,7 @@ class DraftSharing:
             others = (texts for other, texts in self._texts.items() if other != name)
             speculative.hint([text for texts in others for text in texts])
         drafts = session.draft(strip_blank=strip_blank)
-        if self.enabled and shared:
+        if self.enabled:
             texts = [draft.text for draft in drafts.drafts]
             if followed and speculative is not None:
                 self._leader = name

@@ -25,10 +25,13 @@ class HeldRounds:
     def add(self, round_: Round, until: int | None) -> FinishReason | None:
         """Take the next round; return why the answer ends with it, if it does.
 
-        From the character `until` of the answer on no stop string counts.
+        From the character `until` of the answer on no stop string counts. Where a round ends the
+        answer since a stop string was drafted, what came before of that goes too.
         """
         self._held.append(round_)
         cut = self._scanner.feed(round_.text, until=until)
+        if cut is None and round_.finish_reason == "stop_string":
+            cut = len(self._scanner.text) - (round_.candidates[round_.winner].stop or 0)
         if cut is None:
             return round_.finish_reason
         self._held = cut_rounds(self._held, cut - self._released)

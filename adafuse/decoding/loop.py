@@ -17,17 +17,16 @@ from adafuse.answer import Answer
 from adafuse.config import DecodingConfig
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.enforcer import ConstraintEnforcer, check_json, is_whole
-from adafuse.decoding.candidates import agreed, choose, pool
+from adafuse.decoding.candidates import choose, pool
+from adafuse.decoding.combining import combined
 from adafuse.decoding.failures import FailurePolicy, check_floor
 from adafuse.decoding.held_rounds import HeldRounds
 from adafuse.decoding.member import Drafts, Member
 from adafuse.decoding.sessions import SessionGroup, open_sessions
 from adafuse.decoding.weighting import (
     check_rated,
-    final_scores,
-    leader_of,
     member_weights,
-    perplexity_weights,
+    prompt_weights,
     with_weight,
 )
 from adafuse.errors import AnswerTimeoutError, DecodingError, IncompleteAnswerError, NonFiniteError
@@ -57,9 +56,8 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
         DecodingError: no member can go on as the constraint asks.
     """
     weights = member_weights(members, config)
-    leader = leader_of(list(weights), config)
     check_floor(list(weights), config)
-    rounds, constraint = _rounds(members, prompt, config, weights, leader), prompt.constraint
+    rounds, constraint = _rounds(members, prompt, config, weights), prompt.constraint
     return _whole(rounds, constraint) if constraint is not None and constraint.strict else rounds
 
 
@@ -68,12 +66,13 @@ def _rounds(
     prompt: Prompt,
     config: DecodingConfig,
     weights: dict[str, float],
-    leader: str | None,
 ) -> Generator[Round]:
     failures = FailurePolicy(weights, config)
     sessions = open_sessions(members, prompt, config, failures)
-    with closing(SessionGroup(sessions, config, failures)) as group:
-        yield from _Fusion(group, weights, leader, config, prompt.constraint, failures).rounds()
+    # By words a member without weight proposes nothing: its drafts are hints for the others.
+    silent = {name for name, weight in weights.items() if not weight and config.rule == "words"}
+    with closing(SessionGroup(sessions, config, failures, silent)) as group:
+        yield from _Fusion(group, weights, config, prompt.constraint, failures).rounds()
 
 
 def _whole(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
@@ -96,7 +95,6 @@ class _Outcome:
     winner: int
     left_out: tuple[str, ...] = ()
     forced: bool = False
-    led: bool = False
 
 
 class _Fusion:
@@ -106,14 +104,12 @@ class _Fusion:
         self,
         group: SessionGroup,
         weights: dict[str, float],
-        leader: str | None,
         config: DecodingConfig,
         constraint: Constraint | None,
         failures: FailurePolicy,
     ) -> None:
         self._group = group
         self._weights = weights
-        self._leader = leader
         self._config = config
         self._failures = failures
         self._rng = random.Random(config.seed)
@@ -124,18 +120,21 @@ class _Fusion:
         self._prose = constraint is None or constraint.prose
         stops = list(config.stop) if constraint is None or constraint.strict or self._prose else []
         if self._prose:
-            stops += (stop for session in group.sessions.values() for stop in session.extra_stops)
+            voting = (group.sessions[name] for name in group.voters)
+            stops += (stop for session in voting for stop in session.extra_stops)
         self._held = HeldRounds(stops)
 
     def rounds(self) -> Generator[Round]:
         """Yield rounds, each once none of its text can be part of a stop string."""
-        if self._config.weighting == "perplexity":
+        exponent = self._config.prompt_exponent
+        if exponent:
             check_rated(self._weights, self._group.sessions)
         begun = time.monotonic()
         self._group.prefill()
-        if self._config.weighting == "perplexity":
+        if exponent:
             names = with_weight(self._group.sessions, self._weights)
-            self._weights = perplexity_weights(self._weights, self._group.prompt_nlls(names))
+            fits = self._group.prompt_nlls(names)
+            self._weights = prompt_weights(self._weights, fits, exponent)
             self._failures.reweigh(self._weights)
         index = idle = 0
         spent = time.monotonic() - begun  # decoding; not while nobody asks for a round
@@ -170,9 +169,10 @@ class _Fusion:
         if self._enforcer is not None and (forced := self._enforcer.forced()) is not None:
             outcome = _Outcome((forced,), 0, forced=True)
         else:
-            sessions = self._group.sessions.values()
-            strip = index == 1 and self._prose and any(session.templated for session in sessions)
-            drafted, outcome = self._draft(index, strip)
+            voting = (self._group.sessions[name] for name in self._group.voters)
+            strip = index == 1 and self._prose and any(session.templated for session in voting)
+            drafted = self._group.draft(strip)
+            outcome = self._decide(index, drafted)
         text, words, drafters = "", tuple[str, ...](), tuple[str, ...]()
         finish: FinishReason | None = "length"  # if no member has room to draft anything
         if outcome.winner >= 0:
@@ -191,33 +191,13 @@ class _Fusion:
             winner=outcome.winner,
             margins={name: drafts.margins for name, drafts in drafted.items()},
             confident=all(drafts.confident for drafts in drafted.values()),
-            unanimous=len(outcome.candidates) == 1 and not (outcome.forced or outcome.led),
+            unanimous=len(outcome.candidates) == 1 and not outcome.forced,
             scored=len(outcome.candidates) > 1,
             forced=outcome.forced,
-            led=outcome.led,
+            rule=self._config.rule,
             left_out=outcome.left_out,
             finish_reason=finish,
         )
-
-    def _draft(self, index: int, strip: bool) -> tuple[dict[str, Drafts], _Outcome]:
-        """Ask for drafts and decide; a leader that is confident decides by itself."""
-        leader = self._leader
-        if leader not in self._group.sessions:
-            drafted = self._group.draft(strip)
-            return drafted, self._decide(index, drafted)
-        assert leader is not None
-        # Where blanks are stripped every member's draft is needed: it tells how its answers begin.
-        drafted = self._group.draft(strip, None if strip else [leader])
-        own = drafted.get(leader)
-        if own is not None and own.finite and own.confident and own.drafts:
-            alone = pool({leader: own.drafts})
-            admitted = alone if self._enforcer is None else self._enforcer.admit(alone)
-            if admitted:
-                others = len(self._group.sessions) > 1
-                return {leader: own}, _Outcome(tuple(admitted[:1]), 0, led=others)
-        if not strip:
-            drafted = self._group.draft(strip, before=drafted)
-        return drafted, self._decide(index, drafted)
 
     def _decide(self, index: int, drafted: dict[str, Drafts]) -> _Outcome:
         """Pool the drafts and, unless they agree, let every member score every candidate."""
@@ -226,22 +206,15 @@ class _Fusion:
             raise NonFiniteError(tuple(bad), index, self._failures.committed)
         drafted = {name: drafted[name] for name in drafted if name in self._group.sessions}
         pooled = pool({name: drafts.drafts for name, drafts in drafted.items()})
-        common: list[Candidate] = []
-        if self._config.contested_only:  # what all members would write by themselves
-            voters = with_weight(drafted, self._weights)
-            shared = agreed({name: drafted[name].drafts for name in voters})
-            common = [shared] if shared is not None else []
-        if self._enforcer is None:
-            pooled = common or pooled
-        elif pooled:
-            pooled = self._enforcer.admit(common) or self._enforcer.admit(pooled)
+        if self._enforcer is not None and pooled:
+            pooled = self._enforcer.admit(pooled)
             if not pooled:
                 return self._closed(index, tuple(bad))
         if len(pooled) <= 1:
             return _Outcome(tuple(pooled), len(pooled) - 1, tuple(bad))
         spans = [(candidate.text, candidate.ends) for candidate in pooled]
         scores: dict[str, list[float | None]] = {}
-        scorers = [name for name in self._group.sessions if name not in bad]
+        scorers = [name for name in self._group.voters if name not in bad]
         for name, own_scores in self._group.score(scorers, spans).items():
             if any(score is not None and math.isnan(score) for score in own_scores):
                 bad += self._not_finite("score", [name])
@@ -253,12 +226,9 @@ class _Fusion:
             {name: nll for name, own in scores.items() if (nll := own[at]) is not None}
             for at in range(len(pooled))
         ]
-        means = final_scores(nlls, self._weights, self._config.weighting)
-        candidates = tuple(
-            replace(candidate, scores=own, score=mean)
-            for candidate, own, mean in zip(pooled, nlls, means, strict=True)
-        )
-        winner = choose(means, self._config.temperature, self._rng)
+        candidates = combined(pooled, nlls, self._weights, self._config)
+        final = [math.inf if one.score is None else one.score for one in candidates]
+        winner = choose(final, self._config.temperature, self._rng, self._config.top_p)
         return _Outcome(candidates, winner, tuple(bad))
 
     def _closed(self, index: int, bad: tuple[str, ...]) -> _Outcome:
@@ -281,7 +251,7 @@ class _Fusion:
         if self._enforcer is not None:
             self._enforcer.commit(text)
         if not cut and (winner.ends or (self._enforcer is not None and self._enforcer.complete)):
-            return text, "stop"
+            return text, "stop" if winner.stop is None else "stop_string"
         if cut or min(self._group.limits().values()) <= 0:
             return text, "length"
         return text, None

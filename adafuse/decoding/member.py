@@ -20,10 +20,18 @@ __all__ = ["Draft", "Drafts", "Member", "PromptNLL", "Rated", "Session", "Specul
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One proposal: a span split into its words, and whether the answer ends after it."""
+    """One proposal: a span split into its words, and whether the answer ends after it.
+
+    Attributes:
+        words: they concatenate to the span.
+        ends: whether the answer ends after it.
+        stop: None, but where the answer ends since what the member drafted completes a stop string:
+            how many characters before the span belong to that. The span is the text before it.
+    """
 
     words: tuple[str, ...]
     ends: bool
+    stop: int | None = None
 
     @property
     def text(self) -> str:
@@ -70,9 +78,13 @@ class Session(Protocol):
         """
 
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
-        """Return the mean NLL of each (text, ends), in nats per token, byte or word (`scoring`).
+        """Return a score of each (text, ends): NLLs in nats, lower is better.
 
-        NaN where it is not a number; None where the member reads the text as no tokens.
+        Under rule "paper" the mean per token, an end counting as one. Under "words" that of the
+        whole word and the border behind it; none of the candidates holds what another one does.
+        An end is the sum of the member's end tokens and of the stop strings that it drafted in
+        this round. NaN where it is not a number; None where the member reads the text as no
+        tokens.
         """
 
     def count(self, text: str, ends: bool) -> int:
@@ -132,8 +144,8 @@ class PromptNLL:
 
     Attributes:
         texts: for what each message says, in order, its negative log-likelihood in nats, summed
-            over its tokens, and how many these are; None where the member does not read the text
-            as it is.
+            over its tokens, and how many characters these have; None where the member does not
+            read the text as it is.
         whole: the same of the whole prompt.
     """
 
@@ -143,7 +155,7 @@ class PromptNLL:
 
 @runtime_checkable
 class Rated(Protocol):
-    """What a session has to offer for `weighting="perplexity"`."""
+    """What a session has to offer for a `prompt_exponent`."""
 
     def prompt_nll(self) -> PromptNLL:
         """How well the member predicts its prompt; asked for after `prefill`."""
@@ -163,7 +175,7 @@ class Member(Protocol):
 
     @property
     def weight(self) -> float:
-        """Weight of its scores in the mean."""
+        """How much it counts."""
 
     def open(self, prompt: Prompt, config: DecodingConfig) -> Session:
         """Render and tokenise the prompt; no forward yet.

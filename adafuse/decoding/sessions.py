@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import chain
 from typing import TypeVar, cast
@@ -27,6 +27,7 @@ from adafuse.prompting.prompt import Prompt
 __all__ = ["SessionGroup", "open_sessions"]
 
 T = TypeVar("T")
+_SPARE = 64  # tokens of its window that a silent member leaves free: its drafts look ahead
 
 _log = logging.getLogger("adafuse.team")  # the name that docs/telemetry.md gives
 
@@ -67,13 +68,19 @@ def _close_session(name: str, session: Session) -> None:
 class SessionGroup:
     """The sessions of one answer, by member name in member order, which it closes.
 
-    `sessions` are those of the members that have not failed.
+    `sessions` are those of the members that have not failed. Those that are `silent` propose
+    nothing: they draft where that saves others forwards, else they only take what is committed.
     """
 
     def __init__(
-        self, sessions: Mapping[str, Session], config: DecodingConfig, failures: FailurePolicy
+        self,
+        sessions: Mapping[str, Session],
+        config: DecodingConfig,
+        failures: FailurePolicy,
+        silent: Collection[str] = (),
     ) -> None:
         self.sessions = dict(sessions)
+        self._silent = frozenset(silent)
         self.sharing = DraftSharing(config.speculation)
         self._time_limit = config.round_timeout
         self._budget = config.max_new_tokens
@@ -92,6 +99,7 @@ class SessionGroup:
         if config.speculation:
             for names in self._places.values():
                 names.sort(key=self._price)  # stable: equals stay in member order
+        self._idle = {name for name in self._silent if not self._helps(name)}
         self._workers = Workers()
 
     def close(self) -> None:
@@ -108,6 +116,11 @@ class SessionGroup:
             with suppress(Exception):  # the answer is whole; nobody need be dropped for this
                 usage[name] = session.usage
         return usage
+
+    @property
+    def voters(self) -> list[str]:
+        """The members that propose and score, in member order."""
+        return [name for name in self.sessions if name not in self._silent]
 
     def begin(self, index: int) -> None:
         """Begin a round: members have all their time again."""
@@ -163,8 +176,8 @@ class SessionGroup:
         self._close(name, session)
 
     def prefill(self) -> None:
-        """Let every member read its prompt."""
-        self.ask("prefill", lambda name: self.sessions[name].prefill())
+        """Let every member read its prompt that will draft."""
+        self.ask("prefill", lambda name: self.sessions[name].prefill(), self._drafters())
 
     def prompt_nlls(self, names: Iterable[str]) -> dict[str, PromptNLL]:
         """How well these members predict their prompts; `check_rated` says that they can."""
@@ -172,32 +185,22 @@ class SessionGroup:
             "prefill", lambda name: cast(Rated, self.sessions[name]).prompt_nll(), names
         )
 
-    def draft(
-        self,
-        strip_blank: bool,
-        names: Sequence[str] | None = None,
-        before: Mapping[str, Drafts] | None = None,
-    ) -> dict[str, Drafts]:
-        """Drafts by name in member order, of all or of `names`, and of who drafted `before`."""
-        drafted = dict(before or {})
-        self.sharing.begin(drafted)
-        waiting = [n for n in self.sessions if n not in drafted and (names is None or n in names)]
-        if len(self.sessions) > 1 and names is None and self.sharing.enabled:
-            self.sharing.expect(self.ask("draft", self._likely))
-            waiting = [name for name in waiting if name in self.sessions]
-        followed = {queue[0] for queue in self._places.values() if queue and len(self.sessions) > 1}
+    def draft(self, strip_blank: bool) -> dict[str, Drafts]:
+        """What members propose, by name in member order; silent ones draft hints for the others."""
+        self.sharing.begin()
+        if len(self.sessions) > 1 and self.sharing.enabled:
+            self.sharing.expect(self.ask("draft", self._likely, self._drafters()))
+        drafters = self._drafters()
+        queues = [[n for n in queue if n in drafters] for queue in self._places.values()]
+        followed = {queue[0] for queue in queues if queue and len(drafters) > 1}
 
         def draft(name: str) -> Drafts:
             return self.sharing.draft(
-                name,
-                self.sessions[name],
-                strip_blank=strip_blank,
-                shared=names is None,
-                followed=name in followed,
+                name, self.sessions[name], strip_blank=strip_blank, followed=name in followed
             )
 
-        drafted |= self.ask("draft", draft, waiting)
-        return {name: drafted[name] for name in self.sessions if name in drafted}
+        drafted = self.ask("draft", draft, drafters)
+        return {name: drafts for name, drafts in drafted.items() if name not in self._silent}
 
     def score(
         self, names: Iterable[str], spans: Sequence[tuple[str, bool]]
@@ -218,15 +221,16 @@ class SessionGroup:
         The first one commits no more than `max_new_tokens` in all. Where another one was the first
         before, it may have done so already. Members say with each commit what room is left; before
         the first one they are asked. What it has committed the first one is asked once a round.
+        Silent members limit nothing.
         """
         if not self._rooms:
             self._rooms = self.ask("commit", lambda name: self.sessions[name].room)
-        while (first := next(iter(self.sessions))) not in self._committed:
+        while (first := self.voters[0]) not in self._committed:
             self._committed |= self.ask(
                 "commit", lambda name: self.sessions[name].usage.committed_tokens, [first]
             )
         left = self._budget - self._committed[first]
-        rooms = {name: self._rooms[name] for name in self.sessions}
+        rooms = {name: self._rooms[name] for name in self.voters}
         return rooms | {first: max(min(rooms[first], left), 0)}
 
     def fit(self, text: str, ends: bool) -> tuple[str, bool]:
@@ -236,12 +240,12 @@ class SessionGroup:
             return self.sessions[name].fit(text, ends, limits[name])
 
         limits = self.limits()
-        fitted = self.ask("commit", fit)
+        fitted = self.ask("commit", fit, limits)
         cut = any(shorter for _, shorter in fitted.values())
         again = cut or len(fitted) < len(limits)  # one has left: another is the first
         while again:  # one after another, since a text that is cut is another text to the others
             again = False
-            for name in list(self.sessions):
+            for name in self.voters:
                 limits = self.limits()
                 if name not in limits:
                     continue  # it has left meanwhile
@@ -262,7 +266,19 @@ class SessionGroup:
 
     def counts(self, text: str, ends: bool) -> dict[str, int]:
         """How many tokens it takes each member to commit a candidate."""
-        return self.ask("draft", lambda name: self.sessions[name].count(text, ends))
+        return self.ask("draft", lambda name: self.sessions[name].count(text, ends), self.voters)
+
+    def _drafters(self) -> list[str]:
+        """Who drafts: not who is idle, nor a silent member whose window is nearly full."""
+        full = {n for n in self._silent & self._rooms.keys() if self._rooms[n] < _SPARE}
+        return [name for name in self.sessions if name not in self._idle | full]
+
+    def _helps(self, name: str) -> bool:
+        """Whether hints of a silent member are worth its forwards: it is the cheaper one."""
+        queue = next(names for names in self._places.values() if name in names)
+        behind = queue[queue.index(name) + 1 :]
+        voters = [other for other in behind if other not in self._silent]
+        return self.sharing.enabled and any(self._price(name) < self._price(v) for v in voters)
 
     def _price(self, name: str) -> float:
         with suppress(Exception):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adafuse.config import DecodingConfig
-from adafuse.decoding.weighting import leader_of
 from adafuse.errors import ConfigError
 from adafuse.validation import refuse_unknown
 
@@ -35,12 +34,8 @@ def answering_config(
 ) -> DecodingConfig:
     """Settings that are meant for all members, as the chosen ones take them.
 
-    ConfigError where there is not a weight for every member, or the leader does not answer.
+    ConfigError where there is not a weight for every member.
     """
-    leader = leader_of(names, config)
-    if leader is not None:  # by name: places are those of all members
-        config = replace(config, leader=leader)
-        leader_of([names[at] for at in chosen], config)
     if config.weights is None:
         return config
     if len(config.weights) != len(names):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from adafuse.config import DecodingConfig
 from adafuse.constraints.token_mask import END
+from adafuse.events import cut_words
 from adafuse.local.logits import NextTokenStats
 from adafuse.local.token_tree import Node
 from adafuse.text.tokenizer import TokenCodec
@@ -23,11 +24,16 @@ _DOUBT = 0.3  # margin below which other members too often go another way
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A drafted span: its words, whether the answer ends after it, and its last token's node."""
+    """A drafted span: its words, whether the answer ends after it, and its last token's node.
+
+    Where a stop string ends the answer the words are those before it, `node` is the token that
+    completes it, and `stop` says how many characters before the span belong to it.
+    """
 
     words: tuple[str, ...]
     ends: bool
     node: Node
+    stop: int | None = None
 
     @property
     def text(self) -> str:
@@ -45,17 +51,25 @@ class _Path:
     done: bool = False  # the word is complete, or nothing can follow
     ends: bool = False  # the answer ends after the span
     full: bool = False  # the next token would not fit in the context window
+    stop: int | None = None  # where in the span a stop begins that it completes
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        return (*self.words, self.word.text) if self.word.text else self.words
 
     def proposal(self) -> Proposal:
-        words = (*self.words, self.word.text) if self.word.text else self.words
-        return Proposal(words, self.ends, self.node)
+        if self.stop is None:
+            return Proposal(self.spoken, self.ends, self.node)
+        before = cut_words(self.spoken, max(self.stop, 0))
+        return Proposal(before, self.ends, self.node, max(-self.stop, 0))
 
 
 class Drafter:
     """Drafts spans from the end of a prefix.
 
     `read` runs nodes that are not read yet through the model in one forward; `certain` is the only
-    token that may follow a node, if that is known without reading it.
+    token that may follow a node, if that is known without reading it; `stop` is where a stop string
+    begins that a span, which ends with a node, completes: negative before the span, None if none.
     """
 
     def __init__(
@@ -65,8 +79,10 @@ class Drafter:
         config: DecodingConfig,
         read: Callable[[Sequence[Node]], None],
         certain: Callable[[Node], int | None],
+        stop: Callable[[str, Node], int | None] = lambda text, node: None,
     ) -> None:
-        self._codec, self._config = codec, config
+        self._codec, self._config, self._stop = codec, config, stop
+        self._words = config.max_words if config.rule == "paper" else 1
         self._end_ids = end_ids | {END}
         self._read, self._certain = read, certain
 
@@ -78,7 +94,7 @@ class Drafter:
         """
         margins: list[float] = []
         paths = [path := _Path(root)]
-        for _ in range(self._config.max_words):
+        for _ in range(self._words):
             path.word, path.done = Word(), False
             confident = self._decide(path, room, margins)
             if not confident:
@@ -122,7 +138,7 @@ class Drafter:
             branch = replace(path)
             if token not in self._end_ids:
                 self._take(branch, token, room)
-            elif any(other.ends for other in paths):
+            elif any(other.ends and other.stop is None for other in paths):
                 continue
             else:
                 branch.done = branch.ends = True
@@ -157,6 +173,9 @@ class Drafter:
         path.node = path.node.child(token)
         path.word = path.word.read(self._codec.token_bytes(token))
         path.done = path.word.complete(self._config.max_word_tokens)
+        path.stop = self._stop("".join(path.spoken), path.node)
+        if path.stop is not None:
+            path.done = path.ends = True
 
     def _drop_unfinished(self, path: _Path) -> None:
         for _ in range(path.word.tokens - path.word.whole_tokens):

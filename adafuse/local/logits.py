@@ -35,6 +35,7 @@ class NextTokenStats:
     top: tuple[int, ...]
     margin: float  # top-1 minus top-2 probability, shaped likewise
     end_logprob: float  # log of the summed probability of the end tokens; minus infinity if none
+    border_logprob: float  # likewise of what may follow a word (`borders`); NaN if not asked for
     log_normalizer: float  # logsumexp of the model's own logits
     finite: bool  # False if the distribution is not one (NaN or infinite logits)
     ids: np.ndarray[Any, Any] = field(repr=False)  # the few hundred most probable, as float32
@@ -72,16 +73,19 @@ def next_token_stats(
     end_ids: Sequence[int],
     penalty: Penalty | None,
     masks: Sequence[torch.Tensor | None] | None = None,
+    borders: torch.Tensor | None = None,
 ) -> tuple[list[NextTokenStats], list[float]]:
     """Bring over what is needed of `rows`, (n, V), and the logits of `pairs` of other rows and ids.
 
     `top` holds as many ids as there are `branches`, and at least 2. Penalty and masks shape it and
     `margin`: a mask per node, bool, shape (up to V,); ids beyond its end are not allowed, and None
-    allows every id. Returns `NextTokenStats` per row, and a raw logit per pair; subtract the row's
+    allows every id. `borders` has 1 for each id whose probabilities are summed, else 0,
+    float32, shape (V,); see `borders.border_mask`. Returns `NextTokenStats` per row, and a raw
+    logit per pair; subtract the row's
     `log_normalizer`.
     """
     ranked = min(branches + _KNOWN, rows.shape[-1])
-    packed = _pack(rows.float(), ranked, end_ids, penalty, masks)  # (n, width)
+    packed = _pack(rows.float(), ranked, end_ids, penalty, masks, borders)  # (n, width)
     parts = [packed.flatten()]
     if pairs:
         parts.append(torch.stack([row[token] for row, token in pairs]).float())
@@ -98,8 +102,11 @@ def _pack(
     end_ids: Sequence[int],
     penalty: Penalty | None,
     masks: Sequence[torch.Tensor | None] | None,
+    borders: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Rows of: normaliser, end logit, shaped normaliser, then `ranked` ids, shaped and raw logits.
+    """Rows of four numbers, then `ranked` ids, shaped and raw logits.
+
+    The four: normaliser, end logit, log-probability of a border, shaped normaliser.
 
     Ids fit float32 exactly: vocabularies are far below 2**24.
     """
@@ -111,13 +118,20 @@ def _pack(
     raw = values if same else rows.gather(-1, ids)
     peak, place = (values[:, :1], ids[:, :1]) if same else rows.max(-1, keepdim=True)
     # In half the time of `logsumexp`, which passes over the vocabulary again and again.
-    normalizer = peak - rows.log_softmax(-1).gather(-1, place)
+    if borders is None:
+        normalizer = peak - rows.log_softmax(-1).gather(-1, place)
+        border = torch.full_like(normalizer, math.nan)
+    else:
+        shares = rows.softmax(-1)
+        normalizer = peak - shares.gather(-1, place).log()
+        border = (shares @ borders.to(rows.device)).clamp(max=1.0).log()[:, None]
     ends = [token for token in end_ids if 0 <= token < rows.shape[-1]]
     end = torch.full_like(normalizer, -math.inf)
     if ends:
         end = rows[:, ends].logsumexp(-1, keepdim=True)
     shaped_normalizer = normalizer if same else shaped.logsumexp(-1, keepdim=True)
-    return torch.cat([normalizer, end, shaped_normalizer, ids.float(), values, raw], dim=-1)
+    head = [normalizer, end, border, shaped_normalizer]
+    return torch.cat([*head, ids.float(), values, raw], dim=-1)
 
 
 def _largest(rows: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -151,12 +165,13 @@ def _allowed(masks: Sequence[torch.Tensor | None], rows: torch.Tensor) -> torch.
 
 
 def _unpack(numbers: np.ndarray[Any, Any], count: int) -> NextTokenStats:
-    normalizer, end, shaped_normalizer = numbers[:3].tolist()
-    third = (len(numbers) - 3) // 3
-    ids, shaped, raw = numbers[3:].reshape(3, third)
+    normalizer, end, border, shaped_normalizer = numbers[:4].tolist()
+    third = (len(numbers) - 4) // 3
+    ids, shaped, raw = numbers[4:].reshape(3, third)
     nothing = shaped_normalizer == -math.inf  # the grammar's doing, unless the logits are broken
     if not math.isfinite(normalizer) or not (nothing or math.isfinite(shaped_normalizer)):
-        return NextTokenStats((), math.nan, math.nan, math.nan, False, ids[:0], raw[:0])
+        none = math.nan
+        return NextTokenStats((), none, none, none, none, False, ids[:0], raw[:0])
     # They come sorted by value; equal values are put in order of id. Wide enough for any tie that
     # matters: only those among the first `count` do.
     values = shaped.tolist()
@@ -170,6 +185,7 @@ def _unpack(numbers: np.ndarray[Any, Any], count: int) -> NextTokenStats:
         top=tuple(first[at] for at in ranking[:count]),
         margin=best - second,
         end_logprob=end - normalizer,
+        border_logprob=border,
         log_normalizer=normalizer,
         finite=True,
         ids=ids,

@@ -35,7 +35,7 @@ class LocalMember:
             shares.
         tokenizer: of the same model.
         name: shown in events, usage and errors.
-        weight: of its scores in the mean.
+        weight: how much it counts.
         chat_template: in place of the tokenizer's own, or several by name ("default", "tool_use");
             "" leaves it out.
         chat_template_kwargs: passed to the template.
@@ -95,8 +95,8 @@ class LocalMember:
             masks = TokenMasks(self._table, self.codec, prompt.constraint, sorted(self.end_ids))
         texts = [str(message["content"]) for message in prompt.messages]
         return LocalSession(
-            self.runner, self.codec, self.end_ids, rendered, window, config, masks, texts,
-            remembers=self.remembers,
+            self.runner, self.codec, self.end_ids, rendered, window, config, masks,
+            self._borders if config.rule == "words" else None, texts, remembers=self.remembers,
         )  # fmt: skip
 
     def _refuse_too_large(self, tokens: int) -> None:
@@ -109,6 +109,12 @@ class LocalMember:
         release(device)
         if needed > (free := free_bytes(device) or 0):
             raise PromptMemoryError(self.name, tokens, needed, free)
+
+    @functools.cached_property
+    def _borders(self) -> torch.Tensor:
+        """On the model's device; half a second for 262,144 tokens."""
+        mask = border_mask(self.codec, self.end_ids, self.runner.vocabulary)
+        return mask.to(self.runner.model.device)
 
     @functools.cached_property
     def _table(self) -> TokenTable:

@@ -49,11 +49,15 @@ def prompt_nll(
     text holds the first token, that counts as much as the text's others do on average.
     """
 
-    def rated(places: Sequence[int]) -> tuple[float, int] | None:
+    def rated(places: Sequence[int], size: int) -> tuple[float, int] | None:
         nlls = [-logprobs[at - 1] for at in places if at > 0]
         if len(nlls) == len(places):
-            return sum(nlls), len(nlls)
-        return (sum(nlls) / len(nlls) * len(places), len(places)) if nlls else None
+            return sum(nlls), size
+        return (sum(nlls) / len(nlls) * len(places), size) if nlls else None
 
-    fits = [None if places is None else rated(places) for places in said(pieces, texts)]
-    return PromptNLL(tuple(fits), rated(range(len(pieces))) or (0.0, 1))
+    fits = [
+        None if places is None else rated(places, len(text.strip()))
+        for text, places in zip(texts, said(pieces, texts), strict=True)
+    ]
+    size = len(b"".join(pieces).decode(errors="replace"))
+    return PromptNLL(tuple(fits), rated(range(len(pieces)), size) or (0.0, 1))

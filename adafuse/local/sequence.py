@@ -33,7 +33,8 @@ class TokenSequence:
     """One prefix, its token tree, and what is known of the nodes.
 
     `speculator` says what else to read where a forward is needed anyway. If the prompt is `rated`,
-    `rate_prompt` comes first. `committed` are the ids of the answer so far.
+    `rate_prompt` comes first. `borders` is for rule "words" (`borders.border_mask`). `committed`
+    are the ids of the answer so far.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class TokenSequence:
         masks: TokenMasks | None,
         speculator: Speculator | None,
         rated: bool,
+        borders: torch.Tensor | None = None,
     ) -> None:
         self.tree = TokenTree(runner)
         self._speculator = speculator
@@ -52,7 +54,7 @@ class TokenSequence:
         self.tree.append(prompt[:1] if rated else prompt)
         self.committed: list[int] = []
         self._prompt, self._end_ids = prompt, end_ids
-        self._config, self._masks = config, masks
+        self._config, self._masks, self._borders = config, masks, borders
         self._allowed: dict[Node, torch.Tensor | None] = {}  # this round's masks
 
     def rate_prompt(self) -> list[float]:
@@ -123,6 +125,10 @@ class TokenSequence:
             return None
         return int(allowed) if allowed.numel() else END
 
+    def bound(self, node: Node) -> bool:
+        """Whether a grammar holds behind a node."""
+        return self._mask(node) is not None
+
     def _mask(self, node: Node) -> torch.Tensor | None:
         if self._masks is None:
             return None
@@ -152,6 +158,7 @@ class TokenSequence:
             end_ids=self._end_ids,
             penalty=penalty,
             masks=None if self._masks is None or self._rating else list(map(self._mask, nodes)),
+            borders=self._borders,
         )
         for node, stats in zip(nodes, all_stats, strict=True):
             if not stats.top and stats.finite:  # a grammar allows no token at all

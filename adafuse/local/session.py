@@ -7,22 +7,25 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+import torch
+
 from adafuse.config import DecodingConfig
 from adafuse.constraints.token_mask import TokenMasks
 from adafuse.decoding.member import Draft, Drafts, PromptNLL
 from adafuse.events import Loss, MemberUsage
 from adafuse.local.answer_prefix import AnswerPrefix
 from adafuse.local.context_window import AnswerWindow
-from adafuse.local.drafting import Drafter
+from adafuse.local.drafting import Drafter, Proposal
 from adafuse.local.model_runner import ModelRunner
 from adafuse.local.prompt_nll import prompt_nll
-from adafuse.local.scoring import score_spans
+from adafuse.local.scoring import Span, mean_nlls, word_nlls
 from adafuse.local.sequence import NotFiniteError, TokenSequence
 from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node
 from adafuse.prompting.renderer import Rendered
+from adafuse.text.stop_strings import first_stop
 from adafuse.text.tokenizer import TokenCodec
-from adafuse.text.words import sizes_of
+from adafuse.text.words import Word
 
 __all__ = ["LocalSession"]
 
@@ -47,6 +50,7 @@ class LocalSession:
         window: AnswerWindow,
         config: DecodingConfig,
         masks: TokenMasks | None,
+        borders: torch.Tensor | None = None,
         texts: Sequence[str] = (),
         *,
         remembers: bool,
@@ -54,7 +58,7 @@ class LocalSession:
         self._runner, self._codec, self._window = runner, codec, window
         self._rendered, self._texts = rendered, texts
         self._config, self._masks = config, masks
-        self._rated = config.weighting == "perplexity"
+        self._rated = config.prompt_exponent > 0
         self._logprobs: list[float] = []  # of the prompt's tokens but the first, if it is rated
         self._speculator: Speculator | None = None
         if config.speculation:
@@ -68,10 +72,16 @@ class LocalSession:
                 room=window.room(0),
             )
         self._sequence = sequence = TokenSequence(
-            runner, rendered.ids, sorted(end_ids), config, masks, self._speculator, self._rated
+            runner, rendered.ids, sorted(end_ids), config, masks, self._speculator, self._rated,
+            borders,
+        )  # fmt: skip
+        self._stops = (*config.stop, *rendered.stops) if config.pool_stops else ()
+        self._tail = ""  # of the answer: what a stop may have begun in
+        self._drafter = Drafter(
+            codec, end_ids, config, sequence.read, sequence.certain, self._stop_in
         )
-        self._drafter = Drafter(codec, end_ids, config, sequence.read, sequence.certain)
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
+        self._stopped: dict[str, dict[Node, None]] = {}  # this round's drafts up to a stop string
         self._first: Node | None = None  # the end of this round's most probable draft
         self._forwards_to_draft = 0
         self._prefix = AnswerPrefix()
@@ -149,7 +159,7 @@ class LocalSession:
 
     def draft(self, *, strip_blank: bool) -> Drafts:
         with self._timed("draft"):
-            self._drafted = {}
+            self._drafted, self._stopped = {}, {}
             self._prefix.begin(strip_blank)
             self._first = None
             begun = self._sequence.tree.forward_passes
@@ -166,27 +176,56 @@ class LocalSession:
             if proposals:
                 self._prefix.learn(proposals[0].text)
             for proposal in proposals:
-                draft = Draft(self._prefix.strip_words(proposal.words), proposal.ends)
-                ids = tuple(node.token for node in proposal.node.path())
-                self._drafted.setdefault((draft.text, draft.ends), ids)
+                words = self._prefix.strip_words(proposal.words)
+                draft = Draft(words, proposal.ends, proposal.stop)
+                self._note(draft, proposal)
                 drafts.append(draft)
             return Drafts(tuple(drafts), tuple(margins), confident)
 
+    def _note(self, draft: Draft, proposal: Proposal) -> None:
+        """Remember what was drafted for a text."""
+        ids = tuple(node.token for node in proposal.node.path())
+        if draft.stop is not None:
+            self._stopped.setdefault(draft.text, {})[proposal.node] = None
+            starts = (ids[:length] for length in range(len(ids) + 1))
+            before = (i for i in starts if self._prefix.strip(self._codec.text(i)) == draft.text)
+            if (kept := next(before, None)) is None:
+                return  # a token holds both: the text before the stop is encoded
+            ids = kept
+        self._drafted.setdefault((draft.text, draft.ends), ids)
+
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
         with self._timed("score"):
-            room = self._room()
-            spans, read = [], []
-            for text, ends in candidates:
-                ids = self._ids(text, ends)
-                if len(ids) > room:  # it is scored on what fits in the window, and does not end
-                    ids, ends = ids[:room], False
-                    text = self._codec.text(ids)
-                spans.append((self._sequence.tree.line(ids), ends))
-                read.append((text, ends))
-            scores = score_spans(self._sequence, spans, sizes_of(read, self._config.scoring))
+            spans = [self._span(text, ends) for text, ends in candidates]
+            if self._config.rule == "words":
+                scores = word_nlls(self._sequence, spans, self._codec.starts_with_whitespace)
+            else:
+                scores = mean_nlls(self._sequence, spans)
             if any(score is not None and math.isnan(score) for score in scores):
                 self._left_out += 1
             return scores
+
+    def _span(self, text: str, ends: bool) -> Span:
+        ids, room = self._ids(text, ends), self._room()
+        if len(ids) > room:  # it is scored on what fits in the window, and does not end
+            return Span(self._sequence.tree.line(ids[:room]), whole=True)
+        nodes = self._sequence.tree.line(ids)
+        if ends:
+            return Span(nodes, ends=True, stops=tuple(self._stopped.get(text, ())))
+        word = Word()
+        for token in ids:
+            word = word.read(self._codec.token_bytes(token))
+        # Under a grammar what may follow is not for the model to say.
+        bound = self._masks is not None and bool(nodes) and self._sequence.bound(nodes[-1])
+        return Span(nodes, whole=bound or word.complete(self._config.max_word_tokens))
+
+    def _stop_in(self, text: str, node: Node) -> int | None:
+        """Where in a drafted span a stop string begins that it completes; see `Drafter`."""
+        if not self._stops or (self._masks is not None and self._sequence.bound(node)):
+            return None
+        answer = self._prefix.strip(text)
+        begin = first_stop(self._tail, answer, self._stops)
+        return begin if begin is None or begin < 0 else begin + len(text) - len(answer)
 
     def count(self, text: str, ends: bool) -> int:
         return len(self._ids(text, ends))
@@ -218,7 +257,9 @@ class LocalSession:
             self._replaced += self._codec.replaced(ids)
             if loss := self._codec.loss_of(text, ids, blanks_before=self._prefix.stripped):
                 self._losses.append(loss)
-            self._drafted = {}  # of this round alone, as the prefix
+            self._drafted, self._stopped = {}, {}  # of this round alone, as the prefix
+            if longest := max(map(len, self._stops), default=0):
+                self._tail = (self._tail + text)[-longest:]
             self._prefix.begin(False)
         return self._room()
 

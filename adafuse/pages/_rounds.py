@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from adafuse.events import Candidate, FinishedAnswer, Round
+from adafuse.pages._render import number
 
 __all__ = ["KINDS", "MemberView", "name_members", "view_members", "view_rounds"]
 
@@ -15,7 +17,6 @@ KINDS = {
     "unanimous": "one candidate, committed unscored",
     "confident": "scored; no margin below the threshold",
     "contested": "scored; a margin below the threshold",
-    "led": "the leader was sure; others not asked",
     "forced": "the grammar left no choice",
     "nothing": "nothing could be drafted",
 }
@@ -54,9 +55,13 @@ def name_members(names: Iterable[str]) -> dict[str, MemberView]:
 
 
 def view_rounds(
-    rounds: Iterable[Round], members: Mapping[str, MemberView]
+    rounds: Iterable[Round],
+    members: Mapping[str, MemberView],
+    weights: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[dict[str, Any]]:
     """Each round as `round`, with what a page says besides.
+
+    `weights` are the members' shares, 0 to 1, as far as they are known.
 
     `text` is apart from the whitespace `before` and `after` it; text that is only whitespace has a
     `mark` with a `meaning` in its place. The round `speaks` if another member than before drafted
@@ -85,7 +90,7 @@ def view_rounds(
             "mark": mark,
             "meaning": meaning,
             "cut": won is not None and won.text != round_.text,
-            "candidates": _ranked(round_, members),
+            "candidates": _ranked(round_, members, weights),
         }
         speaker = round_.member if seen else speaker
 
@@ -106,23 +111,51 @@ def _mark(round_: Round) -> tuple[str, str]:
     return ("∅", "nothing drafted") if round_.winner < 0 else ("✂", "text that was cut off")
 
 
+class _Cell(NamedTuple):
+    """What a member, or all of them, make of a candidate; `best`: of none they make more."""
+
+    text: str
+    best: bool
+
+
 def _ranked(
-    round_: Round, names: Iterable[str]
-) -> list[tuple[Candidate, bool, list[tuple[float | None, bool]]]]:
-    """Candidates, whether each was committed, and members' scores, each with whether it is lowest.
+    round_: Round, names: Iterable[str], weights: Mapping[str, float]
+) -> list[tuple[Candidate, bool, list[_Cell]]]:
+    """Candidates, whether each was committed, and its cells: of all members, then of each.
 
     Lowest score first; what was not scored, or is equal, stays in the order of the pool.
     """
+    pool = round_.candidates
+    columns = [_column(round_, [candidate.score for candidate in pool])]
+    for name in names:
+        scores = [candidate.scores.get(name) for candidate in pool]
+        columns.append(_column(round_, scores, weights.get(name)))
 
-    def rank(candidate: Candidate) -> float:
-        score = candidate.score
+    def rank(at: int) -> float:
+        score = pool[at].score
         return math.inf if score is None or math.isnan(score) else score
 
-    columns = []
-    for name in names:
-        scores = [candidate.scores.get(name) for candidate in round_.candidates]
-        lowest = min((score for score in scores if score is not None), default=math.inf)
-        columns.append([(score, score == lowest and math.isfinite(lowest)) for score in scores])
-    cells = ([column[at] for column in columns] for at in range(len(round_.candidates)))
-    wins = (at == round_.winner for at in range(len(round_.candidates)))
-    return sorted(zip(round_.candidates, wins, cells, strict=True), key=lambda row: rank(row[0]))
+    return [
+        (pool[at], at == round_.winner, [column[at] for column in columns])
+        for at in sorted(range(len(pool)), key=rank)
+    ]
+
+
+def _column(
+    round_: Round, scores: Sequence[float | None], weight: float | None = None
+) -> list[_Cell]:
+    """Scores as a page shows them: NLLs, or probabilities of words.
+
+    With a member's `weight` its share of what all of them together say for the word, too.
+    """
+    lowest = min((score for score in scores if score is not None), default=math.inf)
+    cells = []
+    for candidate, score in zip(round_.candidates, scores, strict=True):
+        text = number(score, 3)
+        if round_.rule == "words" and score is not None:
+            text = f"{100 * math.exp(-score):.1f} %"
+            if weight and len(candidate.scores) > 1 and candidate.score is not None:
+                share = weight * math.exp(candidate.score - score)
+                text += f" ({100 * share:.0f})" if share <= 1.001 else ""
+        cells.append(_Cell(text, score == lowest and math.isfinite(lowest)))
+    return cells

@@ -45,7 +45,8 @@ def trace_page(
         title: of the page; default: "Answer trace".
     """
     members = view_members(answer)
-    rounds = list(view_rounds(answer.rounds, members))
+    weights = {name: own.weight for name, own in answer.usage.items() if own.weight is not None}
+    rounds = list(view_rounds(answer.rounds, members, weights))
     return render(
         "trace.html.j2",
         "trace.js",

@@ -38,7 +38,7 @@ class RemoteSession:
         self._replicas = replicas
         self._open_arguments = open_arguments
         self._limit = config.round_timeout
-        self._rate = config.weighting == "perplexity"
+        self._rate = config.prompt_exponent > 0
         self._connection = connection
         self.templated: bool = opened["templated"]
         self.extra_stops: tuple[str, ...] = tuple(opened["extra_stops"])
@@ -209,7 +209,7 @@ class RatedRemoteSession(RemoteSession):
 
     def prompt_nll(self) -> PromptNLL:
         """See `adafuse.decoding.member.Rated`; it came with the prefill."""
-        assert self._prompt_nll is not None, "asked for after prefill, by weighting 'perplexity'"
+        assert self._prompt_nll is not None, "asked for after prefill, by prompt_exponent"
         return self._prompt_nll
 
 

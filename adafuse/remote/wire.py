@@ -91,7 +91,7 @@ def read_config(plain: Plain) -> DecodingConfig:
 def write_drafts(drafts: Drafts) -> Plain:
     """What a member proposes."""
     return {
-        "drafts": [[list(draft.words), draft.ends] for draft in drafts.drafts],
+        "drafts": [[list(draft.words), draft.ends, draft.stop] for draft in drafts.drafts],
         "margins": list(drafts.margins),
         "confident": drafts.confident,
         "finite": drafts.finite,
@@ -100,7 +100,7 @@ def write_drafts(drafts: Drafts) -> Plain:
 
 def read_drafts(plain: Plain) -> Drafts:
     """What a member proposes."""
-    drafts = tuple(Draft(tuple(words), ends) for words, ends in plain["drafts"])
+    drafts = tuple(Draft(tuple(words), ends, stop) for words, ends, stop in plain["drafts"])
     return Drafts(drafts, tuple(plain["margins"]), plain["confident"], plain["finite"])
 
 

@@ -8,8 +8,23 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Sequence
 
-__all__ = ["StopScanner"]
+__all__ = ["StopScanner", "first_stop"]
+
+
+def first_stop(before: str, text: str, stops: Sequence[str]) -> int | None:
+    """Where in `text` the stop begins that its first characters complete; None if none is.
+
+    Negative where it begins in what comes `before` the text. See `StopScanner`.
+    """
+    whole, begin = before + text, len(before)
+    ends = [
+        (at + len(stop), -len(stop))
+        for stop in stops
+        if (at := whole.find(stop, max(0, begin - len(stop) + 1))) >= 0
+    ]
+    return sum(min(ends)) - begin if ends else None
 
 
 class StopScanner:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import regex
@@ -17,7 +16,6 @@ __all__ = [
     "Word",
     "count_words",
     "decode",
-    "sizes_of",
     "split_words",
     "starts_with_whitespace",
     "unspaced",
@@ -48,15 +46,6 @@ def split_words(text: str) -> tuple[str, ...]:
 def unspaced(character: str) -> bool:
     """Whether a character belongs to a script written without spaces."""
     return _UNSPACED.match(character) is not None
-
-
-def sizes_of(candidates: Sequence[tuple[str, bool]], scoring: str) -> list[int] | None:
-    """What NLLs are divided by, one number for each (text, ends); None: the member's tokens."""
-    if scoring == "token":
-        return None
-    measure = count_words if scoring == "word" else lambda text: len(text.encode())
-    # Whitespace alone is no word, and yet is something.
-    return [max(measure(text) + ends, 1) for text, ends in candidates]
 
 
 def decode(data: bytes) -> tuple[str, bytes, int]:

@@ -1,4 +1,4 @@
-"""The fast path equals the plain oracle on random ensembles of tiny models (DESIGN 3.6)."""
+"""Rule "paper": the fast path equals the plain oracle on random ensembles (DESIGN 3.6)."""
 
 import functools
 import random
@@ -24,6 +24,7 @@ def _case(number: int) -> tuple[list[oracle.OracleMember], Any, dict[str, Any]]:
     ]
     prompt: Any = rng.choice(PROMPTS)
     settings: dict[str, Any] = {
+        "rule": "paper",
         "margin_threshold": rng.choice((0.0, 0.3, 0.7, 0.7, 0.7, 1.0)),
         "max_words": rng.randint(1, 4),
         "branches": rng.choice((1, 2, 3, 3, 5)),

@@ -20,7 +20,7 @@ from oracle_answer import (
 )
 from oracle_grammar import Grammar
 from oracle_member import Member, Settings
-from oracle_options import Options, perplexity
+from oracle_options import Options, by_prompt
 from oracle_round import Fusion
 from oracle_text import Message, Text
 
@@ -48,27 +48,37 @@ def run(
     grammar: str | None = None,
     trigger: str | None = None,
     prose: bool = True,
+    rule: str = "words",
+    pool_stops: bool = True,
     **options: Any,
 ) -> OracleAnswer:
     """Answer; `prose`: as text without a grammar begins and stops, up to the trigger.
 
-    `options` are those of `oracle_options`.
+    `options` are those of `oracle_options`. By words a member without weight is not asked.
     """
-    settings = Settings(margin_threshold, max_words, branches, max_word_tokens, repetition_penalty)
+    settings = Settings(
+        margin_threshold, max_words, branches, max_word_tokens, repetition_penalty, rule
+    )
+    if rule == "words":
+        members = [member for member in members if member.weight > 0]
     texts = [Text(given.tokenizer) for given in members]
     prompts = [text.prompt(prompt, prompt_format) for text in texts]
     forms = [form for _, form in prompts]
     bound = Grammar(grammar, trigger) if grammar is not None else None
     stops = [*stop, FALLBACK_STOP] if "fallback" in forms and prose else list(stop)
     own = [
-        Member(given.name, given.model, text, ids, settings, bound)
-        for given, text, (ids, _) in zip(members, texts, prompts, strict=True)
-    ]
+        Member(
+            given.name, given.model, text, ids, settings, bound,
+            [*stop, *([FALLBACK_STOP] if form == "fallback" else [])] if pool_stops else (),
+        )
+        for given, text, (ids, form) in zip(members, texts, prompts, strict=True)
+    ]  # fmt: skip
     strip, weights = prose and "template" in forms, [given.weight for given in members]
     chosen = Options(**options)
-    if chosen.weighting == "perplexity":
+    if chosen.prompt_exponent:
         said = [prompt] if isinstance(prompt, str) else [one["content"] for one in prompt]
-        weights = perplexity(weights, [member.fit(said) for member in own])
+        fits = [member.fit(said) for member in own]
+        weights = by_prompt(weights, fits, chosen.prompt_exponent)
     fusion = Fusion(own, weights, strip, temperature, bound, chosen)
     rng = random.Random(seed)
     answer, finish = "", None
@@ -84,6 +94,8 @@ def run(
         fusion.rounds.append(done)
         answer += done.text
         before = before_stop(answer.partition(trigger)[0] if trigger else answer, stops)
+        if before is None and done.stop is not None:
+            before = answer[: len(answer) - done.stop]
         if before is not None:
             answer, finish = before, "stop_string"
             fusion.rounds[-1] = replace(done, ends=False)

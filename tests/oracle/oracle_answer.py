@@ -29,6 +29,7 @@ class OracleRound:
     member_scores: tuple[tuple[float | None, ...], ...]  # for each candidate, each member's
     gap: float  # how near the nearest decision of the round was to going the other way
     forced: bool = False  # a grammar left no choice
+    stop: int | None = None  # it ends at a stop string, of which so much is in the answer
 
 
 @dataclass(frozen=True)

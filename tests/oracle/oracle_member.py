@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from oracle_answer import before_stop, part_of_words
 from oracle_grammar import Grammar, Masks
 from oracle_text import SPACELESS, Text
 
@@ -31,13 +32,31 @@ class Settings:
     branches: int
     max_word_tokens: int
     repetition_penalty: float
+    rule: str = "words"
 
 
 @dataclass(frozen=True)
 class Draft:
-    ids: list[int]
+    """`ids` is None where a token holds both the text before a stop string and its beginning.
+
+    `stop`: how many characters before the span belong to a stop string that `path` completes.
+    """
+
+    ids: list[int] | None
     words: list[str]
     ends: bool
+    stop: int | None = None
+    path: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """A way in which a candidate comes true: its ids, and an "end", a "border" or "anything"."""
+
+    owner: int
+    ids: tuple[int, ...]
+    tail: str
+    log_chance: float
 
 
 class NotANumberError(ArithmeticError):
@@ -55,8 +74,10 @@ class Member:
         prompt: list[int],
         settings: Settings,
         grammar: Grammar | None = None,
+        stops: Sequence[str] = (),
     ) -> None:
         self.name, self.text, self.settings = name, text, settings
+        self.stops, self.strip = stops, False
         self.model: Any = model
         self.prompt, self.committed = prompt, list[int]()
         config = self.model.config.get_text_config()
@@ -155,6 +176,8 @@ class Member:
     def complete(self, span: list[int], start: int) -> tuple[list[int], str]:
         """Finish the word begun at `start` greedily: as a "word", at the "end", or "cut" short."""
         while True:
+            if self.stopped(span) is not None:
+                return span, "stop"
             word, unfinished = self.text.read(span[start:])
             spoken = bool(word.strip())
             if not unfinished:
@@ -176,13 +199,25 @@ class Member:
                 return span[:start] + self.text.whole(span[start:]), "cut"
             span = [*span, token]
 
+    def stopped(self, span: list[int]) -> int | None:
+        """Where in the span a stop string begins that it completes; negative: before it."""
+        if not self.stops or self.mask(span) is not None:
+            return None
+        text, _ = self.text.read(span)
+        left_out = len(text) - len(text.lstrip(" ")) if self.strip else 0
+        before = before_stop(self.answer + text[left_out:], self.stops)
+        if before is None:
+            return None
+        begin = len(before) - len(self.answer)
+        return begin + left_out if begin >= 0 else begin
+
     def draft(self) -> list[Draft]:
         """This member's candidates, its most probable first."""
         settings = self.settings
         self.confident = True
         span: list[int] = []
         borders = [0]  # where words of the span begin and end, in tokens
-        while len(borders) <= settings.max_words:
+        while len(borders) <= (settings.max_words if settings.rule == "paper" else 1):
             start = borders[-1]
             while True:  # the word's decisions
                 ids, logits, margin = self.ranking(span)
@@ -198,12 +233,14 @@ class Member:
                 if len(span) >= self.room:
                     return self.proposals([(span, False)], borders)
                 span = [*span, ids[0]]
+                if self.stopped(span) is not None:
+                    return self.proposals([(span, True)], borders)
                 text, unfinished = self.text.read(span[start:])
                 if text.strip() or unfinished or len(span) - start >= settings.max_word_tokens:
                     break
             span, outcome = self.complete(span, start)
             if outcome != "word":
-                return self.proposals([(span, outcome == "end")], borders)
+                return self.proposals([(span, outcome in ("end", "stop"))], borders)
             borders = [*borders, len(span)]
         return self.proposals([(span, False)], borders)
 
@@ -218,7 +255,7 @@ class Member:
                 spans.append((span, False))
             else:
                 whole, outcome = self.complete([*span, token], borders[-1])
-                spans.append((whole, outcome == "end"))
+                spans.append((whole, outcome in ("end", "stop")))
         return self.proposals(spans, borders)
 
     def proposals(self, spans: list[tuple[list[int], bool]], borders: list[int]) -> list[Draft]:
@@ -227,28 +264,119 @@ class Member:
             if ids or ends:
                 marks = [*borders, len(ids)]
                 words = [self.text.read(ids[a:b])[0] for a, b in itertools.pairwise(marks)]
-                drafts.append(Draft(ids, [word for word in words if word], ends))
+                begin = self.stopped(ids) if ends and ids else None
+                if begin is None:
+                    drafts.append(Draft(ids, [word for word in words if word], ends))
+                else:
+                    drafts.append(self.before(ids, words, begin))
         return drafts
 
-    # 3.3: scores
+    def before(self, ids: list[int], words: list[str], begin: int) -> Draft:
+        """The end that a stop string makes, after the text before it."""
+        kept = part_of_words(words, 0, max(begin, 0))
+        blank = " " if self.strip else ""
+        wanted = "".join(kept).lstrip(blank) if blank else "".join(kept)
+        for count in range(len(ids) + 1):
+            text = self.text.read(ids[:count])[0]
+            if (text.lstrip(blank) if blank else text) == wanted:
+                return Draft(ids[:count], kept, True, max(-begin, 0), tuple(ids))
+        return Draft(None, kept, True, max(-begin, 0), tuple(ids))
 
-    def score(self, ids: list[int], ends: bool, size: int | None = None) -> float | None:
+    # 3.3 and 3.7: scores
+
+    def score(
+        self, ids: list[int], ends: bool, stops: Sequence[tuple[int, ...]] = ()
+    ) -> float | None:
         """Mean NLL of the ids, and of the end after them; None where there is nothing to judge."""
         if len(ids) > self.room:
             ids, ends = ids[: self.room], False  # the end would follow a text that is cut
-        if ids:
-            self.logits(ids if ends else ids[:-1])  # one forward for all of them
-        steps = [
-            torch.log_softmax(self.logits(ids[:place]), -1) for place in range(len(ids) + ends)
-        ]
-        terms = [-steps[place][token].item() for place, token in enumerate(ids)]
+        if not ids and not ends:
+            return None
+        nll = -self.log_chance(ids)
         if ends:
-            end_ids = torch.tensor(sorted(self.ends), dtype=torch.long)
-            terms.append(-torch.logsumexp(steps[-1][end_ids], -1).item())
-        return math.fsum(terms) / (size or len(terms)) if terms else None
+            ways = [-nll + self.log_end(ids), *map(self.log_chance, stops)]
+            nll = -torch.logsumexp(torch.tensor(ways, dtype=torch.double), -1).item()
+        return nll / (len(ids) + ends)
+
+    def log_chance(self, ids: Sequence[int]) -> float:
+        if ids:
+            self.logits(ids[:-1])  # one forward for all of them
+        steps = [torch.log_softmax(self.logits(ids[:place]), -1) for place in range(len(ids))]
+        return math.fsum(steps[place][token].item() for place, token in enumerate(ids))
+
+    def log_end(self, ids: Sequence[int]) -> float:
+        return self.log_sum(ids, sorted(self.ends))
+
+    def log_sum(self, ids: Sequence[int], following: list[int]) -> float:
+        chosen = torch.log_softmax(self.logits(ids), -1)[torch.tensor(following, dtype=torch.long)]
+        return torch.logsumexp(chosen, -1).item()
+
+    def words(
+        self, candidates: Sequence[tuple[list[int], bool, Sequence[tuple[int, ...]]]]
+    ) -> list[float | None]:
+        """-log of the probability of each (ids, ends, drafts up to a stop) as the next word."""
+        events: list[Event] = []
+        for owner, (ids, ends, stops) in enumerate(candidates):
+            if ids or ends:
+                events += self.events(owner, ids, ends, stops)
+        left: dict[Event, float] = {}
+
+        def log_left(event: Event) -> float:
+            """log of an event's probability without what other candidates hold of it."""
+            if event not in left:
+                inside = [log_left(other) for other in events if self.holds(event, other)]
+                rest = 1.0 - math.fsum(math.exp(log - event.log_chance) for log in inside)
+                left[event] = event.log_chance + math.log(rest) if rest > 0 else -math.inf
+            return left[event]
+
+        scores: list[float | None] = []
+        for owner, (ids, ends, _) in enumerate(candidates):
+            own = [log_left(event) for event in events if event.owner == owner]
+            total = torch.logsumexp(torch.tensor(own, dtype=torch.double), -1).item() if own else 0
+            scores.append(-total if ids or ends else None)
+        return scores
+
+    def events(
+        self, owner: int, ids: list[int], ends: bool, stops: Sequence[tuple[int, ...]]
+    ) -> list[Event]:
+        def event(ids: Sequence[int], tail: str, log_tail: float) -> Event:
+            return Event(owner, tuple(ids), tail, self.log_chance(ids) + log_tail)
+
+        if len(ids) > self.room:
+            return [event(ids[: self.room], "anything", 0.0)]
+        if ends:
+            own = event(ids, "end", self.log_end(ids))
+            return [own, *(event(path, "anything", 0.0) for path in dict.fromkeys(stops))]
+        if self.whole(ids):
+            return [event(ids, "anything", 0.0)]
+        logits = self.logits(ids)
+        following = [token for token in range(len(logits)) if self.spaced(token)]
+        return [event(ids, "border", self.log_sum(ids, sorted({*following, *self.ends})))]
+
+    def whole(self, ids: list[int]) -> bool:
+        """Whether a word is complete whatever comes next (3.1), or a grammar says what comes."""
+        text, _ = self.text.read(ids)
+        if self.mask(ids) is not None or len(ids) >= self.settings.max_word_tokens:
+            return True
+        spoken = text.lstrip()
+        return any(map(str.isspace, spoken)) or bool(spoken and SPACELESS.match(spoken[-1]))
+
+    def spaced(self, token: int) -> bool:
+        return self.text.read([token])[0][:1].isspace()
+
+    def holds(self, event: Event, other: Event) -> bool:
+        """Whether another candidate's event is part of this one."""
+        length = len(event.ids)
+        if other.owner == event.owner or other.ids[:length] != event.ids or event.tail == "end":
+            return False
+        if len(other.ids) == length:
+            return ("end", "border", "anything").index(other.tail) < (
+                ("end", "border", "anything").index(event.tail)
+            )
+        return event.tail == "anything" or self.spaced(other.ids[length])
 
     def fit(self, texts: Sequence[str]) -> tuple[list[Fit | None], Fit]:
-        """NLL and tokens of what each message says within the prompt, and of the whole prompt."""
+        """NLL and characters of what each message says, and of the whole prompt."""
         pieces = [self.text.token_bytes(token) for token in self.prompt]
         with torch.no_grad():
             logits = self.model(input_ids=torch.tensor([self.prompt]), use_cache=False).logits[0]
@@ -267,7 +395,8 @@ class Member:
             if unknown and not terms:
                 return None
             count = len(terms) + unknown
-            return math.fsum(terms) * (count / len(terms) if terms else 1.0), count
+            size = len(b"".join(pieces)[first:last].decode(errors="replace"))
+            return math.fsum(terms) * (count / len(terms) if terms else 1.0), size
 
         whole, begin = b"".join(pieces), 0
         found: list[Fit | None] = []

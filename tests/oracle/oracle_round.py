@@ -1,14 +1,17 @@
-"""One answer's rounds as DESIGN 3.3 to 3.5 has them; a part of the plain oracle (`oracle`)."""
+"""One answer's rounds as DESIGN 3.3 to 3.5 and 3.7 have them; a part of the plain oracle."""
 
+import itertools
 import math
 import random
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from oracle_answer import OracleRound, part_of_words, split_words
 from oracle_grammar import Grammar
 from oracle_member import Draft, Member, NotANumberError
-from oracle_options import Options, common_words, consistent, size
+from oracle_options import Options, mean, mixture
 
 __all__ = ["Fusion"]
 
@@ -18,10 +21,16 @@ class _Candidate:
     words: list[str]
     drafters: list[int] = field(default_factory=list)  # the members' numbers
     ids: dict[int, list[int]] = field(default_factory=dict)  # what they drafted for just this
+    stop: int | None = None  # how much of a stop string is in the answer before it
+    stops: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)  # drafts up to a stop
 
     def add(self, other: "_Candidate") -> None:
         self.drafters += [number for number in other.drafters if number not in self.drafters]
         self.ids = other.ids | self.ids
+        self.stop = other.stop if self.stop is None else self.stop
+        for number, paths in other.stops.items():
+            known = self.stops.get(number, [])
+            self.stops[number] = known + [path for path in paths if path not in known]
 
 
 Pool = dict[tuple[str, bool], _Candidate]
@@ -58,12 +67,10 @@ class Fusion:
         for member in self.members:
             member.begin_round()
         if forced := self.forced():
-            return self.commit(
-                {forced: _Candidate(split_words(forced[0]))}, 0, [], limit, forced=True
-            )
+            return self.commit({forced: _Candidate(split_words(forced[0]))}, 0, limit, forced=True)
         drafts = self.drafts()
         self.require(drafts)
-        pool = self.contested(drafts, self.pool(drafts))
+        pool = self.pool(drafts)
         if not pool:
             return None
         admitted = self.admit(pool)
@@ -71,41 +78,27 @@ class Fusion:
             self.members[0].note(0.0)  # likewise untold
         pool = admitted or pool
         if len(pool) == 1:
-            return self.commit(pool, 0, [], limit)
-        table = self.judge(pool, list(drafts))
-        winner = self.choose(self.means(table), rng)
-        return self.commit(pool, winner, table, limit)
+            return self.commit(pool, 0, limit)
+        table, judges = self.judge(pool, list(drafts))
+        if self.words:
+            pool, table = self.one_end(pool, table, judges)
+        means = self.means(table, judges)
+        winner = self.choose(means, rng)
+        return self.commit(pool, winner, limit, table=table, means=means)
+
+    @property
+    def words(self) -> bool:
+        return self.members[0].settings.rule == "words"
 
     def drafts(self) -> dict[int, list[Draft]]:
-        """Of all members, or of a leader that is confident."""
         drafts: dict[int, list[Draft]] = {}
         for number, member in enumerate(self.members):
+            member.strip = self.strip and not self.rounds
             try:
                 drafts[number] = member.draft()
             except NotANumberError:
                 continue
-        leader = self.options.leader
-        if leader is not None and drafts.get(leader) and self.members[leader].confident:
-            if self.strip and not self.rounds:  # every answer's beginning is known
-                self.pool(drafts)
-            return {leader: drafts[leader]}
         return drafts
-
-    def contested(self, drafts: dict[int, list[Draft]], pool: Pool) -> Pool:
-        """The pool, or the words that all would write by themselves."""
-        voters = {n: own[0] for n, own in drafts.items() if own and self.weights[n] > 0}
-        if not self.options.contested_only or not voters:
-            return pool
-        texts = [self.stripped("".join(draft.words)) for draft in voters.values()]
-        shared = common_words(list(voters.values()), texts)
-        if shared is None:
-            return pool
-        first = next(iter(voters.values()))
-        spoken = "".join(first.words)
-        begin = len(spoken) - len(self.stripped(spoken))
-        words = part_of_words(first.words, begin, begin + len(shared[0]))
-        drafted = pool[shared].ids if shared in pool else {}
-        return {shared: _Candidate(words, list(voters), drafted)}
 
     def forced(self) -> tuple[str, bool] | None:
         if self.grammar is None:
@@ -124,7 +117,11 @@ class Fusion:
                 spoken = "".join(draft.words)
                 text = self.stripped(spoken)
                 words = part_of_words(draft.words, len(spoken) - len(text), len(spoken))
-                found = _Candidate(words, [number], {number: draft.ids})
+                found = _Candidate(words, [number], stop=draft.stop)
+                if draft.ids is not None:
+                    found.ids = {number: draft.ids}
+                if draft.stop is not None:
+                    found.stops = {number: [draft.path]}
                 pool.setdefault((text, draft.ends), found).add(found)
         return pool
 
@@ -147,8 +144,9 @@ class Fusion:
         self,
         pool: Pool,
         winner: int,
-        table: list[list[float | None]],
         limit: int,
+        table: list[list[float | None]] | None = None,
+        means: list[float] | None = None,
         forced: bool = False,
     ) -> tuple[OracleRound, bool]:
         keys, candidates = list(pool), list(pool.values())
@@ -167,10 +165,11 @@ class Fusion:
             drafter="" if forced else names[winner][0],
             candidates=tuple(keys),
             drafters=tuple(names),
-            scores=tuple(self.means(table)) if table else (None,) * len(keys),
+            scores=tuple(means) if means else (None,) * len(keys),
             member_scores=tuple(map(tuple, table or [[None] * len(self.members) for _ in keys])),
             gap=min(member.gap for member in self.members),
             forced=forced,
+            stop=candidate.stop if ends and not cut else None,
         )
         return done, cut
 
@@ -179,46 +178,60 @@ class Fusion:
             names = ", ".join(member.name for member in self.members)
             raise ArithmeticError(f"no finite member in round {len(self.rounds) + 1}: {names}")
 
-    def judge(self, pool: Pool, numbers: list[int]) -> list[list[float | None]]:
+    def judge(self, pool: Pool, numbers: list[int]) -> tuple[list[list[float | None]], list[int]]:
         """Every member's score of every candidate; a member with any NaN has none at all."""
         table: list[list[float | None]] = [[None] * len(self.members) for _ in pool]
         judges = []
         for number in numbers:
+            member = self.members[number]
+            read = [
+                (c.ids.get(number, self.encode(number, text)), ends, c.stops.get(number, []))
+                for (text, ends), c in pool.items()
+            ]
             try:
-                column = [
-                    self.members[number].score(
-                        c.ids.get(number, self.encode(number, text)),
-                        ends,
-                        self.size(number, text, ends),
-                    )
-                    for (text, ends), c in pool.items()
-                ]
+                column = member.words(read) if self.words else [member.score(*one) for one in read]
             except NotANumberError:
                 continue
             judges.append(number)
             for row, score in zip(table, column, strict=True):
                 row[number] = score
         self.require(judges)
-        return table
+        return table, judges
 
-    def size(self, number: int, text: str, ends: bool) -> int | None:
-        """What an NLL is divided by; a text that does not fit counts as far as it was read."""
-        member, ids = self.members[number], self.encode(number, text)
-        if len(ids) > member.room:
-            text, ends = member.text.read(ids[: member.room])[0], False
-        return size(text, ends, self.options.scoring)
+    def one_end(
+        self, pool: Pool, table: list[list[float | None]], judges: list[int]
+    ) -> tuple[Pool, list[list[float | None]]]:
+        """All ways to end the answer here as one candidate, at the place of the first."""
+        keys = list(pool)
+        places = [at for at, (text, ends) in enumerate(keys) if ends and not text.strip()]
+        if len(places) < 2:
+            return pool, table
+        means = self.means(table, judges)
+        best = min(places, key=means.__getitem__)
+        one = pool[keys[best]]
+        for at in places:
+            if at != best:
+                self.members[0].note(means[at] - means[best])
+        drafters = [n for at in places for n in pool[keys[at]].drafters]
+        stops = [pool[keys[at]].stop for at in (best, *places)]
+        stop = next((stop for stop in stops if stop is not None), None)
+        merged = _Candidate(one.words, list(dict.fromkeys(drafters)), one.ids, stop)
+        row: list[float | None] = []
+        for column in range(len(self.members)):
+            nlls = [nll for at in places if (nll := table[at][column]) is not None]
+            total = -torch.logsumexp(-torch.tensor(nlls, dtype=torch.double), -1).item()
+            row.append(total if nlls else None)
+        kept = [at for at in range(len(keys)) if at not in places[1:]]
+        united = {
+            keys[best if at == places[0] else at]: merged if at == places[0] else pool[keys[at]]
+            for at in kept
+        }
+        return united, [row if at == places[0] else table[at] for at in kept]
 
-    def means(self, table: list[list[float | None]]) -> list[float]:
-        if self.options.weighting == "consistency":
-            return consistent(table, self.weights)
-        return [self.mean(row) for row in table]
-
-    def mean(self, row: list[float | None]) -> float:
-        both = zip(self.weights, row, strict=True)
-        pairs = [(weight, score) for weight, score in both if score is not None]
-        if not pairs:
-            return math.inf
-        return math.fsum(w * score for w, score in pairs) / math.fsum(w for w, _ in pairs)
+    def means(self, table: list[list[float | None]], judges: list[int]) -> list[float]:
+        if self.words and self.options.combine == "mixture":
+            return [mixture(row, self.weights, judges) for row in table]
+        return [mean(row, self.weights) for row in table]
 
     def choose(self, scores: list[float], rng: random.Random) -> int:
         lowest = min(range(len(scores)), key=scores.__getitem__)  # the first of equals
@@ -230,6 +243,7 @@ class Fusion:
         if math.isinf(best):
             return lowest
         masses = [math.exp((best - score) / self.temperature) for score in scores]
+        masses = self.likeliest(masses)
         reached = 0.0
         chosen = None
         for number, mass in enumerate(masses):
@@ -238,6 +252,22 @@ class Fusion:
             if chosen is None and draw < reached:
                 chosen = number
         return lowest if chosen is None else chosen
+
+    def likeliest(self, masses: list[float]) -> list[float]:
+        """Without those that are not among the likeliest, which have `top_p` together."""
+        if self.options.top_p == 1:
+            return masses
+        order = sorted(range(len(masses)), key=lambda at: -masses[at])
+        kept, together = [0.0] * len(masses), 0.0
+        for at in order:
+            share = math.fsum(masses) * self.options.top_p
+            self.members[0].note((together - share) / math.fsum(masses))
+            if together >= share:
+                break
+            kept[at], together = masses[at], together + masses[at]
+        for one, other in itertools.pairwise(order):
+            self.members[0].note((masses[one] - masses[other]) / math.fsum(masses))
+        return kept
 
     def fit(self, text: str, winner: _Candidate, limit: int) -> tuple[str, list[list[int]], bool]:
         """The winner for every member, cut until it fits all of them."""

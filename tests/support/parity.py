@@ -42,6 +42,7 @@ def compare(
         answer = Answer.fold(fuse(fused, asked, DecodingConfig(**settings)))
     except IncompleteAnswerError as error:  # a stop string cut it short
         answer = error.answer
+    voting = [m.name for m in members if m.weight > 0 or settings.get("rule") == "paper"]
     for index, (ours, theirs) in enumerate(zip(answer.rounds, expected.rounds, strict=False)):
         if theirs.gap < NEAR:
             return answer, index
@@ -52,7 +53,7 @@ def compare(
         for candidate, row, mean in zip(
             ours.candidates, theirs.member_scores, theirs.scores, strict=True
         ):
-            _same_scores(candidate.scores, dict(zip((m.name for m in members), row, strict=True)))
+            _same_scores(candidate.scores, dict(zip(voting, row, strict=True)))
             assert (candidate.score is None) == (mean is None), where
             if mean is not None and candidate.score is not None:
                 assert _close(candidate.score, mean), (where, candidate, mean)
@@ -69,7 +70,8 @@ def compare(
     if len(answer.rounds) > len(expected.rounds):  # the round in which nothing could be drafted
         assert answer.rounds[-1].winner == -1
     assert answer.finish_reason == expected.finish_reason
-    assert {n: u.token_ids for n, u in answer.usage.items()} == expected.token_ids
+    ids = {n: u.token_ids for n, u in answer.usage.items() if n in expected.token_ids}
+    assert ids == expected.token_ids
     return answer, len(expected.rounds)
 
 
