@@ -74,6 +74,8 @@ def fit(
         MissingExtraError: the extra `compare` is not installed.
         LoadError: a model cannot be loaded.
     """
+    if "weights" in settings:
+        raise ConfigError("weights are what a fit finds; leave them out")
     members: list[MemberSpec] | Ensemble
     if isinstance(models, Ensemble):
         members, count = models, len(models.members)
@@ -81,6 +83,7 @@ def fit(
     else:
         listed, of_file = read_models(models)
         settings = {**of_file, **with_preset(settings)}
+        settings.pop("weights", None)  # of the file: they were fitted before
         members = _specs(listed, device, dtype)
         count = len(members)
     if count < 2:
@@ -194,10 +197,10 @@ def _file(
 def _settings(settings: Mapping[str, Any], exponent: float) -> dict[str, Any]:
     """Those that the decoder has not by itself, for what was fitted: a mixture of words."""
     default = DecodingConfig()
-    fitted = {"rule": "words", "combine": "mixture", "prompt_exponent": round(exponent, 3)}
-    known = {each.name for each in fields(default)}
-    wanted = {**{name: value for name, value in fitted.items() if name in known}, **settings}
-    config = default.override(**wanted)
+    exponent = round(exponent, 3)
+    config = default.override(
+        **{"rule": "words", "combine": "mixture", **settings, "prompt_exponent": exponent}
+    )
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name in (each.name for each in fields(default))

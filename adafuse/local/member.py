@@ -96,7 +96,7 @@ class LocalMember:
         texts = [str(message["content"]) for message in prompt.messages]
         return LocalSession(
             self.runner, self.codec, self.end_ids, rendered, window, config, masks,
-            self._borders if config.rule == "words" else None, texts, remembers=self.remembers,
+            self.borders if config.rule == "words" else None, texts, remembers=self.remembers,
         )  # fmt: skip
 
     def _refuse_too_large(self, tokens: int) -> None:
@@ -109,12 +109,6 @@ class LocalMember:
         release(device)
         if needed > (free := free_bytes(device) or 0):
             raise PromptMemoryError(self.name, tokens, needed, free)
-
-    @functools.cached_property
-    def _borders(self) -> torch.Tensor:
-        """On the model's device; half a second for 262,144 tokens."""
-        mask = border_mask(self.codec, self.end_ids, self.runner.vocabulary)
-        return mask.to(self.runner.model.device)
 
     @functools.cached_property
     def _table(self) -> TokenTable:

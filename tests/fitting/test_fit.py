@@ -229,6 +229,7 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(
     assert said(models[:1]) == "a fit takes at least two models: one alone has all the say as it is"
     assert "a list of 2 to 8" in said("org/a")
     assert "did you mean 'branches'" in said(branchs=2)
+    assert "weights are what a fit finds" in said(weights=[1, 1])
     assert "must end in .yaml" in said(out=tmp_path / "ensemble.json")
     assert "there is no folder" in said(out=tmp_path / "no" / "ensemble.yaml")
     assert "cannot say what it was loaded from" in said(scripted)
@@ -243,3 +244,26 @@ def test_readings_are_plain_lines(models: list[str], tmp_path: Path) -> None:
     records = [json.loads(line) for line in lines]
     assert len({record["key"] for record in records}) == 16
     assert all(len(record["nlls"]) == 4 for record in records)
+
+
+def test_weights_by_prompt_are_a_setting_of_the_file(
+    models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each member knows the words of every other text, and the prompts of these."""
+
+    def read(member: Any, prompt: Any, words: Any, **options: Any) -> Any:
+        number = int("".join(filter(str.isdigit, prompt.messages[-1]["content"])))
+        foreign = (number % 2) == (member.name == "gemma3")
+        nlls = (6.0 if foreign else 1.0,) * (len(words) + 1)
+        return reference.ReferenceReading(nlls, nlls, 40.0 if foreign else 10.0, 20)
+
+    monkeypatch.setattr(reference, "read_reference", read)
+    rows = [{"question": f"What is {n}?", "answer": "it is"} for n in range(24)]
+    out = tmp_path / "ensemble.yaml"
+    result = fit(models, rows, out=out)
+    assert result.prompt_exponent > 1
+    assert result.mixture.mean == pytest.approx(1.0, abs=0.05)
+    settings = read_ensemble(out).settings
+    assert settings == {"prompt_exponent": pytest.approx(result.prompt_exponent, abs=1e-3)}
+    assert Ensemble.load(out).config.prompt_exponent == settings["prompt_exponent"]
+    assert fit(str(out), rows, out=out).prompt_exponent == result.prompt_exponent
