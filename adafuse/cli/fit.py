@@ -53,6 +53,13 @@ def _fit(
     answer: Annotated[
         str | None, typer.Option(help="The column with the right answer, if it has its own name.")
     ] = None,
+    prose: Annotated[
+        bool,
+        typer.Option(
+            "--prose",
+            help="Documents are like what is to be written, not what answers are drawn from.",
+        ),
+    ] = False,
     template: Annotated[
         str | None,
         typer.Option(help="The user's message in Jinja, such as '{{ question }}'; or a file."),
@@ -100,6 +107,7 @@ def _fit(
             out=out,
             layout=layout,
             answer=answer,
+            prose=prose,
             limit=limit,
             keep_drafters=keep_drafters,
             seed=seed,

@@ -40,6 +40,7 @@ def fit(
     out: str | Path | None = "ensemble.yaml",
     layout: Layout | None = None,
     answer: str | None = None,
+    prose: bool = False,
     limit: int = LIMIT,
     keep_drafters: bool = False,
     seed: int = 0,
@@ -60,6 +61,7 @@ def fit(
         out: where the ensemble is written; None: nowhere.
         layout: how questions become prompts; default: chat messages of their usual fields.
         answer: the column with the right answers, where it has none of the usual names.
+        prose: documents are like what is to be written; else they are what answers are drawn from.
         limit: of more texts than these, so many are drawn; 0: all.
         keep_drafters: also write members that have no say: they draft for the others, which may
             be faster where they are much smaller, and slower where not.
@@ -90,7 +92,9 @@ def fit(
         raise ConfigError("a fit takes at least two models: one alone has all the say as it is")
     DecodingConfig().override(**settings)
     whole("seed", seed, 0)
-    texts = read_texts(data, layout or Layout(), answer, limit=whole("limit", limit, 0), seed=seed)
+    texts = read_texts(
+        data, layout or Layout(), answer, prose, limit=whole("limit", limit, 0), seed=seed
+    )
     if find_spec("scipy") is None:
         raise MissingExtraError("a fit", "compare")
     place = Path(out).expanduser() if out is not None else None

@@ -23,7 +23,13 @@ _LEAST = 4  # texts: two in each half
 
 
 def read_texts(
-    data: Data, layout: Layout, answer: str | None = None, *, limit: int = 0, seed: int = 0
+    data: Data,
+    layout: Layout,
+    answer: str | None = None,
+    prose: bool = False,
+    *,
+    limit: int = 0,
+    seed: int = 0,
 ) -> tuple[tuple[Text, ...], ...]:
     """Texts of a fit, in groups: those of one row stay in one half.
 
@@ -32,6 +38,7 @@ def read_texts(
             that end in .txt or .md are documents, of which every piece is a group.
         layout: how questions become prompts.
         answer: see `row_texts`.
+        prose: see `document_texts`.
         limit: of more texts than these, so many are drawn; 0: all.
         seed: of that draw.
 
@@ -44,10 +51,10 @@ def read_texts(
     groups: list[tuple[Text, ...]] = []
     if paths and all(isinstance(path, str | Path) for path in paths):
         for path in paths:
-            groups += _of_path(Path(str(path)).expanduser(), layout, answer)
+            groups += _of_path(Path(str(path)).expanduser(), layout, answer, prose)
     else:
         rows: Any = paths
-        groups += _of_rows(placed_rows(rows), layout, answer)
+        groups += _of_rows(placed_rows(rows), layout, answer, prose)
     if not groups:
         raise ConfigError("there are no texts to fit to")
     if len(groups) < _LEAST:
@@ -67,11 +74,11 @@ def described(data: Data) -> list[str]:
     return [str(path) for path in paths if isinstance(path, str | Path)] or ["rows"]
 
 
-def _of_path(path: Path, layout: Layout, answer: str | None) -> list[tuple[Text, ...]]:
+def _of_path(path: Path, layout: Layout, answer: str | None, prose: bool) -> list[tuple[Text, ...]]:
     if path.is_dir():
         files = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in (*_DOCUMENTS, *_ROWS)]
         # A folder may hold empty ones; a file that is named may not.
-        found = [_of_path(file, layout, answer) for file in files if file.stat().st_size]
+        found = [_of_path(file, layout, answer, prose) for file in files if file.stat().st_size]
         if not found:
             kinds = ", ".join((*_DOCUMENTS, *_ROWS))
             raise ConfigError(f"folder {path} has no files of these kinds: {kinds}")
@@ -86,16 +93,16 @@ def _of_path(path: Path, layout: Layout, answer: str | None) -> list[tuple[Text,
     if not content.strip():
         raise ConfigError(f"{path} is empty")
     if kind in _DOCUMENTS:
-        return [(text,) for text in document_texts(str(path), content)]
-    return _of_rows(placed_rows(path), layout, answer)
+        return [(text,) for text in document_texts(str(path), content, prose)]
+    return _of_rows(placed_rows(path), layout, answer, prose)
 
 
 def _of_rows(
-    rows: Sequence[tuple[str, Mapping[str, Any]]], layout: Layout, answer: str | None
+    rows: Sequence[tuple[str, Mapping[str, Any]]], layout: Layout, answer: str | None, prose: bool
 ) -> list[tuple[Text, ...]]:
     groups: list[tuple[Text, ...]] = []
     for where, row in rows:
-        texts = row_texts(where, row, layout, answer)
+        texts = row_texts(where, row, layout, answer, prose)
         documents = not texts or not texts[0].ends
         groups += [(text,) for text in texts] if documents else [tuple(texts)]
     return groups

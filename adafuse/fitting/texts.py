@@ -1,7 +1,8 @@
 """The texts that weights are fitted to: a prompt, and what follows it in the user's own data.
 
 Three kinds of rows: questions with answers, as `adafuse.compare` reads them; chat transcripts, of
-which every assistant turn is a text; documents, which are read on from their first words.
+which every assistant turn is a text; documents, from which answers are drawn or whose like is to be
+written.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from adafuse.validation import show
 __all__ = ["Text", "document_texts", "row_texts"]
 
 _ASKED = ("messages", "prompt", "question", "source")
-_PIECE = 256  # words of a document that are read at a time, those of its prompt included
+_PIECE = 128  # words of a document that are read at a time, those of its prompt included
 _PROMPT = 32  # of these, at most a quarter, begin the piece and are not fitted to
 _LEAST = 8  # words of a document
 
@@ -43,7 +44,11 @@ class Text:
 
 
 def row_texts(
-    where: str, row: Mapping[str, Any], layout: Layout, answer: str | None = None
+    where: str,
+    row: Mapping[str, Any],
+    layout: Layout,
+    answer: str | None = None,
+    prose: bool = False,
 ) -> list[Text]:
     """The texts of a row; several of a conversation or a long document.
 
@@ -51,6 +56,7 @@ def row_texts(
         where: the row is, for errors.
         layout: how a question becomes a prompt.
         answer: the column with the right answer, where it has none of the usual names.
+        prose: see `document_texts`.
 
     Raises:
         ConfigError: the row lacks something, is empty, or answers with its own prompt.
@@ -66,7 +72,7 @@ def row_texts(
         if "text" in row and not any(name in row for name in _ASKED):
             if not isinstance(row["text"], str):
                 raise ConfigError(f"{where}: its text must be a string, not {show(row['text'])}")
-            return document_texts(where, row["text"])
+            return document_texts(where, row["text"], prose)
     question = layout.question(row, where)
     reference = question.references[0]
     prompt = question.prompt
@@ -115,8 +121,12 @@ def _checked(
     return Text(where, checked, reference, ends=True)
 
 
-def document_texts(where: str, document: str) -> list[Text]:
-    """A document in pieces of some hundred words; each is read on from its first words.
+def document_texts(where: str, document: str, prose: bool = False) -> list[Text]:
+    """A document in pieces of some hundred words, each read from its first words.
+
+    Unless it is `prose`, a piece is read a second time behind itself, and that is what is fitted
+    to: how sure a member is of what it has just read is what answers from documents ask of it. How
+    well it guesses a new text, which is what prose asks, says little of that.
 
     ConfigError for one that has next to no words.
     """
@@ -130,6 +140,8 @@ def document_texts(where: str, document: str) -> list[Text]:
     for number, (begin, end) in enumerate(pairwise(borders), 1):
         behind = begin + min(_PROMPT, (end - begin) // 4)
         prompt, reference = "".join(words[begin:behind]).lstrip(), "".join(words[behind:end])
+        if not prose:
+            prompt = f"{''.join(words[begin:end]).strip()}\n\n{prompt}"
         piece = f"{where}, piece {number}" if count > 1 else where
         texts.append(replace(_checked(piece, prompt, reference), ends=False))
     return texts

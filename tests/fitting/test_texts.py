@@ -78,9 +78,18 @@ def test_messages_with_an_answer_are_a_question() -> None:
     assert text.reference == "Hi."
 
 
-def test_a_document_is_read_on_from_its_first_words() -> None:
+def test_a_document_is_read_again_behind_itself() -> None:
     document = " ".join(f"word{n}" for n in range(40)) + "\n"
     (text,) = read({"text": document})
+    first = " ".join(f"word{n}" for n in range(10))
+    assert text.prompt.text == f"{document.strip()}\n\n{first}"
+    assert first + text.reference == document.strip()
+    assert (text.ends, text.prompt.format) == (False, "raw")
+
+
+def test_prose_is_read_on_from_its_first_words() -> None:
+    document = " ".join(f"word{n}" for n in range(40)) + "\n"
+    (text,) = row_texts("row 1", {"text": document}, Layout(), prose=True)
     assert text.prompt.text == " ".join(f"word{n}" for n in range(10))
     assert text.prompt.text + text.reference == document.strip()
     assert (text.ends, text.prompt.format) == (False, "raw")
@@ -89,7 +98,7 @@ def test_a_document_is_read_on_from_its_first_words() -> None:
 @pytest.mark.parametrize("word", ["word\n\n", "字", "คำ ", "a"])
 def test_pieces_of_a_document_hold_all_of_it(word: str) -> None:
     document = (word + " " * (word == "a")) * 700
-    texts = document_texts("x.txt", document)
+    texts = document_texts("x.txt", document, prose=True)
     assert len(texts) > 1
     whole = "".join((text.prompt.text or "") + text.reference for text in texts)
     assert "".join(whole.split()) == "".join(document.split())
