@@ -80,6 +80,15 @@ def sentence(result: FitResult) -> str:
             f"Together they are better: {result.mixture.mean:.2f} nats a word against {alone:.2f} "
             f"of {best} alone ({spread}); weights {weights}{by_prompt}{rest}."
         )
+    if f"{alone:.2f}" == f"{result.mixture.mean:.2f}":  # the mixture is that member, or as good as
+        name, next_best = min(
+            (pair for pair in zip(result.names, result.members, strict=True) if pair[0] != best),
+            key=lambda pair: pair[1].mean,
+        )
+        return (
+            f"{best} alone is better here: {alone:.2f} nats a word against {next_best.mean:.2f} of "
+            f"{name}, which adds nothing to it; {nobody}."
+        )
     if difference.mean >= 0:
         return (
             f"{best} alone is better here: {alone:.2f} nats a word against "

@@ -55,7 +55,7 @@ def test_a_member_that_helps_nowhere_gets_no_say() -> None:
     assert verdict.weights == (1.0, 0.0)
     assert verdict.best == 0
     said = told(verdict, "Qwen", "SmolLM2")
-    assert said.startswith("Qwen alone is better here: 1.00 nats a word against 1.0")
+    assert said.startswith("Qwen alone is better here: 1.00 nats a word against 5.00 of SmolLM2, ")
     assert said.endswith("; SmolLM2 gets no say.")
 
 
