@@ -6,8 +6,10 @@ AdaFuse (arXiv 2601.06022) on torch, transformers and accelerate; no training.
     ensemble = Ensemble.load(["org/model-a", "org/model-b"])
     print(ensemble.generate("The capital of France is", max_new_tokens=32).text)
 
-torch is imported when a model is loaded, not here.
+torch is imported when a model is loaded, not here; what `fit` needs, when it is asked for.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from adafuse import _moved
 from adafuse._version import __version__
@@ -44,6 +46,9 @@ from adafuse.errors import (
 from adafuse.events import Candidate, Dropped, Loss, MemberUsage, Round
 from adafuse.prompting.prompt import Prompt
 from adafuse.spec import MemberSpec
+
+if TYPE_CHECKING:
+    from adafuse.fitting import fit
 
 _moved.install()
 
@@ -84,4 +89,14 @@ __all__ = [
     "UnsupportedModelError",
     "UnsupportedTokenizerError",
     "__version__",
+    "fit",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`fit`, imported now: it brings numpy and templates that answering does without."""
+    if name != "fit":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from adafuse.fitting import fit
+
+    return fit

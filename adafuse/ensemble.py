@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -15,6 +16,7 @@ from adafuse.concurrency.batch import drain
 from adafuse.config import DecodingConfig
 from adafuse.decoding.loop import fuse
 from adafuse.decoding.member import Member
+from adafuse.ensemble_file import read_models
 from adafuse.errors import ConfigError, PromptError
 from adafuse.events import Round
 from adafuse.prompting.prompt import Message, Prompt, PromptFormat, read_prompt, with_constraint
@@ -24,6 +26,8 @@ from adafuse.validation import whole
 
 __all__ = ["Ensemble"]
 
+Models = str | os.PathLike[str] | Sequence[str | Mapping[str, Any] | MemberSpec]
+"""Members to load, or the name of a file that has them."""
 MAX_CONCURRENCY = 8
 """How many answers of a batch are decoded at the same time, unless the caller says otherwise."""
 
@@ -75,7 +79,7 @@ class Ensemble:
     @classmethod
     def load(
         cls,
-        models: Sequence[str | Mapping[str, Any] | MemberSpec],
+        models: Models,
         *,
         device: str | None = None,
         dtype: str | None = None,
@@ -85,10 +89,12 @@ class Ensemble:
         max_queue: int | None = None,
         **settings: Any,
     ) -> Ensemble:
-        """Load members from hub ids, local folders, GGUF files or specifications.
+        """Load members from hub ids, folders, GGUF files, specifications, or a file of them.
 
         Args:
-            models: 1 to 8 of them. Two that share a checkpoint share its weights, in one process.
+            models: 1 to 8 of them; or the name of a file that `adafuse fit` wrote, ending in .yaml:
+                its members, weights and settings. Two that share a checkpoint share its weights, in
+                one process.
             device: for members whose specification names neither a device nor a device_map.
             dtype: likewise.
             backend: "local": in this process; "ray": each member is one or several actors on a
@@ -105,12 +111,12 @@ class Ensemble:
             MissingExtraError: Ray is asked for and not installed.
             ConnectionError: there is no cluster at the address.
         """
-        config = DecodingConfig().override(**settings)
+        listed, of_file = read_models(models)
+        config = DecodingConfig().override(**of_file).override(**settings)
         Admission(max_concurrency, max_queue)  # what is refused should not wait for models
-        listed = isinstance(models, list | tuple)
-        if not listed or not 1 <= len(models) <= MAX_MEMBERS:
+        if not isinstance(listed, list | tuple) or not 1 <= len(listed) <= MAX_MEMBERS:
             raise ConfigError(f"models must be a list of 1 to {MAX_MEMBERS} members")
-        specs = [as_spec(model) for model in models]
+        specs = [as_spec(model) for model in listed]
         if config.weights is not None and len(config.weights) != len(specs):
             raise ConfigError(f"weights has {len(config.weights)} numbers for {len(specs)} members")
         members = load_on(backend, specs, device=device, dtype=dtype, address=address)

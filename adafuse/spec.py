@@ -18,11 +18,22 @@ from adafuse.validation import (
     whole,
 )
 
-__all__ = ["LEASE", "MAX_MEMBERS", "MemberSpec", "RayOptions", "as_spec", "names_of"]
+__all__ = [
+    "LEASE",
+    "MAX_MEMBERS",
+    "SECRETS",
+    "MemberSpec",
+    "RayOptions",
+    "as_spec",
+    "loadable",
+    "names_of",
+]
 
 MAX_MEMBERS = 8
 LEASE = 600.0
 """Seconds after which a session that nobody has used is closed."""
+SECRETS = frozenset({"api_key", "auth_token", "hf_token", "token", "use_auth_token"})
+"""Keys of loading options that open a repository and do not change what is loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,3 +214,27 @@ def names_of(specs: Sequence[MemberSpec]) -> list[str]:
             unique, number = f"{name}#{number}", number + 1
         names.append(unique)
     return names
+
+
+def loadable(specs: Sequence[MemberSpec]) -> list[Any]:
+    """Members as values to write down and read back with `as_spec`: names or mappings, no secrets.
+
+    A loading option that is no plain value, and cannot say what it is as one, is left as it is.
+    """
+    described = []
+    for spec in specs:
+        plain = MemberSpec(spec.model)
+        values = {f.name: getattr(spec, f.name) for f in fields(spec)}
+        changed = {name: value for name, value in values.items() if value != getattr(plain, name)}
+        options = {
+            name: writable for name, v in changed.items() if (writable := _writable(v)) != {}
+        }
+        described.append({"model": spec.model, **options} if options else spec.model)
+    return described
+
+
+def _writable(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _writable(item) for key, item in value.items() if key not in SECRETS}
+    to_dict = getattr(value, "to_dict", None)
+    return to_dict() if callable(to_dict) else value

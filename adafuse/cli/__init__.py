@@ -1,1 +1,1 @@
-"""The commands: ask, compare, serve. `python -m adafuse`."""
+"""The commands: ask, compare, fit, serve. `python -m adafuse`."""

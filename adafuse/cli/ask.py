@@ -1,6 +1,6 @@
 """Ask an ensemble from the shell: `python -m adafuse "a question" --model A --model B`.
 
-`compare` and `serve` are commands of their own, in modules of these names. Standard output
+`compare`, `fit` and `serve` are commands of their own, in modules of these names. Standard output
 carries the answer and nothing else; all else goes to standard error. An error is one line: exit
 code 2 for a wrong option or setting, 1 for any other.
 """
@@ -23,7 +23,7 @@ from rich.console import Console
 
 from adafuse._version import __version__
 from adafuse.answer import Answer
-from adafuse.cli.common import OneLineErrors, model_folder, standard_input
+from adafuse.cli.common import OneLineErrors, read_members, standard_input
 from adafuse.cli.display import AnswerPrinter, stats_table
 from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
@@ -43,8 +43,9 @@ _HELP = (
     "Ask several language models one question; they answer together, word by word.\n\n"
     "Words appear as they are fused, coloured by the member that drafted them. Where the output is "
     "not a terminal it is the exact text of the answer.\n\n"
-    "`adafuse compare` asks members alone and together, and tells which is better; `adafuse serve` "
-    "is a server with OpenAI's interface."
+    "`adafuse fit` finds out on your texts how much each member should say; `adafuse compare` asks "
+    "members alone and together, and tells which is better; `adafuse serve` is a server with "
+    "OpenAI's interface."
 )
 
 
@@ -76,7 +77,8 @@ def _ask(
             "--model",
             "-m",
             help="A member, 1 to 8 times: hub id, local folder, GGUF file, or the short name of a "
-            "demo model (smollm2, gemma3). The first one counts --max-new-tokens.",
+            "demo model (smollm2, gemma3). The first one counts --max-new-tokens. Or once: the "
+            "ensemble.yaml that `adafuse fit` wrote.",
         ),
     ],
     system: Annotated[
@@ -105,9 +107,11 @@ def _ask(
     settings: dict[str, Any],
 ) -> None:
     """Answer one question; its help is `_HELP`."""
-    config = DecodingConfig().override(**settings)
-    if config.weights and len(config.weights) != len(model):
-        raise ConfigError(f"--weight is given {len(config.weights)} times for {len(model)} members")
+    members, of_file = read_members(model)
+    config = DecodingConfig().override(**of_file).override(**settings)
+    if config.weights and len(config.weights) != len(members):
+        given, there = len(config.weights), len(members)
+        raise ConfigError(f"--weight is given {given} times for {there} members")
     text = standard_input() if question == "-" else question
     form: PromptFormat = prompt_format.value
     prompt: str | list[dict[str, str]] = text
@@ -116,11 +120,10 @@ def _ask(
     with_constraint(read_prompt(prompt, form), config)  # what is refused waits for no models
     if trace is not None and not trace.parent.is_dir():
         raise ConfigError(f"--trace: there is no folder {str(trace.parent)!r}")
-    folders = [model_folder(name) for name in model]
     settings = {setting.name: getattr(config, setting.name) for setting in fields(config)}
     output = sys.stdout  # the status line below stands in for it while it is shown
     with quiet_libraries(), Console(stderr=True).status("loading members …") as status:
-        ensemble = Ensemble.load(folders, device=device, dtype=dtype, **settings)
+        ensemble = Ensemble.load(members, device=device, dtype=dtype, **settings)
         status.update("reading the question …")
         began = time.perf_counter()
         stream = ensemble.stream(prompt, prompt_format=form)
@@ -158,8 +161,8 @@ def _print(
 
 
 def main() -> None:
-    """Entry point of the command: a question, `compare` or `serve`."""
-    if sys.argv[1:2] in (["compare"], ["serve"]):
+    """Entry point of the command: a question, `compare`, `fit` or `serve`."""
+    if sys.argv[1:2] in (["compare"], ["fit"], ["serve"]):
         name = sys.argv[1]
         import_module(f"adafuse.cli.{name}").app(sys.argv[2:], prog_name=f"adafuse {name}")
     app(prog_name="adafuse")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
+from adafuse.ensemble_file import read_models
 from adafuse.errors import AdaFuseError, ConfigError, PromptError
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "file_or_text",
     "model_folder",
     "read_json",
+    "read_members",
     "read_model",
     "standard_input",
 ]
@@ -94,3 +97,12 @@ def read_model(member: str) -> str | dict[str, Any]:
     if isinstance(spec.get("model"), str):
         spec["model"] = model_folder(spec["model"])
     return spec
+
+
+def read_members(models: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Members as `--model` gives them, each as `read_model` does, or those of an ensemble's file.
+
+    Returns them, and the file's settings.
+    """
+    named, settings = read_models(list(models))
+    return [read_model(one) if isinstance(one, str) else one for one in named], settings

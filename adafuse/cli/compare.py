@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from adafuse.cli.common import OneLineErrors, file_or_text, read_model
+from adafuse.cli.common import OneLineErrors, file_or_text, read_members
 from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.errors import ConfigError
@@ -34,7 +34,8 @@ def _compare(
             "--model",
             "-m",
             help="A member, 2 to 8 times: hub id, local folder, GGUF file, a demo model's short "
-            'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'.',
+            'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'. Or '
+            "once: the ensemble.yaml that `adafuse fit` wrote.",
         ),
     ],
     data: Annotated[Path, typer.Option(help="The questions, JSON lines.")],
@@ -95,6 +96,7 @@ def _compare(
     from adafuse.compare.systems import read_variant
     from adafuse.compare.terminal import table
 
+    members, of_file = read_members(model)
     variants: dict[str, dict[str, Any]] = {}
     for text in variant or []:
         name, changes = read_variant(text)
@@ -114,7 +116,7 @@ def _compare(
     )
     with quiet_libraries():
         comparison = compare(
-            [read_model(member) for member in model],
+            members,
             rows,
             metric=metric,
             variants=variants,
@@ -127,7 +129,7 @@ def _compare(
             progress=True,
             device=device,
             dtype=dtype,
-            **settings,
+            **{**of_file, **settings},
         )
     (out / "summary.json").write_text(
         json.dumps(comparison.summary(), ensure_ascii=False, indent=2), encoding="utf-8"

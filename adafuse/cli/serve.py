@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from adafuse.cli.common import OneLineErrors, read_model
+from adafuse.cli.common import OneLineErrors, read_members
 from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
-from adafuse.config import LIMITS, DecodingConfig
+from adafuse.config import LIMITS, DecodingConfig, with_preset
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError, MissingExtraError
 from adafuse.spec import MAX_MEMBERS, as_spec
@@ -39,7 +39,8 @@ def _serve(
             "--model",
             "-m",
             help="A member, 1 to 8 times: hub id, local folder, GGUF file, a demo model's short "
-            'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'.',
+            'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'. Or '
+            "once: the ensemble.yaml that `adafuse fit` wrote.",
         ),
     ],
     name: Annotated[
@@ -101,15 +102,19 @@ def _serve(
     from adafuse.serve.server import Server, listen
     from adafuse.serve.service import RequestService
 
+    members, of_file = read_members(model)
     settings |= {"timeout": timeout}
-    DecodingConfig().override(**settings)  # what is refused should not wait for models
+    DecodingConfig().override(**of_file).override(
+        **settings
+    )  # what is refused should not wait for models
     keys = api_key or []
     for option, values in (("--api-key", keys), ("--name", [name])):
         if not all(value.strip() for value in values):
             raise ConfigError(f"{option} is empty")
-    if len(model) > MAX_MEMBERS:
-        raise ConfigError(f"an ensemble has 1 to {MAX_MEMBERS} members, not {len(model)}")
-    specs = [as_spec(read_model(member)) for member in model]
+    if len(members) > MAX_MEMBERS:
+        raise ConfigError(f"an ensemble has 1 to {MAX_MEMBERS} members, not {len(members)}")
+    specs = [as_spec(member) for member in members]
+    settings = {**of_file, **with_preset(settings)}
     listening = listen(host, port)
     service = RequestService(name, Admission(max_concurrency, max_queue))
     served = create_app(service, keys=keys, max_body_bytes=max_body_mb * 2**20)

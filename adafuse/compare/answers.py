@@ -6,8 +6,6 @@ settings and the prompt. What is there already is not asked again.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,8 +15,9 @@ from typing import Any
 
 from adafuse.answer import Answer
 from adafuse.compare.dataset import Question
+from adafuse.compare.records import Records, key_of
 from adafuse.compare.systems import System
-from adafuse.errors import AdaFuseError, ConfigError
+from adafuse.errors import AdaFuseError
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.telemetry.summary import summarise
 
@@ -57,42 +56,17 @@ class Ledger:
     """Answers by key, in a file if there is one: each is written as soon as it is there."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._answers: dict[str, SystemAnswer] = {}
-        self._path = path
-        if path is None:
-            return
-        try:
-            path.touch()
-            data = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be used: {error.strerror}") from None
-        whole = data.rpartition(b"\n")[0]  # an interruption may have cut the last line
-        for line in filter(None, whole.split(b"\n")):
-            try:
-                record = json.loads(line)
-                key = record.pop("key")
-                self._answers[key] = SystemAnswer(**record)
-            except (ValueError, KeyError, TypeError):
-                raise ConfigError(
-                    f"{path} holds a line that is no answer of a comparison: {line[:60]!r:.70}; "
-                    "name another folder"
-                ) from None
-        if whole != data.removesuffix(b"\n"):
-            path.write_bytes(whole + b"\n" if whole else b"")
+        self._records = Records(path, "answer of a comparison", lambda kept: SystemAnswer(**kept))
 
     def get(self, key: str) -> SystemAnswer | None:
         """The answer of this key, if it was given."""
-        return self._answers.get(key)
+        kept = self._records.get(key)
+        return None if kept is None else SystemAnswer(**kept)
 
     def add(self, key: str, answer: SystemAnswer) -> None:
         """Keep an answer; a question that failed is asked again next time."""
-        if answer.error:
-            return
-        self._answers[key] = answer
-        if self._path is not None:
-            line = json.dumps({"key": key, **asdict(answer)}, ensure_ascii=False)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
+        if not answer.error:
+            self._records.add(key, asdict(answer))
 
 
 def answer_all(
@@ -171,5 +145,4 @@ def answer_key(
         "prompt": question.prompt,
         "format": prompt_format,
     }
-    text = json.dumps(depends, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return key_of(depends)

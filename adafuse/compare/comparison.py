@@ -23,8 +23,9 @@ from adafuse.compare.systems import (
     together,
 )
 from adafuse.compare.terminal import progress_bars
-from adafuse.config import DecodingConfig
-from adafuse.ensemble import Ensemble
+from adafuse.config import DecodingConfig, with_preset
+from adafuse.ensemble import Ensemble, Models
+from adafuse.ensemble_file import read_models
 from adafuse.errors import ConfigError, DecodingError, MissingExtraError
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.spec import MemberSpec, as_spec
@@ -56,7 +57,7 @@ class Comparison(ComparisonResults):
 
 
 def compare(
-    models: Sequence[str | Mapping[str, Any] | MemberSpec] | Ensemble,
+    models: Models | Ensemble,
     questions: Rows,
     *,
     metric: str | Callable[..., Any] | None = None,
@@ -101,6 +102,10 @@ def compare(
         DecodingError: no question could be answered at all.
         LoadError: a model cannot be loaded.
     """
+    members: Any = models
+    if not isinstance(models, Ensemble):
+        members, of_file = read_models(models)
+        settings = {**of_file, **with_preset(settings)} if of_file else settings
     layout = layout or Layout()
     reported, development = _split(read_rows(questions), dev, layout)
     judge = read_metric(metric or guess_metric(reported[0]))
@@ -113,13 +118,13 @@ def compare(
     _check(ENSEMBLE, settings)
     if traces and folder is None:
         raise ConfigError("traces are kept in a folder; name one")
-    if len(models.members if isinstance(models, Ensemble) else models) < 2:
+    if len(models.members if isinstance(models, Ensemble) else members) < 2:
         raise ConfigError("a comparison takes at least two models")
     place = Path(folder) if folder is not None else None
     if place is not None:
         _make(place)
     ledger = Ledger(place / "ledger.jsonl" if place is not None else None)
-    everyone, loaded = _load(models, device, dtype)
+    everyone, loaded = _load(members, device, dtype)
     names = [member.name for member in everyone.members]
     if twice := {ENSEMBLE, *names} & set(tried):
         raise ConfigError(f"a variant must not be named like another system: {', '.join(twice)}")

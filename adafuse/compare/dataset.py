@@ -19,9 +19,17 @@ from adafuse.errors import ConfigError
 from adafuse.prompting.prompt import read_prompt
 from adafuse.validation import show
 
-__all__ = ["Layout", "Question", "read_questions", "read_rows"]
+__all__ = [
+    "REFERENCES",
+    "Layout",
+    "Question",
+    "placed_rows",
+    "read_questions",
+    "read_rows",
+    "read_text",
+]
 
-_REFERENCES = ("answers", "answer", "references", "reference", "target", "targets")
+REFERENCES = ("answers", "answer", "references", "reference", "target", "targets")
 _TEMPLATES = {
     ("context", "question", "choices"): "{{ context }}\n\nQuestion: {{ question }}\n{{ choices }}",
     ("context", "question"): "{{ context }}\n\nQuestion: {{ question }}",
@@ -136,26 +144,37 @@ _JINJA = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=T
 
 def read_rows(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Rows of a file of JSON lines (UTF-8), or as they are; ConfigError if one is no object."""
+    return [row for _, row in placed_rows(source)]
+
+
+def placed_rows(
+    source: str | Path | Sequence[Mapping[str, Any]],
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Likewise, each with where it is: "questions.jsonl, line 3", or "row 3"."""
     if not isinstance(source, str | Path):
-        rows: list[Mapping[str, Any]] = list(source)
-        where = "row"
+        rows = [(f"row {number}", row) for number, row in enumerate(source, 1)]
     else:
-        try:
-            lines = Path(source).read_text(encoding="utf-8").split("\n")
-        except OSError as error:
-            raise ConfigError(f"{source} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{source} is not UTF-8: {error.reason} at {error.start}") from None
-        rows, where = [], f"{source}, line"
-        for number, line in enumerate(lines, 1):
+        rows = []
+        for number, line in enumerate(read_text(source).split("\n"), 1):
+            where = f"{source}, line {number}"
             try:
-                rows += [json.loads(line)] if line.strip() else []
+                rows += [(where, json.loads(line))] if line.strip() else []
             except ValueError as error:
-                raise ConfigError(f"{where} {number} is not JSON: {error}") from None
-    for number, row in enumerate(rows, 1):
+                raise ConfigError(f"{where} is not JSON: {error}") from None
+    for where, row in rows:
         if not isinstance(row, Mapping):
-            raise ConfigError(f"{where} {number} must be an object, not {show(row)}")
+            raise ConfigError(f"{where} must be an object, not {show(row)}")
     return rows
+
+
+def read_text(path: str | Path) -> str:
+    """A file's text; ConfigError if it cannot be read or is not UTF-8."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8: {error.reason} at {error.start}") from None
 
 
 def read_questions(rows: Sequence[Mapping[str, Any]], layout: Layout) -> tuple[Question, ...]:
@@ -179,9 +198,9 @@ def _choices(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 
 def _references(row: Mapping[str, Any], choices: Sequence[str], where: str) -> tuple[str, ...]:
-    name = next((name for name in _REFERENCES if row.get(name) is not None), None)
+    name = next((name for name in REFERENCES if row.get(name) is not None), None)
     if name is None:
-        raise ConfigError(f"{where} has no right answer: none of {', '.join(_REFERENCES)}")
+        raise ConfigError(f"{where} has no right answer: none of {', '.join(REFERENCES)}")
     value = row[name]
     if isinstance(value, Mapping):  # as SQuAD has it: {"text": […], "answer_start": […]}
         value = value.get("text", ())

@@ -15,7 +15,8 @@ from adafuse.config import with_preset
 from adafuse.decoding.failures import check_floor
 from adafuse.decoding.member import Member
 from adafuse.decoding.subset import answering, answering_config
-from adafuse.ensemble import Ensemble
+from adafuse.ensemble import Ensemble, Models
+from adafuse.ensemble_file import read_models
 from adafuse.errors import ConfigError
 from adafuse.events import Round
 from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
@@ -51,13 +52,15 @@ class EnsembleFields(DecodingFields):
     # What may be given per call, or bound.
     _per_call: ClassVar[tuple[str, ...]] = (*SETTINGS, "model")
 
-    models: Sequence[str | Mapping[str, Any] | MemberSpec] | None = Field(
+    models: Models | None = Field(
         default=None,
         frozen=True,
         repr=False,
         description="1 to 8 members: hub ids, local folders, GGUF files, MemberSpec or mappings of "
-        "its fields. The first one counts max_tokens and wins ties. Without models and ensemble, "
-        "those of the environment variable ADAFUSE_MODELS: separated by commas, or a JSON list.",
+        "its fields; or the name of a file that `adafuse fit` wrote, ending in .yaml, whose "
+        "settings hold where none are given. The first one counts max_tokens and wins ties. "
+        "Without models and ensemble, those of the environment variable ADAFUSE_MODELS: separated "
+        "by commas, or a JSON list.",
     )
     ensemble: Ensemble | None = Field(
         default=None,
@@ -110,7 +113,9 @@ class EnsembleFields(DecodingFields):
         if isinstance(ensemble := values.get("ensemble"), Ensemble):
             own = {name: getattr(ensemble.config, core) for name, core in SETTINGS.items()}
             return {**own, **filled}
-        return filled
+        members, of_file = read_models(filled.get("models"))
+        settings = {name: of_file[core] for name, core in SETTINGS.items() if core in of_file}
+        return {**settings, **filled, "models": members} if members is not None else filled
 
     @field_validator("models", mode="plain")
     @classmethod

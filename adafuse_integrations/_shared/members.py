@@ -24,7 +24,7 @@ from adafuse.backends import Backend
 from adafuse.decoding.member import Member
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
-from adafuse.spec import MemberSpec, names_of
+from adafuse.spec import SECRETS, MemberSpec, loadable, names_of
 
 __all__ = [
     "SharedEnsemble",
@@ -120,10 +120,6 @@ def share(
         return new
 
 
-# Keys of loading options that open a repository and do not change what is loaded.
-_SECRET = frozenset({"api_key", "auth_token", "hf_token", "token", "use_auth_token"})
-
-
 def member_names(members: Ensemble | Sequence[MemberSpec]) -> tuple[str, ...]:
     """Names for display: those given, else the last part of what is loaded, as loading has it."""
     if isinstance(members, Ensemble):
@@ -149,36 +145,12 @@ def _plain(value: object) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, Mapping):
-        kept = {str(key): _plain(item) for key, item in value.items() if key not in _SECRET}
+        kept = {str(key): _plain(item) for key, item in value.items() if key not in SECRETS}
         return dict(sorted(kept.items()))
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     to_dict = getattr(value, "to_dict", None)  # transformers' configurations have one
     return {type(value).__name__: _plain(to_dict()) if callable(to_dict) else repr(value)}
-
-
-def loadable(specs: Sequence[MemberSpec]) -> list[Any]:
-    """Members as values to write down and read back with `as_spec`: names or mappings, no secrets.
-
-    A loading option that is no plain value, and cannot say what it is as one, is left as it is.
-    """
-    described = []
-    for spec in specs:
-        plain = MemberSpec(spec.model)
-        values = {f.name: getattr(spec, f.name) for f in fields(spec)}
-        changed = {name: value for name, value in values.items() if value != getattr(plain, name)}
-        options = {
-            name: writable for name, v in changed.items() if (writable := _writable(v)) != {}
-        }
-        described.append({"model": spec.model, **options} if options else spec.model)
-    return described
-
-
-def _writable(value: object) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _writable(item) for key, item in value.items() if key not in _SECRET}
-    to_dict = getattr(value, "to_dict", None)
-    return to_dict() if callable(to_dict) else value
 
 
 def smallest_window(members: Sequence[Member]) -> int | None:

@@ -12,8 +12,9 @@ from dataclasses import fields, replace
 from typing import Any
 
 from adafuse.cli.common import model_folder
-from adafuse.config import DecodingConfig
+from adafuse.config import DecodingConfig, with_preset
 from adafuse.ensemble import MAX_CONCURRENCY, Ensemble
+from adafuse.ensemble_file import read_models
 from adafuse.errors import AdaFuseWarning, ConfigError
 from adafuse.spec import as_spec
 from adafuse.validation import read_stops, refuse_unknown, show, whole
@@ -122,7 +123,7 @@ def build_ensemble(
         return Ensemble(ensemble.members, ensemble.config.override(**settings))
     if models is None:
         raise ConfigError("name the members: models=org/model-a+org/model-b, or an ensemble")
-    models_list = models.split("+") if isinstance(models, str) else models
+    models_list, of_file = read_models(models.split("+") if isinstance(models, str) else models)
     if not isinstance(models_list, list | tuple):
         raise ConfigError(f"models must be 'a+b' or a list of members, not {show(models)}")
     specs = [
@@ -130,7 +131,12 @@ def build_ensemble(
     ]
     if loading["trust_remote_code"]:
         specs = [replace(spec, trust_remote_code=True) for spec in specs]
-    return Ensemble.load(specs, device=loading["device"], dtype=loading["dtype"], **settings)
+    return Ensemble.load(
+        specs,
+        device=loading["device"],
+        dtype=loading["dtype"],
+        **{**of_file, **with_preset(settings)},
+    )
 
 
 def _weights(weights: object) -> object:
