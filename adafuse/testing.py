@@ -30,8 +30,9 @@ class ScriptedMember:
         name: shown in events.
         weight: of its scores.
         confident: whether its margins are 1 (else 0: it then drafts one word a round).
-        nll: its score, in nats per character, of a text that continues its answer; any other
-            text costs 10 nats per character more, from the first character that differs.
+        nll: its score, in nats, of a word that continues its answer; any other costs 10 nats more
+            for each character from the first that differs. Under rule "paper": of a span that does,
+            per character.
         window: context window in characters.
         templated: whether it claims to have a chat template.
         respond: a function from the whole prompt (messages and tools) to an answer, in place of
@@ -56,7 +57,7 @@ class ScriptedMember:
             answer = self.respond(prompt)
         else:
             answer = self.answer if isinstance(self.answer, str) else self.answer(text)
-        return ScriptedSession(self, answer, len(text), config, prompt.format != "raw")
+        return ScriptedSession(self, answer, len(text), config, prompt)
 
     def count_tokens(self, text: str) -> int:
         """One token per character."""
@@ -72,13 +73,15 @@ class ScriptedSession:
 
     def __init__(
         self, member: ScriptedMember, answer: str, prompt_tokens: int, config: DecodingConfig,
-        chat: bool,
+        prompt: Prompt,
     ) -> None:  # fmt: skip
         self._member, self._config = member, config
         self._answer, self._text = answer, ""
         self._stopped: str | None = None  # what was drafted before a stop string
         self._prompt_tokens, self._forwards = prompt_tokens, 0
-        self.templated = member.templated and chat
+        self.templated = member.templated and prompt.format != "raw"
+        # A grammar says itself where an answer ends.
+        self._stops = config.stop if config.pool_stops and prompt.constraint is None else ()
         self.extra_stops: tuple[str, ...] = ()
         self.closed = False
 
@@ -116,23 +119,15 @@ class ScriptedSession:
         span = split_words(remaining)[:most]
         margins = (margin,) * max(len(span), 1)
         draft = Draft(span, ends=not remaining)
-        if self._config.pool_stops:
-            begin = first_stop(self._text, draft.text, self._config.stop)
-            if begin is not None:
-                draft = Draft(cut_words(span, max(begin, 0)), ends=True, stop=max(-begin, 0))
+        if (begin := first_stop(self._text, draft.text, self._stops)) is not None:
+            draft = Draft(cut_words(span, max(begin, 0)), ends=True, stop=max(-begin, 0))
         self._stopped = draft.text if draft.stop is not None else None
         return Drafts((draft,), margins, sure)
 
     def score(self, candidates: Sequence[tuple[str, bool]]) -> list[float | None]:
         """Score each text by how far it continues the script."""
         self._forwards += 1
-        scores = [self._score(text, ends) for text, ends in candidates]
-        if self._config.rule == "paper":
-            return scores
-        return [  # of the whole word: its border is certain
-            score and score * (len(text) + ends)
-            for score, (text, ends) in zip(scores, candidates, strict=True)
-        ]
+        return [self._score(text, ends) for text, ends in candidates]
 
     def _score(self, text: str, ends: bool) -> float | None:
         count = len(text) + ends
@@ -145,7 +140,8 @@ class ScriptedSession:
         pairs = zip(self._answer[len(self._text) :], text, strict=False)
         same = next((i for i, (a, b) in enumerate(pairs) if a != b), math.inf)
         wrong = count - min(same, count - 1)
-        return self._member.nll + 10 * wrong / count
+        per = count if self._config.rule == "paper" else 1
+        return self._member.nll + 10 * wrong / per
 
     def count(self, text: str, ends: bool) -> int:
         """One token per character."""

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from adafuse.config import DecodingConfig
-from adafuse.decoding.subset import answering_config
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 
@@ -77,15 +76,12 @@ def of_members(
 
     What is wrong with them is left for `together` to say.
     """
-    config = DecodingConfig().override(**settings)
-    try:
-        config = answering_config(everyone, [everyone.index(name) for name in chosen], config)
-    except ConfigError:
+    weights = DecodingConfig().override(**settings).weights
+    if weights is None or len(weights) != len(everyone):
         return dict(settings)
-    if "weights" not in settings:
-        return dict(settings)
+    own = [weights[everyone.index(name)] for name in chosen]
     # Members that count for nothing among others are equals among themselves.
-    return {**settings, "weights": config.weights if any(config.weights or ()) else None}
+    return {**settings, "weights": own if any(own) else None}
 
 
 def together(

@@ -98,7 +98,7 @@ def test_a_ledger_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_the_best_pair_and_setting_are_chosen_on_other_questions() -> None:
     three = Ensemble([_knows("a", range(2)), _knows("b", range(6)), _knows("c", range(6, 12))])
-    found = compare(three, ROWS, dev=6, variants={"1 branch": {"branches": 1}})
+    found = compare(three, ROWS, dev=6, variants={"1 branch": {"branches": 1}}, preset="paper")
     assert len(found.questions) == 6
     assert found.questions[0].row is ROWS[6]
     assert "pair chosen on 6 other questions by exact match: b + c" in found.notes[0]

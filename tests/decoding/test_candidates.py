@@ -187,7 +187,7 @@ def test_the_winner_has_the_lowest_score_and_equals_go_to_the_first_member() -> 
     members = [ScriptedMember("ab", "first"), ScriptedMember("cd", "second")]
     answer = Ensemble(members).generate("p")
     first = answer.rounds[0]
-    both = pytest.approx(2.0 - math.log(0.5 * (1 + math.exp(-20))))
+    both = pytest.approx(1.0 - math.log(0.5 * (1 + math.exp(-20))))
     assert [candidate.score for candidate in first.candidates] == [both, both]
     assert (first.winner, first.member, answer.text) == (0, "first", "ab")
     assert Ensemble(members).generate("p", weights=(1, 1.5)).text == "cd"

@@ -196,9 +196,6 @@ def test_text_can_be_read_on_every_ground(theme: int) -> None:
         assert (bright + 0.05) / (dim + 0.05) >= 4.5, (on, ground)
 
 
-# Figures
-
-
 def test_rounds_tell_scores_margins_and_who_was_left_out() -> None:
     texts = Page(trace_page(every_kind())).texts
     words = texts["r3"].split()

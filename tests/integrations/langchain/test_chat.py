@@ -58,7 +58,7 @@ def test_one_callback_per_word(how: str) -> None:
 
 def test_a_words_chunk_says_where_it_comes_from() -> None:
     notes = Notes()
-    llm = ChatAdaFuse(ensemble=watched("one two", second="one three")[0])
+    llm = ChatAdaFuse(ensemble=watched("one two", second="one three")[0], preset="paper")
     llm.invoke("p", {"callbacks": [notes]})
     assert [chunk.round["index"] for chunk in notes.chunks] == [1, 2]
     one = notes.chunks[0].round
@@ -125,7 +125,7 @@ def test_the_trace_reads_back_as_the_answer() -> None:
 
 
 def test_scores_of_words() -> None:
-    ensemble, _ = watched("one two", second="one three")
+    ensemble, _ = watched("one two", second="six three")
     told = ChatAdaFuse(ensemble=ensemble).invoke("p", logprobs=True, top_logprobs=1)
     one, two = told.response_metadata["logprobs"]["content"]
     (first, second) = read_answer(told.response_metadata).rounds[:2]

@@ -60,7 +60,7 @@ def test_callbacks_of_the_model_itself() -> None:
 
 
 def test_words_of_one_round_come_one_by_one() -> None:
-    llm = AdaFuseLLM(ensemble=Ensemble([ScriptedMember("one two three four")]))
+    llm = AdaFuseLLM(ensemble=Ensemble([ScriptedMember("one two three four")]), preset="paper")
     notes = Notes()
     llm.invoke("prompt", {"callbacks": [notes]})
     assert notes.words == ["one", " two", " three", " four"]
@@ -69,7 +69,7 @@ def test_words_of_one_round_come_one_by_one() -> None:
 
 
 def test_a_words_chunk_says_who_drafted_it_and_how() -> None:
-    llm = AdaFuseLLM(ensemble=watched("one two", second="one three")[0])
+    llm = AdaFuseLLM(ensemble=watched("one two", second="one three")[0], preset="paper")
     first, second, *_ = chunks_of(llm)
     assert first.text == "one"
     assert first.generation_info is not None
@@ -115,7 +115,7 @@ def test_chunks_add_up_to_the_trace_of_invoke() -> None:
 
 
 def test_chunks_add_up_in_any_grouping_and_behind_a_plain_chunk() -> None:
-    chunks = chunks_of(AdaFuseLLM(ensemble=Ensemble([ScriptedMember("a b c d e")])))
+    chunks = chunks_of(AdaFuseLLM(ensemble=Ensemble([ScriptedMember("a b c d e")]), preset="paper"))
     left = chunks[0]
     for chunk in chunks[1:]:
         left = left + chunk
