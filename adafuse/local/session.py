@@ -75,14 +75,15 @@ class LocalSession:
             runner, rendered.ids, sorted(end_ids), config, masks, self._speculator, self._rated,
             borders,
         )  # fmt: skip
-        self._stops = StopDrafts((*config.stop, *rendered.stops) if config.pool_stops else ())
+        self._prefix = AnswerPrefix()
+        strings = (*config.stop, *rendered.stops) if config.pool_stops else ()
+        self._stops = StopDrafts(strings, self._prefix, sequence.bound)
         self._drafter = Drafter(
-            codec, end_ids, config, sequence.read, sequence.certain, self._stop_in
+            codec, end_ids, config, sequence.read, sequence.certain, self._stops.begins
         )
         self._drafted: dict[tuple[str, bool], tuple[int, ...]] = {}
         self._first: Node | None = None  # the end of this round's most probable draft
         self._forwards_to_draft = 0
-        self._prefix = AnswerPrefix()
         self._losses: list[Loss] = list(rendered.losses)
         self._replaced = self._reused = self._left_out = 0
         self._remembers = remembers and config.speculation
@@ -217,14 +218,6 @@ class LocalSession:
         # Under a grammar what may follow is not for the model to say.
         bound = self._masks is not None and bool(nodes) and self._sequence.bound(nodes[-1])
         return Span(nodes, whole=bound or word.complete(self._config.max_word_tokens))
-
-    def _stop_in(self, text: str, node: Node) -> int | None:
-        """Where in a drafted span a stop string begins that it completes; see `Drafter`."""
-        if not self._stops.strings or (self._masks is not None and self._sequence.bound(node)):
-            return None
-        answer = self._prefix.strip(text)
-        begin = self._stops.begins(answer)
-        return begin if begin is None or begin < 0 else begin + len(text) - len(answer)
 
     def count(self, text: str, ends: bool) -> int:
         return len(self._ids(text, ends))

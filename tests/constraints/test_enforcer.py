@@ -224,7 +224,7 @@ def test_the_window_of_a_later_member_ends_the_answer_in_time() -> None:
     """The first has all the room it wants."""
     small = family("llama", 1, max_position_embeddings=32, eos_bias=-9.0)
     one = Ensemble(
-        [LocalMember(*FAMILIES["qwen2"](1), "first"), LocalMember(*small, "second", weight=0.0)]
+        [LocalMember(*FAMILIES["qwen2"](1), "first"), LocalMember(*small, "second", weight=1e-9)]
     )
     answer = one.generate(PROMPT, regex="[a-z ]+[.]", margin_threshold=1.0)
     assert answer.finish_reason == "stop"

@@ -34,7 +34,9 @@ def test_a_member_that_normalises_can_write_what_it_would_write_otherwise(
     members = ensemble(*names)
     chosen = set()
     for prompt in (PROMPT, "a", "The", "{", "é", "1 2 3"):
-        answer = members.generate(prompt, choices=choices, branches=5, margin_threshold=1.0)
+        answer = members.generate(
+            prompt, choices=choices, branches=5, margin_threshold=1.0, rule="paper"
+        )
         assert answer.text in choices
         assert not answer.rounds[0].forced
         chosen.add(answer.text)
