@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from adafuse import Ensemble
+from adafuse import Ensemble, fit
 from adafuse.answer import Answer
+from adafuse.compare.dataset import Layout
 from adafuse.decoding.candidates import pool
 from adafuse.events import Candidate
 from adafuse.local.member import LocalMember
@@ -27,6 +28,7 @@ from complementarity.lessons import Lessons
 from complementarity.members import NAMES
 from complementarity.skills import WORDS_OF_A_SKILL, questions, tasks
 from complementarity.train import FOLDER, SEED, recipe
+from families import family
 
 ALL = questions()
 SAMPLE = ALL[::8]
@@ -178,3 +180,18 @@ def test_the_script_trains_members_that_meet_it_too(tmp_path: Path) -> None:
     """Not the same bytes: another CPU or another torch may add numbers in another order."""
     subprocess.run([sys.executable, FOLDER.parent / "train.py", "--out", tmp_path], check=True)
     _check(_load(tmp_path))
+
+
+def test_a_useless_member_gets_no_say_from_a_fit(members: list[LocalMember]) -> None:
+    """The second canary: fitted, the answer is the strong member's own."""
+    useless = LocalMember(*family("llama", 5), "useless")
+    pair = Ensemble([members[0], useless])
+    known = [one for one in ALL if one.half == "a"]
+    rows = [{"prompt": one.prompt, "answer": f" {one.answer}"} for one in known[::4]]
+    fitted = fit(pair, rows, out=None, layout=Layout(raw=True))
+    weights = fitted.weights
+    assert weights == (1.0, 0.0)
+    asked = known[1::16]
+    own = _ask(Ensemble(members[:1]), asked)
+    assert [one.text for one in _ask(pair, asked, weights=weights)] == [one.text for one in own]
+    assert _accuracy(asked, own) >= LEAST_OF_OWN_HALF
