@@ -19,8 +19,12 @@ from benchmarks.speed.timing import Timed, timed, token_times
 
 __all__ = ["SETTINGS", "run"]
 
-SETTINGS: Mapping[str, Mapping[str, Any]] = {"paper": {}, "branches=1": {"branches": 1}}
-PLAIN: Mapping[str, Mapping[str, Any]] = {"paper, no speculation": {"speculation": False}}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "words": {},
+    "paper": {"preset": "paper"},
+    "branches=1": {"branches": 1},
+}
+PLAIN: Mapping[str, Mapping[str, Any]] = {"words, no speculation": {"speculation": False}}
 
 
 def run(
