@@ -199,16 +199,15 @@ def _file(
 
 
 def _settings(settings: Mapping[str, Any], exponent: float) -> dict[str, Any]:
-    """Those that the decoder has not by itself, for what was fitted: a mixture of words."""
+    """What was fitted, whatever the decoder does by itself, and what is not its default."""
     default = DecodingConfig()
     exponent = round(exponent, 3)
-    config = default.override(
-        **{"rule": "words", "combine": "mixture", **settings, "prompt_exponent": exponent}
-    )
+    fitted = {"rule": "words", "combine": "mixture"}
+    config = default.override(**{**fitted, **settings, "prompt_exponent": exponent})
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name in (each.name for each in fields(default))
-        if (value := getattr(config, name)) != getattr(default, name)
+        if (value := getattr(config, name)) != getattr(default, name) or name in fitted
     }
 
 

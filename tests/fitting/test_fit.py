@@ -264,6 +264,7 @@ def test_weights_by_prompt_are_a_setting_of_the_file(
     assert result.prompt_exponent > 1
     assert result.mixture.mean == pytest.approx(1.0, abs=0.05)
     settings = read_ensemble(out).settings
-    assert settings == {"prompt_exponent": pytest.approx(result.prompt_exponent, abs=1e-3)}
+    exponent = pytest.approx(result.prompt_exponent, abs=1e-3)
+    assert settings == {"rule": "words", "combine": "mixture", "prompt_exponent": exponent}
     assert Ensemble.load(out).config.prompt_exponent == settings["prompt_exponent"]
     assert fit(str(out), rows, out=out).prompt_exponent == result.prompt_exponent
