@@ -170,7 +170,7 @@ def placed_rows(
 def read_text(path: str | Path) -> str:
     """A file's text; ConfigError if it cannot be read or is not UTF-8."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

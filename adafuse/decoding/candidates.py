@@ -17,7 +17,8 @@ __all__ = ["choose", "pool"]
 def pool(drafts: Mapping[str, Sequence[Draft]]) -> list[Candidate]:
     """Unite the drafts of all members, in member order; equal (text, ends) are one candidate.
 
-    Its words are those of its earliest drafter; a stop string that any of them completed counts.
+    Its words are those of its earliest drafter. A stop string that any of them completed counts,
+    but takes nothing of the answer with it where another one ends without.
     """
     pooled: dict[tuple[str, bool], Candidate] = {}
     for member, proposals in drafts.items():
@@ -25,7 +26,9 @@ def pool(drafts: Mapping[str, Sequence[Draft]]) -> list[Candidate]:
             key = (draft.text, draft.ends)
             known = pooled.setdefault(key, Candidate(*key, draft.words, (), stop=draft.stop))
             drafters = tuple(dict.fromkeys([*known.drafters, member]))
-            stop = draft.stop if known.stop is None else known.stop
+            stop = known.stop
+            if known.drafters and (known.stop, draft.stop) != (None, None):
+                stop = min(known.stop or 0, draft.stop or 0)
             pooled[key] = replace(known, drafters=drafters, stop=stop)
     return list(pooled.values())
 

@@ -49,8 +49,10 @@ def _one_end(ends: Sequence[Candidate]) -> tuple[Candidate, dict[str, float]]:
         name: -_log_sum(-end.scores[name] for end in ends if name in end.scores) for name in names
     }
     drafters = tuple(dict.fromkeys(chain.from_iterable(end.drafters for end in ends)))
-    stops = [end.stop for end in (likeliest, *ends) if end.stop is not None]
-    return replace(likeliest, drafters=drafters, stop=stops[0] if stops else None), nlls
+    stopped = any(end.stop is not None for end in ends)
+    return replace(
+        likeliest, drafters=drafters, stop=(likeliest.stop or 0) if stopped else None
+    ), nlls
 
 
 def mean_score(nlls: Mapping[str, float], weights: Mapping[str, float]) -> float:

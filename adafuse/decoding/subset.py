@@ -34,10 +34,15 @@ def answering_config(
 ) -> DecodingConfig:
     """Settings that are meant for all members, as the chosen ones take them.
 
-    ConfigError where there is not a weight for every member.
+    One member alone has all the say, whatever its weight is among others. ConfigError where there
+    is not a weight for every member, or several are chosen that have none.
     """
     if config.weights is None:
-        return config
+        return replace(config, weights=(1.0,)) if len(chosen) == 1 < len(names) else config
     if len(config.weights) != len(names):
         raise ConfigError(f"weights has {len(config.weights)} numbers for {len(names)} members")
-    return replace(config, weights=tuple(config.weights[at] for at in chosen))
+    weights = tuple(config.weights[at] for at in chosen) if len(chosen) > 1 else (1.0,)
+    if not any(weights):
+        silent = " and ".join(names[at] for at in chosen)
+        raise ConfigError(f"{silent} have weight 0, and would say nothing; give other weights")
+    return replace(config, weights=weights)

@@ -33,6 +33,10 @@ LIMIT = 200
 """Texts that are read unless the caller says otherwise: enough for a few weights."""
 
 
+_FITTED = ("rule", "combine", "prompt_exponent")
+"""Settings that follow from a fit."""
+
+
 def fit(
     models: Models | Ensemble,
     data: Data,
@@ -78,6 +82,11 @@ def fit(
     """
     if "weights" in settings:
         raise ConfigError("weights are what a fit finds; leave them out")
+    if wrong := [name for name in _FITTED if name in with_preset(settings)]:
+        raise ConfigError(
+            f"a fit finds the weights of a mixture of words, and its prompt_exponent; leave out "
+            f"{', '.join(wrong)}"
+        )
     members: list[MemberSpec] | Ensemble
     if isinstance(models, Ensemble):
         members, count = models, len(models.members)
@@ -85,7 +94,8 @@ def fit(
     else:
         listed, of_file = read_models(models)
         settings = {**of_file, **with_preset(settings)}
-        settings.pop("weights", None)  # of the file: they were fitted before
+        for name in ("weights", *_FITTED):  # of the file: they were fitted before
+            settings.pop(name, None)
         members = _specs(listed, device, dtype)
         count = len(members)
     if count < 2:
@@ -166,7 +176,7 @@ def _file(
     for spec, name, weight, checkpoint in rows:
         if weight or keep_drafters:
             members.append(replace(
-                spec, name=name, weight=round(weight, 4),
+                spec, name=name, weight=float(f"{weight:.6g}"),
                 revision=checkpoint.commit or spec.revision,
             ))  # fmt: skip
         else:

@@ -250,7 +250,6 @@ class LocalSession:
             if loss := self._codec.loss_of(text, ids, blanks_before=self._prefix.stripped):
                 self._losses.append(loss)
             self._drafted = {}  # of this round alone, as the prefix and the stops
-            self._stops.commit(text)
             self._prefix.begin(False)
         return self._room()
 
@@ -261,6 +260,7 @@ class LocalSession:
         """
         for text, ids in spans:
             self._sequence.commit(ids)
+            self._stops.commit(text)
             if self._masks is not None:
                 self._masks.feed(text)
 

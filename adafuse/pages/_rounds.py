@@ -126,10 +126,11 @@ def _ranked(
     Lowest score first; what was not scored, or is equal, stays in the order of the pool.
     """
     pool = round_.candidates
+    mixed = round_.rule == "words" and all(_is_mixture(one, weights) for one in pool)
     columns = [_column(round_, [candidate.score for candidate in pool])]
     for name in names:
         scores = [candidate.scores.get(name) for candidate in pool]
-        columns.append(_column(round_, scores, weights.get(name)))
+        columns.append(_column(round_, scores, weights.get(name) if mixed else None))
 
     def rank(at: int) -> float:
         score = pool[at].score
@@ -139,6 +140,14 @@ def _ranked(
         (pool[at], at == round_.winner, [column[at] for column in columns])
         for at in sorted(range(len(pool)), key=rank)
     ]
+
+
+def _is_mixture(candidate: Candidate, weights: Mapping[str, float]) -> bool:
+    """Whether its score is that of the members' mixture, to which each gives a share."""
+    if candidate.score is None or not weights.keys() >= candidate.scores.keys():
+        return False
+    mixed = sum(weights[name] * math.exp(-nll) for name, nll in candidate.scores.items())
+    return math.isclose(mixed, math.exp(-candidate.score), rel_tol=0.01)
 
 
 def _column(
@@ -154,8 +163,7 @@ def _column(
         text = number(score, 3)
         if round_.rule == "words" and score is not None:
             text = f"{100 * math.exp(-score):.1f} %"
-            if weight and len(candidate.scores) > 1 and candidate.score is not None:
-                share = weight * math.exp(candidate.score - score)
-                text += f" ({100 * share:.0f})" if share <= 1.001 else ""
+            if weight and candidate.score is not None:
+                text += f" ({100 * weight * math.exp(candidate.score - score):.0f})"
         cells.append(_Cell(text, score == lowest and math.isfinite(lowest)))
     return cells

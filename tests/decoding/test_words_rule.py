@@ -15,6 +15,7 @@ from adafuse.config import PRESETS
 from adafuse.decoding.candidates import choose
 from adafuse.decoding.combining import combined, mixture_score
 from adafuse.decoding.member import PromptNLL
+from adafuse.decoding.subset import answering_config
 from adafuse.decoding.weighting import prompt_weights
 from adafuse.events import Candidate
 from adafuse.local.member import LocalMember
@@ -247,3 +248,33 @@ def test_presets() -> None:
         assert DecodingConfig().override(preset=name, branches=7).branches == 7
     with pytest.raises(ConfigError, match="'paper'"):
         DecodingConfig().override(preset="recommended")
+
+
+def test_an_end_keeps_words_that_a_stop_began_with() -> None:
+    """One member ends where another goes on to a stop: what was written stays."""
+    pair = [
+        ScriptedMember("Hello Best", name="a", nll=0.01),
+        ScriptedMember("Hello Best regards, Bob", name="b", nll=2.0),
+    ]
+    answer = Ensemble(pair).generate("?", stop=["Best regards,"])
+    assert (answer.text, answer.finish_reason) == ("Hello Best", "stop_string")
+    both = Ensemble([pair[1], ScriptedMember("Hello Best regards, Eve", name="c")])
+    assert both.generate("?", stop=["Best regards,"]).text == "Hello "
+
+
+def test_a_session_that_is_restored_knows_what_a_stop_began_in() -> None:
+    member = LocalMember(*family("gpt2", 1), "m")
+    config = DecodingConfig(stop=("Best regards",))
+    session: Any = member.open(read_prompt("x"), config)
+    session.prefill()
+    session.restore([("Hello Best", member.codec.encode("Hello Best"))])
+    assert session._stops.begins(" regards", session._sequence.tree.root) == -4
+
+
+def test_a_member_without_weight_that_is_asked_alone_answers() -> None:
+    names = ["a", "b", "c"]
+    config = DecodingConfig(weights=(1, 0, 0))
+    assert answering_config(names, [1], config).weights == (1.0,)
+    assert answering_config(names, [1], DecodingConfig()).weights == (1.0,)
+    with pytest.raises(ConfigError, match="b and c have weight 0"):
+        answering_config(names, [1, 2], config)

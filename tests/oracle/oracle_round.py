@@ -28,7 +28,8 @@ class _Candidate:
     def add(self, other: "_Candidate") -> None:
         self.drafters += [number for number in other.drafters if number not in self.drafters]
         self.ids = other.ids | self.ids
-        self.stop = other.stop if self.stop is None else self.stop
+        if other is not self and (self.stop, other.stop) != (None, None):
+            self.stop = min(self.stop or 0, other.stop or 0)
         for number, paths in other.stops.items():
             known = self.stops.get(number, [])
             self.stops[number] = known + [path for path in paths if path not in known]
@@ -215,8 +216,8 @@ class Fusion:
             if at != best:
                 self.members[0].note(means[at] - means[best])
         drafters = [n for at in places for n in pool[keys[at]].drafters]
-        stops = [pool[keys[at]].stop for at in (best, *places)]
-        stop = next((stop for stop in stops if stop is not None), None)
+        stopped = any(pool[keys[at]].stop is not None for at in places)
+        stop = (one.stop or 0) if stopped else None
         merged = _Candidate(one.words, list(dict.fromkeys(drafters)), one.ids, stop)
         row: list[float | None] = []
         for column in range(len(self.members)):

@@ -154,8 +154,8 @@ def test_every_kind_of_round_is_told_apart() -> None:
 
 def test_a_round_of_words_tells_probabilities_shares_and_the_end() -> None:
     pool = (
-        Candidate(" a", False, (" a",), ("a",), {"a": 0.25, "b": 3.0}, 0.8),
-        Candidate("", True, (), ("b",), {"a": 2.0, "b": 0.5}, 1.1),
+        Candidate(" a", False, (" a",), ("a",), {"a": 0.25, "b": 3.0}, 0.882),
+        Candidate("", True, (), ("b",), {"a": 2.0, "b": 0.5}, 0.992),
     )
     usage = {name: replace(USAGE, weight=0.5) for name in "ab"}
     one = replace(scored(" a", "", "a", "b"), rule="words", candidates=pool)
@@ -163,8 +163,8 @@ def test_a_round_of_words_tells_probabilities_shares_and_the_end() -> None:
     last = replace(done.rounds[-1], usage=usage)
     text = Page(trace_page(Answer.fold([done.rounds[0], last]))).texts["r1"]
     assert "Probability" in text
-    assert "44.9 %" in text  # exp(-0.8)
-    assert f"77.9 % ({100 * 0.5 * math.exp(0.8 - 0.25):.0f})" in text
+    assert "41.4 %" in text  # exp(-0.882)
+    assert f"77.9 % ({100 * 0.5 * math.exp(0.882 - 0.25):.0f})" in text
     assert "END ■ ends" in text
 
 
