@@ -68,7 +68,11 @@ def row_texts(
     answered = any(row.get(name) is not None for name in REFERENCES)
     if layout.template is None and not answered:
         if isinstance(row.get("messages"), list | tuple):
-            return list(_transcript(where, row))
+            if not (turns := list(_transcript(where, row))):
+                raise ConfigError(
+                    f"{where}: the assistant says nothing in words after the user; leave it out"
+                )
+            return turns
         if "text" in row and not any(name in row for name in _ASKED):
             if not isinstance(row["text"], str):
                 raise ConfigError(f"{where}: its text must be a string, not {show(row['text'])}")

@@ -193,3 +193,9 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path) -> None:
     assert said([]) == "there are no texts to fit to"
     assert said(ROWS[:3]).startswith("there are 3 texts, and a fit takes at least 4")
     assert said({"question": "x"}).startswith("data must be files, folders or a list of rows")
+
+
+def test_a_transcript_without_words_of_the_assistant_is_refused_by_name() -> None:
+    row = {"messages": [{"role": "assistant", "content": "Hello!"}]}
+    with pytest.raises(ConfigError, match="row 1: the assistant says nothing in words"):
+        read_texts([row] * 4, Layout())
