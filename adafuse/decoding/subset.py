@@ -38,10 +38,12 @@ def answering_config(
     is not a weight for every member, or several are chosen that have none.
     """
     if config.weights is None:
-        return replace(config, weights=(1.0,)) if len(chosen) == 1 < len(names) else config
+        return config
     if len(config.weights) != len(names):
         raise ConfigError(f"weights has {len(config.weights)} numbers for {len(names)} members")
-    weights = tuple(config.weights[at] for at in chosen) if len(chosen) > 1 else (1.0,)
+    weights = tuple(config.weights[at] for at in chosen)
+    if len(chosen) == 1 and not any(weights):
+        weights = (1.0,)
     if not any(weights):
         silent = " and ".join(names[at] for at in chosen)
         raise ConfigError(f"{silent} have weight 0, and would say nothing; give other weights")

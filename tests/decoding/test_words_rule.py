@@ -275,6 +275,6 @@ def test_a_member_without_weight_that_is_asked_alone_answers() -> None:
     names = ["a", "b", "c"]
     config = DecodingConfig(weights=(1, 0, 0))
     assert answering_config(names, [1], config).weights == (1.0,)
-    assert answering_config(names, [1], DecodingConfig()).weights == (1.0,)
+    assert answering_config(names, [0], config).weights == (1,)
     with pytest.raises(ConfigError, match="b and c have weight 0"):
         answering_config(names, [1, 2], config)
