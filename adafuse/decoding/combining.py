@@ -10,7 +10,7 @@ from itertools import chain
 from adafuse.config import Combine, DecodingConfig
 from adafuse.events import Candidate
 
-__all__ = ["combined", "mean_score", "mixture_score"]
+__all__ = ["combined", "log_sum", "mean_score", "mixture_score"]
 
 
 def combined(
@@ -46,7 +46,7 @@ def _one_end(ends: Sequence[Candidate]) -> tuple[Candidate, dict[str, float]]:
     likeliest = min(ends, key=lambda end: math.inf if end.score is None else end.score)
     names = dict.fromkeys(chain.from_iterable(end.scores for end in ends))
     nlls = {
-        name: -_log_sum(-end.scores[name] for end in ends if name in end.scores) for name in names
+        name: -log_sum(-end.scores[name] for end in ends if name in end.scores) for name in names
     }
     drafters = tuple(dict.fromkeys(chain.from_iterable(end.drafters for end in ends)))
     stopped = any(end.stop is not None for end in ends)
@@ -67,10 +67,10 @@ def mixture_score(nlls: Mapping[str, float], weights: Mapping[str, float]) -> fl
     """-log of the weighted mean of the members' probabilities; without an opinion: 0."""
     total = sum(weights.values())
     terms = (math.log(weights[n] / total) - nll for n, nll in nlls.items() if weights[n] > 0)
-    return -_log_sum(terms)
+    return -log_sum(terms)
 
 
-def _log_sum(logs: Iterable[float]) -> float:
+def log_sum(logs: Iterable[float]) -> float:
     """log of the sum of exponentials; minus infinity of none."""
     known = list(logs)
     peak = max(known, default=-math.inf)

@@ -91,10 +91,7 @@ def encode_words(codec: TokenCodec, words: Sequence[str], blank: str = "") -> li
 
 def open_word(codec: TokenCodec, ids: Iterable[int]) -> bool:
     """Whether a word needs a border behind it: it is not complete whatever comes next."""
-    word = Word()
-    for id_ in ids:
-        word = word.read(codec.token_bytes(id_))
-    return not word.complete(_NO_CAP)
+    return not Word.of(map(codec.token_bytes, ids)).complete(_NO_CAP)
 
 
 def read_reference(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from adafuse.decoding.combining import log_sum
 from adafuse.local.sequence import TokenSequence, logprob_of, stats_of
 from adafuse.local.token_tree import Node
 
@@ -57,7 +58,7 @@ def _nll(root: Node, span: Span) -> float:
     if not span.ends:
         return -logprob
     ways = [logprob + stats_of([root, *span.nodes][-1]).end_logprob]
-    return -_log_sum([*ways, *(_logprob(stop.path()) for stop in span.stops)])
+    return -log_sum([*ways, *(_logprob(stop.path()) for stop in span.stops)])
 
 
 def word_nlls(
@@ -78,7 +79,7 @@ def word_nlls(
         inside = [left[id(other)] for other in events if event.holds(other, spaced)]
         left[id(event)] = _log_less(event.logprob, inside)
         own[event.at].append(left[id(event)])
-    return [-_log_sum(own[at]) if at in own else None for at in range(len(spans))]
+    return [-log_sum(own[at]) if at in own else None for at in range(len(spans))]
 
 
 _END, _BORDER, _ANYTHING = range(3)  # what follows an event's tokens, the narrowest first
@@ -138,13 +139,6 @@ def _logprob(nodes: Sequence[Node]) -> float:
     logprobs = [logprob for node in nodes if (logprob := logprob_of(node)) is not None]
     assert len(logprobs) == len(nodes), "every token of a scored span is known"
     return sum(logprobs)
-
-
-def _log_sum(logs: Sequence[float]) -> float:
-    peak = max(logs)
-    if math.isinf(peak) or len(logs) == 1:
-        return peak
-    return peak + math.log(sum(math.exp(log - peak) for log in logs))
 
 
 def _log_less(log: float, parts: Sequence[float]) -> float:

@@ -212,9 +212,7 @@ class LocalSession:
         nodes = self._sequence.tree.line(ids)
         if ends:
             return Span(nodes, ends=True, stops=self._stops.drafted(text))
-        word = Word()
-        for token in ids:
-            word = word.read(self._codec.token_bytes(token))
+        word = Word.of(map(self._codec.token_bytes, ids))
         # Under a grammar what may follow is not for the model to say.
         bound = self._masks is not None and bool(nodes) and self._sequence.bound(nodes[-1])
         return Span(nodes, whole=bound or word.complete(self._config.max_word_tokens))

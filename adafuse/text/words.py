@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import regex
@@ -82,6 +83,14 @@ class Word:
     tokens: int = 0
     whole_text: str = ""  # at the last token that left no character unfinished
     whole_tokens: int = 0  # up to there
+
+    @classmethod
+    def of(cls, pieces: Iterable[bytes]) -> Word:
+        """The word that tokens with these bytes spell."""
+        word = cls()
+        for piece in pieces:
+            word = word.read(piece)
+        return word
 
     def read(self, data: bytes) -> Word:
         """The word after one more token with these bytes."""

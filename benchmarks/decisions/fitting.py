@@ -8,12 +8,12 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
 
+from adafuse.fitting.mixture import fit_mixture
 from benchmarks.decisions.borders import Border
 
-__all__ = ["cross_fitted", "fit_mixture", "fit_weights", "halves"]
+__all__ = ["cross_fitted", "fit_weights", "halves"]
 
 Floats = npt.NDArray[np.float64]
-_STEPS = 300
 _SMALLEST = 1e-12  # of a weight, so that its logarithm is a number
 
 
@@ -25,24 +25,15 @@ def halves(borders: Sequence[Border], seed: int) -> npt.NDArray[np.bool_]:
     return np.array([border.row in first for border in borders])
 
 
-def fit_mixture(logprobs: Floats) -> Floats:
-    """The weights, (M,), that make (borders, M) log-probabilities likeliest: EM from equal ones."""
-    likely = np.exp(logprobs - logprobs.max(axis=1, keepdims=True))
-    weights = np.full(likely.shape[1], 1 / likely.shape[1])
-    for _ in range(_STEPS):
-        shares = weights * likely
-        weights = (shares / shares.sum(axis=1, keepdims=True)).mean(axis=0)
-    return weights
-
-
 def fit_weights(logprobs: Floats, features: Sequence[Floats]) -> tuple[Floats, Floats]:
     """Log-weights (M,), and how much each of the features (borders, M) lowers them, (K,).
 
     `w_m exp(-sum_k factor_k feature_km)`, normalised at every border; factors are at least 0.
     """
-    start = np.log(np.maximum(fit_mixture(logprobs), 1e-4))
+    fixed = fit_mixture(logprobs)
     if not features:
-        return np.log(np.maximum(fit_mixture(logprobs), _SMALLEST)), np.zeros(0)
+        return np.log(np.maximum(fixed, _SMALLEST)), np.zeros(0)
+    start = np.log(np.maximum(fixed, 1e-4))
     members = logprobs.shape[1]
 
     def nats(parameters: Floats) -> float:

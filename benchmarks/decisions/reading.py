@@ -210,10 +210,7 @@ class Reader:
         if confident and not path.ends:
             node = path.node.parent
             assert node is not None
-            word = Word()
-            for before in node.path()[root.depth :]:
-                word = word.read(self.member.codec.token_bytes(before.token))
-            path = _Path(node, word=word)
+            path = _Path(node, word=self._word(node.path()[root.depth :]))
         return _Path(path.node, word=path.word), margins, confident
 
     def _ranks(self, path: _Path) -> list[int]:
@@ -229,10 +226,10 @@ class Reader:
     # -- likelihoods
 
     def _open(self, nodes: Sequence[Node]) -> bool:
-        word = Word()
-        for node in nodes:
-            word = word.read(self.member.codec.token_bytes(node.token))
-        return not word.complete(MAX_WORD_TOKENS)
+        return not self._word(nodes).complete(MAX_WORD_TOKENS)
+
+    def _word(self, nodes: Sequence[Node]) -> Word:
+        return Word.of(self.member.codec.token_bytes(node.token) for node in nodes)
 
     def _likelihood(self, nodes: Sequence[Node]) -> Likelihood:
         total = sum(map(self._shared.logprob, nodes))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from adafuse.fitting.mixture import fit_mixture
 from benchmarks.__main__ import app
 from benchmarks.decisions.borders import borders_of, is_hit, is_stop
-from benchmarks.decisions.fitting import cross_fitted, fit_mixture, fit_weights, halves
+from benchmarks.decisions.fitting import cross_fitted, fit_weights, halves
 from benchmarks.decisions.report import compared, differences
 from benchmarks.decisions.rules import outcomes, weighted
 
