@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from adafuse.cli.common import OneLineErrors, file_or_text, read_members
+from adafuse.cli.common import OneLineErrors, read_members
+from adafuse.cli.layout import Examples, Raw, Shots, SystemMessage, Template, read_layout
 from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.errors import ConfigError
@@ -66,18 +67,11 @@ def _compare(
     explore: Annotated[
         bool, typer.Option("--explore", help="Try the usual variants, one change each.")
     ] = False,
-    template: Annotated[
-        str | None,
-        typer.Option(help="The user's message in Jinja, such as '{{ question }}'; or a file."),
-    ] = None,
-    system: Annotated[str | None, typer.Option(help="A system message.")] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Prompts are text to be completed, without a chat.")
-    ] = False,
-    examples: Annotated[
-        Path | None, typer.Option(help="Rows that are shown solved before each question.")
-    ] = None,
-    shots: Annotated[int, typer.Option(min=0, help="How many of --examples.")] = 4,
+    template: Template = None,
+    system: SystemMessage = None,
+    raw: Raw = False,
+    examples: Examples = None,
+    shots: Shots = 4,
     out: Annotated[Path, typer.Option(help="Folder for answers and the report.")] = Path(
         "comparison"
     ),
@@ -92,7 +86,7 @@ def _compare(
 ) -> None:
     """Compare; its help is `_HELP`."""
     from adafuse.compare.comparison import compare  # needs an extra
-    from adafuse.compare.dataset import Layout, read_rows
+    from adafuse.compare.dataset import read_rows
     from adafuse.compare.systems import read_variant
     from adafuse.compare.terminal import table
 
@@ -107,13 +101,7 @@ def _compare(
         raise ConfigError("give --dev or --dev-rows, not both")
     rows = read_rows(data)
     rows = rows[: limit + dev_rows] if limit else rows
-    solved = read_rows(examples)[:shots] if examples is not None else []
-    layout = Layout(
-        template=file_or_text(template) if template is not None else None,
-        system=system,
-        examples=tuple(solved),
-        raw=raw,
-    )
+    layout = read_layout(template, system, raw, examples, shots)
     with quiet_libraries():
         comparison = compare(
             members,

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from adafuse.cli.common import OneLineErrors, file_or_text, read_members
+from adafuse.cli.common import OneLineErrors, read_members
+from adafuse.cli.layout import Examples, Raw, Shots, SystemMessage, Template, read_layout
 from adafuse.cli.options import Device, Dtype
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.errors import ConfigError
@@ -60,18 +61,11 @@ def _fit(
             help="Documents are like what is to be written, not what answers are drawn from.",
         ),
     ] = False,
-    template: Annotated[
-        str | None,
-        typer.Option(help="The user's message in Jinja, such as '{{ question }}'; or a file."),
-    ] = None,
-    system: Annotated[str | None, typer.Option(help="A system message.")] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Prompts are text to be completed, without a chat.")
-    ] = False,
-    examples: Annotated[
-        Path | None, typer.Option(help="Rows that are shown solved before each question.")
-    ] = None,
-    shots: Annotated[int, typer.Option(min=0, help="How many of --examples.")] = 4,
+    template: Template = None,
+    system: SystemMessage = None,
+    raw: Raw = False,
+    examples: Examples = None,
+    shots: Shots = 4,
     keep_drafters: Annotated[
         bool,
         typer.Option(
@@ -89,17 +83,11 @@ def _fit(
         raise ConfigError(f"name the models to fit with --model: {_USE}")
     if not data:
         raise ConfigError(f"name the texts to fit to, questions or documents: {_USE}")
-    from adafuse.compare.dataset import Layout, read_rows  # numpy, and an extra
-    from adafuse.fitting.fitter import fit
+    from adafuse.fitting.fitter import fit  # numpy, and an extra
     from adafuse.fitting.terminal import table
 
     members, settings = read_members(model)
-    layout = Layout(
-        template=file_or_text(template) if template is not None else None,
-        system=system,
-        examples=tuple(read_rows(examples)[:shots] if examples is not None else []),
-        raw=raw,
-    )
+    layout = read_layout(template, system, raw, examples, shots)
     with quiet_libraries():
         result = fit(
             members,
