@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.constraints.call_grammar import canonical_rules, dialect_grammar, lark_text
 from adafuse.constraints.grammar import problem_of, regex_grammar
 from adafuse.errors import ConfigError, MissingExtraError
-from adafuse.tools import CALL_END, CALL_START, RESULT_START
+from adafuse.tools import CALL_START, RESULT_START
 from adafuse.tools.choice import check_tool_choice
 from adafuse.validation import show
 
@@ -41,7 +42,10 @@ class Constraint:
     Attributes:
         grammar: for llguidance: Lark, or JSON of its own.
         trigger: the text with which what the grammar describes begins; the answer is free up to
-            there. None: the whole answer is a sentence of the grammar.
+            there. None: the whole answer is a sentence of the grammar, unless there are `tools`.
+        tools: names of those whose calls the grammar describes, in any dialect; the answer is free
+            until what is written can only be one.
+        loose: a second grammar, for what of that is laid out in another way.
         strict: whether an answer that ends too early is an error.
         prose: whether the answer is text as without a constraint: a leading blank may be left out,
             and stop strings and the stops of the members' renderings hold.
@@ -54,6 +58,8 @@ class Constraint:
     strict: bool = True
     prose: bool = False
     schema: str = ""
+    tools: tuple[str, ...] = ()
+    loose: str = ""
 
 
 def read_constraint(
@@ -74,7 +80,8 @@ def read_constraint(
     functions = [tool["function"] for tool in tools]
     functions = [each for each in functions if choice in ("auto", "any", each["name"])]
     max_calls = _MOST_CALLS if parallel_tool_calls else 1
-    rules = _call_rules(functions, config.max_new_tokens, max_calls)
+    layouts = [_parameters_layout(function, config.max_new_tokens) for function in functions]
+    rules = canonical_rules(functions, layouts, max_calls)
     if choice != "auto":
         call = Constraint("tool call", f"start: calls\n{rules}", strict=False)
         return _enforceable("tools", call)
@@ -86,8 +93,12 @@ def read_constraint(
     for name in CONSTRAINTS:
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
-    triggered = Constraint("tool call", f"start: calls\n{rules}", CALL_START, False, prose=True)
-    return _enforceable("tools", triggered)
+    strict, loose = (
+        dialect_grammar(functions, layouts, max_calls, loose=loose) for loose in (False, True)
+    )
+    names = tuple(function["name"] for function in functions)
+    call = Constraint("tool call", strict, None, False, prose=True, tools=names, loose=loose)
+    return _enforceable("tools", call)
 
 
 def _of_settings(config: DecodingConfig) -> Constraint | None:
@@ -100,7 +111,7 @@ def _of_settings(config: DecodingConfig) -> Constraint | None:
     if config.choices is not None:
         if (count := len(config.choices)) > _MOST_CHOICES:
             raise ConfigError(f"choices are {count}, and up to {_MOST_CHOICES} may be")
-        quoted = " | ".join(_quoted(text) for text in config.choices)
+        quoted = " | ".join(lark_text(text) for text in config.choices)
         return _enforceable("choices", Constraint("one of choices", f"start: {quoted}"))
     if config.grammar is not None:
         _refuse_grammar(config.grammar)
@@ -143,34 +154,18 @@ def _layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
     return layout_of(what, schema, tokens)
 
 
-def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, max_calls: int) -> str:
-    """Lark rules for `calls`: one or several, each with a tool's name and arguments."""
-    names = " | ".join(f"call_{at}" for at in range(len(functions)))
-    more = f' ("\\n" call){{0,{max_calls - 1}}}' if max_calls > 1 else ""
-    rules = [
-        f"calls: call{more}",
-        f"call: {_quoted(CALL_START + chr(10))} ({names}) {_quoted(chr(10) + CALL_END)}",
-    ]
-    for at, function in enumerate(functions):
-        before = '{"name": ' + json.dumps(function["name"]) + ', "arguments": '
-        rules.append(f"call_{at}: {_quoted(before)} arguments_{at} {_quoted('}')}")
-        rules.append(f"arguments_{at}: {arguments_rule(function, tokens)}")
-    return "\n".join(rules)
-
-
 def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
     """The arguments of a tool that `read_tools` has read, as the right side of a Lark rule.
 
     A tool takes the parameters that it names, and no others unless it says so. ConfigError where
     they cannot be enforced.
     """
+    return f"%json {_parameters_layout(function, tokens)}"
+
+
+def _parameters_layout(function: Mapping[str, Any], tokens: int) -> str:
     parameters: Mapping[str, Any] = function["parameters"]
     if not {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():  # these may name more
         parameters = {"additionalProperties": False, **parameters}
     what = f"the parameters of tool {function['name']!r}"
-    return f"%json {_layout(what, parameters, tokens)}"
-
-
-def _quoted(text: str) -> str:
-    """A text as a Lark string."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return _layout(what, parameters, tokens)
