@@ -14,12 +14,16 @@ from typing import Any
 
 from adafuse.tools import CALL_END, CALL_START
 
-__all__ = ["canonical_rules", "dialect_grammar", "lark_text"]
+__all__ = ["ENDS", "canonical_rules", "dialect_grammar", "lark_text"]
 
 _BLANKS = r"WS: /[ \t\r\n]{1,64}/"
+_BLANK = '" "?'
 _LONGEST = 10_000  # characters of a layout whose parts are repeated for each parameter
 _SHAPE = {"type", "properties", "required", "additionalProperties", "$defs", "x-guidance"}
 _TEXT_BOUNDS = {"pattern", "format", "minLength", "maxLength", "const", "contentEncoding"}
+
+ENDS = ("</parameter>", "</function>", f"\n{CALL_END}", CALL_END, "\n```", "```", ")")
+"""Texts that end calls, or parts of them."""
 
 Functions = Sequence[Mapping[str, Any]]
 Layouts = Sequence[str]
@@ -49,29 +53,33 @@ def dialect_grammar(
     functions: Functions, layouts: Layouts, max_calls: int, *, loose: bool = False
 ) -> str:
     """The grammar of calls in any dialect, from where they begin."""
-    ws = "ws" if loose else ""
-    line = "ws" if loose else '"\\n"'
-    comma = f'{ws} "," {ws}' if loose else '", "'
+    ws, line = ("ws", "ws") if loose else ("", '"\\n"')
+    comma, colon, semicolon = (
+        f"{ws} {lark_text(mark)} {ws}" if loose else lark_text(mark + " ") for mark in ",:;"
+    )
 
     def several(item: str, between: str) -> str:
-        return f"{item} ({between} {item}){{0,{max_calls - 1}}}" if max_calls > 1 else item
+        return f"{item} (({between}) {item}){{0,{max_calls - 1}}}" if max_calls > 1 else item
 
+    def listed(item: str) -> str:
+        return f'"[" {ws} {several(item, comma)} {ws} "]"'
+
+    objects = several("object", "ws /[;,]?/ ws" if loose else f"{line} | {semicolon}")
+    named = several("named", f'{ws} "[TOOL_CALLS]" {ws}')
     rules = [
         "start: tool_call | objects | fence | mistral | python_tag | function | tool_code",
-        "ws: WS?",
-        _BLANKS,
-        f"objects: {several('object', 'ws /[;,]?/ ws' if loose else line)}"
-        f' | "[" ws {several("object", comma)} {ws} "]"',
-        f'fence: "```" ("json" | "JSON")? ws objects {line} "```"',
-        f'mistral: "[TOOL_CALLS]" ws (objects | {several("named", mistral_next(ws))})',
-        f'python_tag: "<|python_tag|>" ws (objects | {several("called", f"{ws} /[;,]/ ws")})',
+        *(["ws: WS?", _BLANKS] if loose else []),
+        f"objects: {objects} | {listed('object')}",
+        f'fence: "```" ("json" | "JSON")? {line} objects {line} "```"',
+        f'mistral: "[TOOL_CALLS]" {"ws" if loose else _BLANK} (objects | {named})',
+        f'python_tag: "<|python_tag|>" {ws} (objects | {several("called", semicolon)})',
         f"function: {several('tagged', line)}",
-        f'tool_code: "```tool_code" ws (code | "[" ws {several("called", comma)} {ws} "]") {line} "```"',
-        f'code: {several("called", line)} | {several(f"printed", line)}',
-        f'printed: "print(" ws called {ws} ")"',
-        'object: "{" ws (kind ws "," ws)? body ' + f'{ws} "}}"',
-        r'kind: "\"type\"" ws ":" ws "\"function\""',
-        r'key: ws "," ws ("\"arguments\"" | "\"parameters\"") ws ":" ws',
+        f'tool_code: "```tool_code" {line} (code | {listed("called")}) {line} "```"',
+        f"code: {several('called', line)} | {several('printed', line)}",
+        f'printed: "print(" {ws} called {ws} ")"',
+        f'object: "{{" {ws} (kind {comma})? body {ws} "}}"',
+        rf'kind: "\"type\"" {colon} "\"function\""',
+        rf'key: {comma} ("\"arguments\"" | "\"parameters\"") {colon}',
         *(_choice(rule, functions) for rule in ("body", "named", "tagged", "called")),
     ]
     for at, (function, layout) in enumerate(zip(functions, layouts, strict=True)):
@@ -86,11 +94,6 @@ def dialect_grammar(
     else:
         rules += ["tool_call: calls", canonical_rules(functions, layouts, max_calls)]
     return "\n".join(rules)
-
-
-def mistral_next(ws: str) -> str:
-    """What stands between calls with the name outside of their JSON."""
-    return f'{ws} "[TOOL_CALLS]" ws'
 
 
 def _choice(rule: str, functions: Functions) -> str:
@@ -109,13 +112,13 @@ def _any_layout(layout: str) -> str:
 
 def _of_tool(at: int, function: Mapping[str, Any], layout: Any, loose: bool) -> list[str]:
     """What of one tool stands outside of JSON, or begins it."""
-    name, ws = function["name"], "ws" if loose else ""
+    name, (ws, colon) = function["name"], ("ws", 'ws ":" ws') if loose else ("", '": "')
     quoted = lark_text(json.dumps(name))
     called = "|".join(lark_text(f"{before}{name}{behind}(") for before, behind in _CALLEES)
     tags = f"({lark_text(f'<function={name}>')} | {lark_text(f'<function name={chr(34)}{name}{chr(34)}>')})"
     rules = [
-        rf'body_{at}: "\"name\"" ws ":" ws {quoted} key arguments_{at}',
-        f'named_{at}: {lark_text(name)} ws ("[CALL_ID]" /[A-Za-z0-9]{{1,40}}/)? "[ARGS]"? ws '
+        rf'body_{at}: "\"name\"" {colon} {quoted} key arguments_{at}',
+        f'named_{at}: {lark_text(name)} {ws} ("[CALL_ID]" /[A-Za-z0-9]{{1,40}}/)? "[ARGS]"? {ws} '
         f"arguments_{at}",
     ]
     properties = _plain_properties(layout)

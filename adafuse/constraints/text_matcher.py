@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from adafuse.constraints.completion import CompletionSearch
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.beginnings import Beginnings
+from adafuse.constraints.call_grammar import ENDS
 from adafuse.constraints.grammar import Matcher, byte_table
 from adafuse.constraints.two_layouts import matcher_of
 from adafuse.text.words import decode
@@ -32,7 +33,7 @@ class TextMatcher:
         self._of_calls = bool(constraint.tools)
         self._start = matcher_of(byte_table(), constraint.grammar, constraint.loose)
         self._matcher: Matcher | None = None if self._beginnings else self._start
-        self._search = CompletionSearch(constraint.grammar)
+        self._search = CompletionSearch(constraint.grammar, ENDS if constraint.tools else ())
         self.text = ""
         self.since: int | None = None
 

@@ -81,6 +81,11 @@ class TokenMasks:
                 return torch.zeros(self._table.size, dtype=torch.bool)
         return None
 
+    def pending(self, path: Sequence[int]) -> bool:
+        """Whether a free answer may turn out to be what the grammar describes, after drafted ids."""
+        text = self._text + self._codec.join(path).decode("latin-1")
+        return self.free and self._beginnings.pending(text) is not None
+
     def _mask(self, matcher: Matcher) -> torch.Tensor:
         packed = torch.frombuffer(bytearray(matcher.allowed()), dtype=torch.uint8)
         bits = packed[:, None] >> torch.arange(8, dtype=torch.uint8) & 1  # (bytes, 8)

@@ -129,6 +129,11 @@ class TokenSequence:
         """Whether a grammar holds behind a node."""
         return self._mask(node) is not None
 
+    def may_be_bound(self, node: Node) -> bool:
+        """Whether a grammar holds behind a node, or may turn out to."""
+        path = [before.token for before in node.path()]
+        return self.bound(node) or (self._masks is not None and self._masks.pending(path))
+
     def _mask(self, node: Node) -> torch.Tensor | None:
         if self._masks is None:
             return None

@@ -35,7 +35,8 @@ class Choice:
         self.index = index
         self.text = ""
         self.calls: dict[str, dict[str, Any]] = {}
-        self.parts = AnswerParts(ask.tools, by_word=False)
+        schema = ask.config.json_schema is not None
+        self.parts = AnswerParts(ask.tools, by_word=False, canonical_only=schema)
         self._tools = ask.tools
 
     def feed(self, round_: Round) -> Iterator[dict[str, Any]]:

@@ -40,15 +40,19 @@ class AnswerParts:
     """Takes an answer apart, round by round.
 
     Args:
-        tools: names of those that may be called; without any, everything is text.
+        tools: names of those that may be called, or their parameters' schemas by name; see
+            `adafuse.tools.read_calls`. Without any, everything is text.
         by_word: whether every word has parts of its own; otherwise every round has.
+        canonical_only: whether calls are read in the canonical syntax alone.
     """
 
-    def __init__(self, tools: Collection[str] = (), *, by_word: bool = True) -> None:
+    def __init__(
+        self, tools: Collection[str] = (), *, by_word: bool = True, canonical_only: bool = False
+    ) -> None:
         self.rounds: list[Round] = []  # read so far
         self.last: Round | None = None  # the round that ended the answer
         self._by_word = by_word
-        self._scanner = CallScanner(tools) if tools else None
+        self._scanner = CallScanner(tools, canonical_only=canonical_only) if tools else None
         self._ids: list[str] = []
 
     def feed(self, round_: Round) -> Iterator[Part]:

@@ -77,15 +77,18 @@ class CallScanner:
 
     However a text is cut into feeds, the pieces add up to what `read_calls` says of it: texts to
     the content, and for each call the fragments to the arguments' JSON text. `names` are as for
-    `read_calls`; `calls` are those that have ended.
+    `read_calls`; `calls` are those that have ended. `canonical_only` leaves the other dialects to
+    be text: what a schema asks for is an answer.
     """
 
-    def __init__(self, names: Collection[str] | None = None) -> None:
+    def __init__(
+        self, names: Collection[str] | None = None, *, canonical_only: bool = False
+    ) -> None:
         self.calls: list[ToolCall | InvalidCall] = []
         self._tools: Tools | None = None
         if names is not None:
             self._tools = names if isinstance(names, Mapping) else {name: {} for name in names}
-        self._openings = CallOpenings(self._tools)
+        self._openings = CallOpenings(None if canonical_only else self._tools)
         self._text = ""  # of the answer so far
         self._told = 0  # characters of it that are read as text or calls
         self._block: CallBlock | None = None  # that is being read

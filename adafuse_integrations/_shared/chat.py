@@ -16,7 +16,7 @@ from adafuse.config import CONSTRAINTS
 from adafuse.errors import ConfigError
 from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
 from adafuse.prompting.response_format import response_schema, with_instruction
-from adafuse.tools import read_tools
+from adafuse.tools import parameters_of, read_tools
 from adafuse.tools.answer_parts import AnswerParts
 from adafuse.tools.choice import read_tool_choice
 from adafuse_integrations._shared.answer_stream import DescribedPart, read_parts
@@ -123,7 +123,9 @@ class ChatFields(EnsembleFields):
 
     def _answer_parts(self) -> AnswerParts:
         """What takes the answer of this call apart."""
-        return AnswerParts([tool["function"]["name"] for tool in self._current_call.shown])
+        call = self._current_call
+        schema = call.config.json_schema is not None
+        return AnswerParts(parameters_of(call.shown), canonical_only=schema)
 
     def _count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens that the first member reads before it answers: its template included."""
