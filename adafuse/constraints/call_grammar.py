@@ -1,26 +1,26 @@
 """The grammar of calls, in every dialect in which one may be written.
 
-`adafuse.tools.openings` says how they begin; a sentence of the grammar begins there. It is made
-twice. The strict one has one layout for what is still to be written: members are held to it, so
-that no whitespace runs on and most of a call is forced. The `loose` one takes any layout: who
-writes without a mask, or in the middle of a token, is read as it is.
+`adafuse.tools.openings` says how they begin; a sentence begins there. There are two grammars. The
+strict one has JSON in the one layout that most models write, so that no whitespace runs on and most
+of a call is forced. The loose one has any layout, and what is no JSON: keyword arguments as Python
+writes them, and parameters between tags.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from adafuse.tools import CALL_END, CALL_START
 
-__all__ = ["ENDS", "canonical_rules", "dialect_grammar", "lark_text"]
+__all__ = ["ENDS", "canonical_rules", "lark_text", "loose_grammar", "strict_grammar"]
 
-_BLANKS = r"WS: /[ \t\r\n]{1,64}/"
-_BLANK = '" "?'
+_WHITESPACE = r"[ \t\r\n]{1,64}"
 _LONGEST = 10_000  # characters of a layout whose parts are repeated for each parameter
 _SHAPE = {"type", "properties", "required", "additionalProperties", "$defs", "x-guidance"}
-_TEXT_BOUNDS = {"pattern", "format", "minLength", "maxLength", "const", "contentEncoding"}
+_BOUNDED = {"pattern", "format", "minLength", "const"}  # and "maxLength", which all texts have
+_PYTHON_TEXT = r"/'([^'\\\n]|\\.)*'/"
 
 ENDS = ("</parameter>", "</function>", f"\n{CALL_END}", CALL_END, "\n```", "```", ")")
 """Texts that end calls, or parts of them."""
@@ -49,186 +49,182 @@ def canonical_rules(functions: Functions, layouts: Layouts, max_calls: int) -> s
     return "\n".join([*rules, *_arguments(layouts)])
 
 
-def dialect_grammar(
-    functions: Functions, layouts: Layouts, max_calls: int, *, loose: bool = False
-) -> str:
-    """The grammar of calls in any dialect, from where they begin."""
-    ws, line = ("ws", "ws") if loose else ("", '"\\n"')
-    comma, colon, semicolon = (
-        f"{ws} {lark_text(mark)} {ws}" if loose else lark_text(mark + " ") for mark in ",:;"
-    )
-
-    def several(item: str, between: str) -> str:
-        return f"{item} (({between}) {item}){{0,{max_calls - 1}}}" if max_calls > 1 else item
-
-    def listed(item: str) -> str:
-        return f'"[" {ws} {several(item, comma)} {ws} "]"'
-
-    objects = several("object", "ws /[;,]?/ ws" if loose else f"{line} | {semicolon}")
-    named = several("named", f'{ws} "[TOOL_CALLS]" {ws}')
+def strict_grammar(functions: Functions, layouts: Layouts, max_calls: int) -> str:
+    """Calls as JSON, canonical or in a dialect, in one layout."""
+    several = _repeated(max_calls)
+    in_a_row = several("object", r'"\n" | "; "')
+    listed = several("object", '", "')
+    named = several("named", '"[TOOL_CALLS]"')
+    # Behind a line break an answer may end too: it may have been meant for another call.
+    behind = r'"\n"?' if max_calls > 1 else ""
     rules = [
-        "start: tool_call | objects | fence | mistral | python_tag | function | tool_code",
-        *(["ws: WS?", _BLANKS] if loose else []),
-        f"objects: {objects} | {listed('object')}",
-        f'fence: "```" ("json" | "JSON")? {line} objects {line} "```"',
-        f'mistral: "[TOOL_CALLS]" {"ws" if loose else _BLANK} (objects | {named})',
-        f'python_tag: "<|python_tag|>" {ws} (objects | {several("called", semicolon)})',
-        f"function: {several('tagged', line)}",
-        f'tool_code: "```tool_code" {line} (code | {listed("called")}) {line} "```"',
-        f"code: {several('called', line)} | {several('printed', line)}",
-        f'printed: "print(" {ws} called {ws} ")"',
-        f'object: "{{" {ws} (kind {comma})? body {ws} "}}"',
-        rf'kind: "\"type\"" {colon} "\"function\""',
-        rf'key: {comma} ("\"arguments\"" | "\"parameters\"") {colon}',
-        *(_choice(rule, functions) for rule in ("body", "named", "tagged", "called")),
+        f"start: (calls | objects | fence | mistral) {behind}",
+        f'objects: {in_a_row} | "[" {listed} "]"',
+        r'fence: "```" ("json" | "JSON")? "\n" objects "\n```"',
+        f'mistral: "[TOOL_CALLS]" " "? (objects | {named})',
+        r'object: "{" ("\"type\": \"function\", ")? body "}"',
+        r'key: ", " ("\"arguments\"" | "\"parameters\"") ": "',
+        *(_choice(rule, functions) for rule in ("body", "named")),
+        canonical_rules(functions, layouts, max_calls),
+    ]
+    for at, function in enumerate(functions):
+        name = lark_text('"name": ' + json.dumps(function["name"]))
+        rules.append(f"body_{at}: {name} key arguments_{at}")
+        rules.append(f'named_{at}: {lark_text(function["name"])} "[ARGS]"? arguments_{at}')
+    return "\n".join(rules)
+
+
+def loose_grammar(functions: Functions, layouts: Layouts, max_calls: int) -> str:
+    """Calls in any dialect, in any layout."""
+    several = _repeated(max_calls)
+    called = several("called", "ws /[,;]?/ ws")
+    in_a_row, listed = several("object", "ws /[;,]?/ ws"), several("object", 'ws "," ws')
+    named = several("named", 'ws "[TOOL_CALLS]" ws')
+    called_list = several("called", 'ws "," ws')
+    rules = [
+        f"start: (marked_calls | objects | fence | mistral | python_tag | tags | tool_code)"
+        f" {'ws' if max_calls > 1 else ''}",
+        f"ws: WS?\nWS: /{_WHITESPACE}/",
+        f"marked_calls: {several('marked', 'ws')}",
+        f'marked: "{CALL_START}" ws (objects | tags) ws "{CALL_END}"',
+        f'objects: {in_a_row} | "[" ws {listed} ws "]"',
+        'fence: "```" ("json" | "JSON")? ws objects ws "```"',
+        f'mistral: "[TOOL_CALLS]" ws (objects | {named})',
+        f'python_tag: "<|python_tag|>" ws (objects | {called})',
+        f"tags: {several('tagged', 'ws')}",
+        f'tool_code: "```tool_code" ws (code | "[" ws {called_list} ws "]") ws "```"',
+        f"code: {called} | {several('printed', 'ws')}",
+        'printed: "print(" ws called ws ")"',
+        'object: "{" ws (kind ws "," ws)? body ws "}"',
+        r'kind: "\"type\"" ws ":" ws "\"function\""',
+        r'key: ws "," ws ("\"arguments\"" | "\"parameters\"") ws ":" ws',
+        *(_choice(rule, functions) for rule in ("body", "named", "called", "tagged")),
+        *_arguments(map(_any_layout, layouts)),
     ]
     for at, (function, layout) in enumerate(zip(functions, layouts, strict=True)):
-        rules += _of_tool(at, function, json.loads(layout), loose)
-    if loose:
-        layouts = [_any_layout(layout) for layout in layouts]
-        rules.append(
-            f'tool_call: {several("marked", "ws")}\nmarked: "{CALL_START}" ws (objects | tagged) ws '
-            f'"{CALL_END}"'
-        )
-        rules += _arguments(layouts)
-    else:
-        rules += ["tool_call: calls", canonical_rules(functions, layouts, max_calls)]
+        rules += _of_tool(at, function, json.loads(layout))
     return "\n".join(rules)
+
+
+def _repeated(max_calls: int) -> Callable[[str, str], str]:
+    """What makes of a rule and what stands between a rule for one or several."""
+    more = f"{{0,{max_calls - 1}}}"
+    return lambda item, between: f"{item} (({between}) {item}){more}" if max_calls > 1 else item
 
 
 def _choice(rule: str, functions: Functions) -> str:
     return f"{rule}: " + " | ".join(f"{rule}_{at}" for at in range(len(functions)))
 
 
-def _arguments(layouts: Layouts) -> Iterable[str]:
+def _arguments(layouts: Iterable[str]) -> Iterable[str]:
     return (f"arguments_{at}: %json {layout}" for at, layout in enumerate(layouts))
 
 
 def _any_layout(layout: str) -> str:
     """A layout with whitespace wherever JSON may have some."""
-    guidance = {"whitespace_flexible": True, "whitespace_pattern": r"[ \t\r\n]{1,64}"}
+    guidance = {"whitespace_flexible": True, "whitespace_pattern": _WHITESPACE}
     return json.dumps({**json.loads(layout), "x-guidance": guidance})
 
 
-def _of_tool(at: int, function: Mapping[str, Any], layout: Any, loose: bool) -> list[str]:
-    """What of one tool stands outside of JSON, or begins it."""
-    name, (ws, colon) = function["name"], ("ws", 'ws ":" ws') if loose else ("", '": "')
+def _of_tool(at: int, function: Mapping[str, Any], layout: Mapping[str, Any]) -> list[str]:
+    """The loose rules of one tool."""
+    name = function["name"]
     quoted = lark_text(json.dumps(name))
-    called = "|".join(lark_text(f"{before}{name}{behind}(") for before, behind in _CALLEES)
-    tags = f"({lark_text(f'<function={name}>')} | {lark_text(f'<function name={chr(34)}{name}{chr(34)}>')})"
+    callees = " | ".join(
+        lark_text(text + "(") for text in (name, f"default_api.{name}", f"{name}.call")
+    )
+    tags = " | ".join(map(lark_text, (f"<function={name}>", f'<function name="{name}">')))
     rules = [
-        rf'body_{at}: "\"name\"" {colon} {quoted} key arguments_{at}',
-        f'named_{at}: {lark_text(name)} {ws} ("[CALL_ID]" /[A-Za-z0-9]{{1,40}}/)? "[ARGS]"? {ws} '
+        rf'body_{at}: "\"name\"" ws ":" ws {quoted} key arguments_{at}',
+        f'named_{at}: {lark_text(name)} ws ("[CALL_ID]" /[A-Za-z0-9]{{1,40}}/)? "[ARGS]"? ws '
         f"arguments_{at}",
     ]
-    properties = _plain_properties(layout)
-    if properties is None:
-        rules.append(f"called_{at}: ({called}) /[^()]{{0,2000}}/ \")\"")
-        parameters = None
-    else:
+    properties = _single_parameters(layout)
+    keywords = parameters = None
+    if properties is not None:
         required = layout.get("required", [])
-        rules += _python(at, properties, required, called, loose)
+        keywords = _keywords(f"keywords_{at}", properties, required)
         own = function["parameters"].get("properties", {})
-        parameters = _tagged(at, properties, required, own, loose)
-    body = f"{ws} arguments_{at} {ws}"
-    if parameters is not None:
-        rules += parameters
-        body = f"({body} | parameters_{at})"
-    return [*rules, f'tagged_{at}: {tags} {body} "</function>"']
+        parameters = _parameters(f"parameters_{at}", properties, required, own)
+    rules += keywords or [f"keywords_{at}: /[^()]{{0,2000}}/"]
+    rules.append(f'called_{at}: ({callees}) ws keywords_{at} ws ")"')
+    between_tags = f"(arguments_{at} | parameters_{at})" if parameters else f"arguments_{at}"
+    rules += parameters or []
+    rules.append(f'tagged_{at}: ({tags}) ws {between_tags} ws "</function>"')
+    return rules
 
 
-_CALLEES = (("", ""), ("default_api.", ""), ("", ".call"))
-
-
-def _plain_properties(layout: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The schemas of single parameters; None where they depend on each other, or are long."""
-    if layout.keys() - _SHAPE or layout.get("type") != "object":
+def _single_parameters(layout: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Schemas of single parameters; None where they depend on each other, or are long."""
+    if layout.keys() - _SHAPE or layout.get("additionalProperties") not in (None, False):
         return None
-    if len(json.dumps(layout)) > _LONGEST or layout.get("additionalProperties") not in (None, False):
+    if layout.get("type") != "object" or len(json.dumps(layout)) > _LONGEST:
         return None
     shared = {"$defs": layout["$defs"]} if layout.get("$defs") else {}
     return {
-        key: {**schema, **shared, "x-guidance": layout["x-guidance"]}
+        key: {**schema, **shared} if isinstance(schema, dict) else shared
         for key, schema in layout["properties"].items()
-        if isinstance(schema, dict)
     }
 
 
-def _python(
-    at: int, properties: Mapping[str, Any], required: Sequence[str], called: str, loose: bool
-) -> list[str]:
-    """`called`: keyword arguments in the order of the schema."""
-    ws = "ws" if loose else ""
+def _keywords(
+    rule: str, properties: Mapping[str, Any], required: Sequence[str]
+) -> list[str] | None:
+    """Arguments in the order of the schema, named or not; None where a name is none in Python."""
     rules, parts = [], []
     for number, (key, schema) in enumerate(properties.items()):
         if not key.isidentifier():
-            if key in required:
-                return [f"called_{at}: ({called}) /[^()]{{0,2000}}/ \")\""]
-            continue
-        value = f"python_{at}_{number}"
-        values = [f"%json {_any_layout(json.dumps(schema)) if loose else json.dumps(schema)}"]
-        values += map(lark_text, _spelt_in_python(schema, loose))
-        if loose and _is_text(schema):
-            values.append(r"/'([^'\\\n]|\\.)*'/")
-        rules += [f"{value}_{n}: {form}" for n, form in enumerate(values)]
-        rules.append(f"{value}: " + " | ".join(f"{value}_{n}" for n in range(len(values))))
-        named = f'{lark_text(key)} {ws} "=" {ws}'
-        parts.append((f"({named})? {value}" if loose else f"{named} {value}", key in required))
-    rules += _ordered(f"keywords_{at}", parts, f'{ws} "," {ws}' if loose else '", "')
-    return [*rules, f'called_{at}: ({called}) {ws} keywords_{at} {ws} ")"']
+            return None
+        forms = [f"%json {_any_layout(json.dumps(schema))}", *_in_python(schema)]
+        value = f"{rule}_value_{number}"
+        rules += [f"{value}_{n}: {form}" for n, form in enumerate(forms)]
+        rules.append(f"{value}: " + " | ".join(f"{value}_{n}" for n in range(len(forms))))
+        parts.append((f'({lark_text(key)} ws "=" ws)? {value}', key in required))
+    return rules + _ordered(rule, parts, 'ws "," ws')
 
 
-def _is_text(schema: Mapping[str, Any]) -> bool:
-    return schema.get("type") == "string" and not schema.keys() & (_TEXT_BOUNDS - {"maxLength"})
-
-
-def _spelt_in_python(schema: Mapping[str, Any], loose: bool) -> list[str]:
-    """Values that Python spells in another way than JSON."""
+def _in_python(schema: Mapping[str, Any]) -> list[str]:
+    """Values that Python spells in another way than JSON, as Lark takes them."""
     kinds = {option.get("type") for option in (schema, *schema.get("anyOf", ()))}
-    values = ["True", "False"] if "boolean" in kinds else []
     options = schema.get("enum", ())
-    values += ["None"] if "null" in kinds or None in options else []
-    values += ["True"] if any(value is True for value in options) else []
-    values += ["False"] if any(value is False for value in options) else []
-    return values + [repr(value) for value in options if loose and isinstance(value, str)]
+    values = ["True", "False"] if "boolean" in kinds else []
+    values += ["None"] if "null" in kinds else []
+    values += [repr(value) for value in options if value is None or isinstance(value, bool | str)]
+    texts = (
+        [_PYTHON_TEXT] if schema.get("type") == "string" and not schema.keys() & _BOUNDED else []
+    )
+    return [*map(lark_text, values), *texts]
 
 
-def _tagged(
-    at: int,
-    properties: Mapping[str, Any],
-    required: Sequence[str],
-    own: Mapping[str, Any],
-    loose: bool,
+def _parameters(
+    rule: str, properties: Mapping[str, Any], required: Sequence[str], own: Mapping[str, Any]
 ) -> list[str] | None:
-    """`parameters`: each between tags, texts without quotes; None where a text is bounded."""
-    line = "ws" if loose else '"\\n"'
+    """Each between tags, texts without quotes; None where a text is bounded."""
     rules, parts = [], []
     for number, (key, schema) in enumerate(properties.items()):
-        value, tag = f"parameter_{at}_{number}", lark_text(f"<parameter={key}>")
-        texts = schema.get("enum")
-        if schema.get("type") == "string" and texts is None:
-            if own.get(key, {}).keys() & _TEXT_BOUNDS or set(key) & set("<>"):
+        value, tag = f"{rule}_value_{number}", lark_text(f"<parameter={key}>")
+        options = schema.get("enum")
+        if schema.get("type") == "string" and options is None:
+            if own.get(key, {}).keys() & {*_BOUNDED, "maxLength"} or set(key) & set("<>"):
                 return None
-            rules.append(f'{value}_text[suffix="</parameter>"]: /(?s:.*)/')
-            rules.append(f"{value}: {tag} {line} {value}_text {line}")
-        else:
-            whole = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-            layout = _any_layout(json.dumps(schema)) if loose else json.dumps(schema)
-            form = " | ".join(map(lark_text, texts)) if whole else f"%json {layout}"  # type: ignore[arg-type]
-            rules.append(f"{value}_form: {form}")
-            rules.append(f'{value}: {tag} {line} {value}_form {line} "</parameter>" {line}')
-        parts.append((value, key in required))
-    rules += _ordered(f"tags_{at}", parts, "")
-    return [*rules, f"parameters_{at}: {line} tags_{at}"]
+            rules.append(f'{value}[suffix="</parameter>"]: /(?s:.*)/')
+            parts.append((f"{tag} ws {value} ws", key in required))
+            continue
+        form = f"%json {_any_layout(json.dumps(schema))}"
+        if isinstance(options, list) and all(isinstance(option, str) for option in options):
+            form = " | ".join(map(lark_text, options))
+        rules.append(f"{value}: {form}")
+        parts.append((f'{tag} ws {value} ws "</parameter>" ws', key in required))
+    return rules + _ordered(rule, parts, "")
 
 
 def _ordered(rule: str, parts: Sequence[tuple[str, bool]], between: str) -> list[str]:
     """Rules for parts in their order, of which those that are not required may be missing."""
-    rules = []
+    rules = [f"{rule}: {rule}_0"]
     for number, (part, needed) in enumerate(parts):
         first = f"{part} {rule}_more_{number + 1}"
-        rules.append(f"{rule}_{number}: {first}" + ("" if needed else f" | {rule}_{number + 1}"))
-        more = f"{between} {first}"
-        rules.append(f"{rule}_more_{number}: {more}" + ("" if needed else f" | {rule}_more_{number + 1}"))
-    rules += [f'{rule}_{len(parts)}: ""', f'{rule}_more_{len(parts)}: ""', f"{rule}: {rule}_0"]
-    return rules
+        missing = "" if needed else f" | {rule}_{number + 1}"
+        rules.append(f"{rule}_{number}: {first}{missing}")
+        missing = "" if needed else f" | {rule}_more_{number + 1}"
+        rules.append(f"{rule}_more_{number}: {between} {first}{missing}")
+    return [*rules, f'{rule}_{len(parts)}: ""', f'{rule}_more_{len(parts)}: ""']

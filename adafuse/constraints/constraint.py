@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from adafuse.config import CONSTRAINTS, DecodingConfig
-from adafuse.constraints.call_grammar import canonical_rules, dialect_grammar, lark_text
+from adafuse.constraints.call_grammar import (
+    canonical_rules,
+    lark_text,
+    loose_grammar,
+    strict_grammar,
+)
 from adafuse.constraints.grammar import problem_of, regex_grammar
 from adafuse.errors import ConfigError, MissingExtraError
 from adafuse.tools import CALL_START, RESULT_START
@@ -93,9 +98,8 @@ def read_constraint(
     for name in CONSTRAINTS:
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
-    strict, loose = (
-        dialect_grammar(functions, layouts, max_calls, loose=loose) for loose in (False, True)
-    )
+    strict = strict_grammar(functions, layouts, max_calls)
+    loose = loose_grammar(functions, layouts, max_calls)
     names = tuple(function["name"] for function in functions)
     call = Constraint("tool call", strict, None, False, prose=True, tools=names, loose=loose)
     return _enforceable("tools", call)

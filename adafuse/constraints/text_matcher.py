@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adafuse.constraints.completion import CompletionSearch
-from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.beginnings import Beginnings
 from adafuse.constraints.call_grammar import ENDS
+from adafuse.constraints.completion import CompletionSearch
+from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.grammar import Matcher, byte_table
 from adafuse.constraints.two_layouts import matcher_of
 from adafuse.text.words import decode

@@ -51,8 +51,7 @@ class TwoLayouts(Matcher):
             allowed = self._strict.feed(data)
             self._strict_length += allowed
         if allowed < len(data):
-            if self._loose is None:
-                self._loose = self._table.matcher(self._grammar)
+            self._loose = self._loose or self._table.matcher(self._grammar)
             self._loose_length += self._loose.feed((self._data + data)[self._loose_length :])
             allowed = max(allowed, self._loose_length - before)
         self._data += data[:allowed]

@@ -32,7 +32,7 @@ class CallReader(Protocol):
     name: str | None
 
     @property
-    def arguments(self) -> str: ...  # noqa: D102 (see the class)
+    def arguments(self) -> str: ...
 
     def read(self, text: str, *, last: bool = False) -> str | None:
         """Read on; None while the call goes on, then the text behind it."""
@@ -68,9 +68,7 @@ class CallBlock:
             return NamedReader(self._tools, lead)
         return PythonReader(self._tools, lead)
 
-    def go_on(
-        self, text: str, *, last: bool
-    ) -> tuple[CallReader | None, str] | None:
+    def go_on(self, text: str, *, last: bool) -> tuple[CallReader | None, str] | None:
         """What stands behind a call: a reader of the next one, if there is one, and the text left.
 
         None if that cannot be told yet.

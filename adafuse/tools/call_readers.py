@@ -247,7 +247,7 @@ def _literal(node: ast.expr) -> Any:
 class _Spelling(ast.NodeTransformer):
     """Puts values in place of JSON's words."""
 
-    def visit_Name(self, node: ast.Name) -> ast.Constant:  # noqa: N802 (ast's own name)
+    def visit_Name(self, node: ast.Name) -> ast.Constant:
         if node.id not in _SPELT:
             raise ValueError(f"the call's argument {node.id!r} is no value")
         return ast.Constant(_SPELT[node.id])

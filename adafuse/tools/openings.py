@@ -114,9 +114,7 @@ class CallOpenings:
         return isinstance(arguments, dict) and not beside
 
 
-def _find(
-    pattern: regex.Pattern[str], text: str, start: int, *, last: bool
-) -> Opening | None:
+def _find(pattern: regex.Pattern[str], text: str, start: int, *, last: bool) -> Opening | None:
     while match := pattern.search(text, start, partial=not last):
         if match.partial:
             return Opening(match.start(), "") if match.start() < len(text) else None
