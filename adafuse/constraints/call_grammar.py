@@ -12,9 +12,17 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from adafuse.tools import CALL_END, CALL_START
+from adafuse.tools import CALL_END, CALL_START, RESULT_START
 
-__all__ = ["ENDS", "canonical_rules", "lark_text", "loose_grammar", "strict_grammar"]
+__all__ = [
+    "ENDS",
+    "NO_CALL",
+    "NO_CALL_WRITTEN",
+    "canonical_rules",
+    "lark_text",
+    "loose_grammar",
+    "strict_grammar",
+]
 
 _WHITESPACE = r"[ \t\r\n]{1,64}"
 _LONGEST = 10_000  # characters of a layout whose parts are repeated for each parameter
@@ -24,6 +32,25 @@ _PYTHON_TEXT = r"/'([^'\\\n]|\\.)*'/"
 
 ENDS = ("</parameter>", "</function>", f"\n{CALL_END}", CALL_END, "\n```", "```", ")")
 """Texts that end calls, or parts of them."""
+
+# Also not, as models that have seen a call may go on, what a tool would say.
+_MARK = "|".join(
+    [CALL_START, RESULT_START, r"\[TOOL_CALLS\]", r"<\|python_tag\|>", "<function=", "```tool_"]
+)
+_BEGUN = r"\{|\[[ \t\r\n]*\{|```(json|JSON|[ \t]*\n)"
+_KEYS = r"\{[ \t\r\n]*\"(name|arguments|parameters|function|type)\""
+_WRITTEN = rf"(```(json|JSON)?[ \t\r\n]*)?(\[[ \t\r\n]*)?{_KEYS}"
+_FREE = (
+    "start: TEXT\nTEXT: "
+    r"/(?s:.*)/ & ~/(?s:.*)({mark})(?s:.*)/ & ~/[ \t\r\n]*({begun})(?s:.*)/"
+)
+NO_CALL = _FREE.format(mark=_MARK, begun=_BEGUN)
+"""Texts without a mark of a call, of which nothing that calls begin with is the beginning.
+
+JSON is: a member that has written its brace can only go on as a call.
+"""
+NO_CALL_WRITTEN = _FREE.format(mark=_MARK, begun=_WRITTEN)
+"""The same, but for JSON that is no call: what is written without a mask is read as it is."""
 
 Functions = Sequence[Mapping[str, Any]]
 Layouts = Sequence[str]

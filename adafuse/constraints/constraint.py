@@ -14,6 +14,8 @@ from typing import Any
 
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.constraints.call_grammar import (
+    NO_CALL,
+    NO_CALL_WRITTEN,
     canonical_rules,
     lark_text,
     loose_grammar,
@@ -21,14 +23,11 @@ from adafuse.constraints.call_grammar import (
 )
 from adafuse.constraints.grammar import problem_of, regex_grammar
 from adafuse.errors import ConfigError, MissingExtraError
-from adafuse.tools import CALL_START, RESULT_START
 from adafuse.tools.choice import check_tool_choice
 from adafuse.validation import show
 
-__all__ = ["Constraint", "arguments_rule", "read_constraint"]
+__all__ = ["Constraint", "answer_without_calls", "arguments_rule", "read_constraint"]
 
-# Neither a call nor, as models that have seen one may go on, what a tool would say.
-_NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START})(?s:.*)/"
 # Texts, patterns and comments of a grammar; and what names a token, outside of these.
 # One that is not closed goes to the end of its line, so that each character is read once.
 _LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"?|//[^\n]*|/(?:\\.|[^/\\\n])+/?|#[^\n]*')
@@ -66,6 +65,11 @@ class Constraint:
     tools: tuple[str, ...] = ()
     loose: str = ""
 
+    @property
+    def only_forbids(self) -> bool:
+        """Whether the answer is text that must not hold some others, from its beginning on."""
+        return self.prose and self.trigger is None and not self.tools
+
 
 def read_constraint(
     config: DecodingConfig,
@@ -80,8 +84,7 @@ def read_constraint(
     """
     choice = check_tool_choice(tool_choice, [tool["function"]["name"] for tool in tools])
     if choice == "none" or not tools:
-        settings = _of_settings(config)
-        return Constraint("answer", _NO_CALL, prose=True) if tools and not settings else settings
+        return _of_settings(config) or (answer_without_calls() if tools else None)
     functions = [tool["function"] for tool in tools]
     functions = [each for each in functions if choice in ("auto", "any", each["name"])]
     max_calls = _MOST_CALLS if parallel_tool_calls else 1
@@ -103,6 +106,11 @@ def read_constraint(
     names = tuple(function["name"] for function in functions)
     call = Constraint("tool call", strict, None, False, prose=True, tools=names, loose=loose)
     return _enforceable("tools", call)
+
+
+def answer_without_calls() -> Constraint:
+    """Text as without a constraint, but that no call begins it, and no mark of one stands in it."""
+    return Constraint("answer", NO_CALL, prose=True, loose=NO_CALL_WRITTEN)
 
 
 def _of_settings(config: DecodingConfig) -> Constraint | None:

@@ -30,7 +30,7 @@ class TextMatcher:
 
     def __init__(self, constraint: Constraint) -> None:
         self._beginnings = Beginnings(constraint)
-        self._of_calls = bool(constraint.tools)
+        self._of_calls, self._only_forbids = bool(constraint.tools), constraint.only_forbids
         self._start = matcher_of(byte_table(), constraint.grammar, constraint.loose)
         self._matcher: Matcher | None = None if self._beginnings else self._start
         self._search = CompletionSearch(constraint.grammar, ENDS if constraint.tools else ())
@@ -81,6 +81,8 @@ class TextMatcher:
                 return text, ends
             if whole and allowed < len(text) and not text[:allowed].strip():
                 return "", True  # text behind the calls; its whitespace would lead to another one
+            if self._only_forbids and allowed < len(text):
+                return _whole_words(text[:allowed]), False
             return text[:allowed], ends and allowed == len(text) and matcher.accepting
 
     def forced(self) -> str:
@@ -96,8 +98,7 @@ class TextMatcher:
         with self._matcher.ahead(data):
             if self._matcher.complete:
                 return text
-        words = _WORDS_BEFORE_BLANK.match(text)
-        return words.group() if words else ""
+        return _whole_words(text)
 
     def completion(self, text: str) -> str | None:
         """A short text that makes the answer whole after `text`; None if none was found."""
@@ -127,6 +128,12 @@ class TextMatcher:
     def _beginning_in(self, text: str) -> int | None:
         """Where what the grammar describes begins, in the answer with `text` behind it."""
         return self._beginnings.sure(self.text + text)
+
+
+def _whole_words(text: str) -> str:
+    """A text without its last word."""
+    words = _WORDS_BEFORE_BLANK.match(text)
+    return words.group() if words else ""
 
 
 def _whole_characters(data: bytes, length: int) -> int:

@@ -28,7 +28,11 @@ some members have none."""
 
 
 class TokenMasks:
-    """Follows one answer for one member; `table` is that of its tokenizer."""
+    """Follows one answer for one member; `table` is that of its tokenizer.
+
+    Attributes:
+        binds: whether the grammar says how an answer goes on, and not only how it must not.
+    """
 
     def __init__(
         self, table: TokenTable, codec: TokenCodec, constraint: Constraint, end_ids: Sequence[int]
@@ -38,12 +42,13 @@ class TokenMasks:
         self._start = matcher_of(table, constraint.grammar, constraint.loose)
         self._matcher: Matcher | None = None if self._beginnings else self._start
         self._ends = list(end_ids)
+        self.binds = not constraint.only_forbids
         self._text = ""  # of a free answer, each byte as one character
 
     @property
     def free(self) -> bool:
-        """Whether the grammar does not hold yet: the answer is free at first."""
-        return self._matcher is None
+        """Whether the grammar does not say how the answer goes on: not yet, or not at all."""
+        return self._matcher is None or not self.binds
 
     def feed(self, text: str) -> None:
         """Append committed text to the answer."""
@@ -82,9 +87,9 @@ class TokenMasks:
         return None
 
     def pending(self, path: Sequence[int]) -> bool:
-        """Whether a free answer may turn out to be what the grammar describes, after drafted ids."""
+        """Whether the grammar may turn out to hold behind drafted ids of a free answer."""
         text = self._text + self._codec.join(path).decode("latin-1")
-        return self.free and self._beginnings.pending(text) is not None
+        return self._matcher is None and self._beginnings.pending(text) is not None
 
     def _mask(self, matcher: Matcher) -> torch.Tensor:
         packed = torch.frombuffer(bytearray(matcher.allowed()), dtype=torch.uint8)
