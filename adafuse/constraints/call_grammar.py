@@ -197,7 +197,10 @@ def _single_parameters(layout: Mapping[str, Any]) -> dict[str, Any] | None:
 def _keywords(
     rule: str, properties: Mapping[str, Any], required: Sequence[str]
 ) -> list[str] | None:
-    """Arguments in the order of the schema, named or not; None where a name is none in Python."""
+    """Arguments in the order of the schema, the first of them without their names if so written.
+
+    None where a name is none in Python.
+    """
     rules, parts = [], []
     for number, (key, schema) in enumerate(properties.items()):
         if not key.isidentifier():
@@ -206,8 +209,13 @@ def _keywords(
         value = f"{rule}_value_{number}"
         rules += [f"{value}_{n}: {form}" for n, form in enumerate(forms)]
         rules.append(f"{value}: " + " | ".join(f"{value}_{n}" for n in range(len(forms))))
-        parts.append((f'({lark_text(key)} ws "=" ws)? {value}', key in required))
-    return rules + _ordered(rule, parts, 'ws "," ws')
+        parts.append((f'{lark_text(key)} ws "=" ws {value}', key in required))
+    for number in range(len(parts)):
+        more = f'ws "," ws {rule}_bare_{number + 1} | ' if number + 1 < len(parts) else ""
+        behind = f"({more}{rule}_more_{number + 1})"
+        rules.append(f"{rule}_bare_{number}: {rule}_value_{number} {behind}")
+    either = f"{rule}: {rule}_0" + (f" | {rule}_bare_0" if parts else "")
+    return [*rules, either, *_ordered(rule, parts, 'ws "," ws')]
 
 
 def _in_python(schema: Mapping[str, Any]) -> list[str]:
@@ -242,12 +250,15 @@ def _parameters(
             form = " | ".join(map(lark_text, options))
         rules.append(f"{value}: {form}")
         parts.append((f'{tag} ws {value} ws "</parameter>" ws', key in required))
-    return rules + _ordered(rule, parts, "")
+    return [f"{rule}: {rule}_0", *rules, *_ordered(rule, parts, "")]
 
 
 def _ordered(rule: str, parts: Sequence[tuple[str, bool]], between: str) -> list[str]:
-    """Rules for parts in their order, of which those that are not required may be missing."""
-    rules = [f"{rule}: {rule}_0"]
+    """Rules for parts in their order, of which those that are not required may be missing.
+
+    The first, of all of them, is `{rule}_0`.
+    """
+    rules = []
     for number, (part, needed) in enumerate(parts):
         first = f"{part} {rule}_more_{number + 1}"
         missing = "" if needed else f" | {rule}_{number + 1}"

@@ -28,8 +28,8 @@ class HeldRounds:
         """Take the next round; return why the answer ends with it, if it does.
 
         From the character `until` of the answer on no stop string counts; while that is `pending`
-        one may turn out to count after all, at the latest when the answer ends. Where a round ends the
-        answer since a stop string was drafted, what came before of that goes too.
+        one may turn out to count after all, at the latest when the answer ends. Where a round ends
+        the answer since a stop string was drafted, what came before of that goes too.
         """
         self._held.append(round_)
         if pending and round_.finish_reason is not None:

@@ -4,9 +4,9 @@
     {"name": "add", "arguments": {"a": 1}}
     </tool_call>
 
-is the one syntax of calls that members are taught and shown. What they write is read in the dialects
-of other models too (`adafuse.tools.openings`), leniently and without exceptions. This package knows
-neither templates nor grammars: `adafuse.prompting` shows tools to members.
+is the one syntax of calls that members are taught and shown. What they write is read in the
+dialects of other models too (`adafuse.tools.openings`), leniently and without exceptions. This
+package knows neither templates nor grammars: `adafuse.prompting` shows tools to members.
 """
 
 from adafuse.tools.call_parser import InvalidCall, ToolCall

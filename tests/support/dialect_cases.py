@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from adafuse import DecodingConfig, Ensemble, Prompt
+from adafuse.decoding.member import Draft, Drafts
+from adafuse.testing import ScriptedMember, ScriptedSession
 from adafuse.tools import ToolCall, call_text
 
 TOOLS: list[dict[str, Any]] = [
@@ -100,25 +103,20 @@ DIALECTS: dict[str, Writer] = {
         "<|python_tag|>" + _each(lambda call: _json(call, "parameters"), "; ")(calls)
     ),
     "python_tag, Python": lambda calls: (
-        "<|python_tag|>"
-        + _each(lambda call: _python(call).replace("(", ".call(", 1), "; ")(calls)
+        "<|python_tag|>" + _each(lambda call: _python(call).replace("(", ".call(", 1), "; ")(calls)
     ),
     "function": _each(
         lambda call: f"<function={call.name}>{json.dumps(call.arguments)}</function>"
     ),
     "function with parameters": _each(_parameters),
-    "function in tool_call": _each(
-        lambda call: f"<tool_call>\n{_parameters(call)}\n</tool_call>"
-    ),
+    "function in tool_call": _each(lambda call: f"<tool_call>\n{_parameters(call)}\n</tool_call>"),
     "tool_code": lambda calls: f"```tool_code\n{_each(_python)(calls)}\n```",
     "tool_code, printed": lambda calls: (
         "```tool_code\n"
         + _each(lambda call: f"print(default_api.{_python(call)})")(calls)
         + "\n```"
     ),
-    "tool_code, a list": lambda calls: (
-        f"```tool_code\n[{_each(_python, ', ')(calls)}]\n```"
-    ),
+    "tool_code, a list": lambda calls: f"```tool_code\n[{_each(_python, ', ')(calls)}]\n```",
 }
 
 
@@ -176,3 +174,46 @@ CASES: dict[str, Case] = {
     for dialect, write in DIALECTS.items()
     for form, case in forms(write).items()
 } | {f"prose: {what}": Case(text, text) for what, text in PROSE.items()}
+GROUPS = [*DIALECTS, "prose"]
+"""What the names of cases begin with."""
+
+
+def cases_of(group: str) -> dict[str, Case]:
+    """The cases of a dialect, or the prose."""
+    return {name: case for name, case in CASES.items() if name.split(": ")[0] == group}
+
+
+class CharacterSession(ScriptedSession):
+    """Drafts one character a round."""
+
+    def draft(self, *, strip_blank: bool) -> Drafts:
+        drafts = super().draft(strip_blank=strip_blank)
+        return replace(drafts, drafts=tuple(map(_first_character, drafts.drafts)))
+
+
+def _first_character(draft: Draft) -> Draft:
+    text = draft.text
+    return replace(draft, words=(text[0],), ends=draft.ends and len(text) == 1) if text else draft
+
+
+class CharacterMember(ScriptedMember):
+    """A scripted member that writes one character at a time."""
+
+    def open(self, prompt: Prompt, config: DecodingConfig) -> ScriptedSession:
+        session = super().open(prompt, config)
+        session.__class__ = CharacterSession
+        return session
+
+
+def writes(prompt: Prompt) -> str:
+    """What the case is about whose name the user says."""
+    return CASES[str(prompt.messages[-1]["content"])].written
+
+
+def ensemble_of(kind: type[ScriptedMember]) -> Ensemble:
+    """Two members that write the case that they are asked for."""
+    first = kind(respond=writes, name="first", confident=False)
+    return Ensemble([first, kind(respond=writes, name="second")])
+
+
+KINDS: tuple[type[ScriptedMember], ...] = (ScriptedMember, CharacterMember)
