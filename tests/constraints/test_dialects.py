@@ -14,7 +14,18 @@ from adafuse.constraints.token_mask import TokenMasks
 from adafuse.testing import ScriptedMember
 from adafuse.text.tokenizer import TokenCodec
 from adafuse.tools import parameters_of, read_calls, read_tools
-from dialect_cases import CASES, DIALECTS, PROSE, SHIPPING, STOCK, TOOLS, Case
+from adafuse.tools.answer_parts import AnswerParts
+from dialect_cases import (
+    CASES,
+    DIALECTS,
+    KINDS,
+    SHIPPING,
+    STOCK,
+    TOOLS,
+    Case,
+    cases_of,
+    ensemble_of,
+)
 from families import family
 
 CHAT = [{"role": "user", "content": "How many?"}]
@@ -46,6 +57,21 @@ def test_the_grammar_takes_what_is_written(dialect: str) -> None:
         matcher.feed(char)
     assert matcher.since == 0
     assert matcher.accepting
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("group", [*DIALECTS, "prose"])
+def test_every_form_is_decoded_as_what_it_is(group: str, kind: type[ScriptedMember]) -> None:
+    for name, case in cases_of(group).items():
+        asked = [{"role": "user", "content": name}]
+        answer = ensemble_of(kind).generate(
+            asked, tools=TOOLS, parallel_tool_calls=case.parallel, max_new_tokens=600
+        )
+        parts = AnswerParts(PARAMETERS)
+        told = [part for round_ in answer.rounds for part in parts.feed(round_)]
+        content = "".join(part.text for part in told)
+        assert (content, tuple(parts.calls.values())) == (case.content, case.calls), name
+        assert parts.finish_reason == ("tool_calls" if case.calls else "stop"), name
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -157,8 +183,7 @@ def test_stop_strings_end_text_and_no_call(stop: str) -> None:
         )
 
 
-def test_the_grammar_is_one_for_every_text_of_the_table() -> None:
-    loose = byte_table().problem(constraint_of().loose)
-    assert not loose
-    assert byte_table().problem(answer_without_calls().loose) == ""
-    assert PROSE
+@pytest.mark.parametrize("parallel", [False, True])
+def test_the_second_grammars_can_be_followed_too(parallel: bool) -> None:
+    for constraint in (constraint_of(parallel_tool_calls=parallel), answer_without_calls()):
+        assert byte_table().problem(constraint.loose) == ""

@@ -174,8 +174,8 @@ CASES: dict[str, Case] = {
     for dialect, write in DIALECTS.items()
     for form, case in forms(write).items()
 } | {f"prose: {what}": Case(text, text) for what, text in PROSE.items()}
-GROUPS = [*DIALECTS, "prose"]
-"""What the names of cases begin with."""
+GROUPS = [*(dialect for dialect in DIALECTS if "," not in dialect), "prose"]
+"""What the names of cases begin with: the dialects without their variants, and the prose."""
 
 
 def cases_of(group: str) -> dict[str, Case]:

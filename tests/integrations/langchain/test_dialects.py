@@ -6,19 +6,17 @@ from typing import Any
 
 import pytest
 
-from adafuse.testing import ScriptedMember
 from adafuse_integrations.langchain import ChatAdaFuse
 from dialect_cases import GROUPS, KINDS, TOOLS, cases_of, ensemble_of
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("group", GROUPS)
-def test_calls_and_text(group: str, kind: type[ScriptedMember]) -> None:
-    chat = ChatAdaFuse(ensemble=ensemble_of(kind), max_tokens=600)
+def test_calls_and_text(group: str) -> None:
+    chat, slow = (ChatAdaFuse(ensemble=ensemble_of(kind), max_tokens=600) for kind in KINDS)
     for name, case in cases_of(group).items():
-        bound = chat.bind_tools(TOOLS, parallel_tool_calls=case.parallel)
-        message = bound.invoke(name)
-        first, *rest = list(bound.stream(name))
+        options = {"parallel_tool_calls": case.parallel}
+        message = chat.bind_tools(TOOLS, **options).invoke(name)
+        first, *rest = list(slow.bind_tools(TOOLS, **options).stream(name))
         streamed: Any = sum(rest, start=first)
         for answer in (message, streamed):
             assert answer.content == case.content, name
