@@ -105,7 +105,10 @@ class CallOpenings:
         return False if text[end:].strip() else last or None
 
     def _is_object(self, call: object) -> bool:
-        if not isinstance(call, dict) or call.get("name") not in (self._names or ()):
+        name = call.get("name") if isinstance(call, dict) else None
+        if not isinstance(call, dict) or not isinstance(name, str):
+            return False
+        if name not in (self._names or ()):
             return False
         arguments = call.get("arguments", call.get("parameters"))
         with suppress(ValueError, RecursionError):
