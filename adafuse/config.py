@@ -8,6 +8,7 @@ dataclass with metadata keeps Pydantic out of the core. This module knows nothin
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -71,14 +72,8 @@ def read_schema(name: str, schema: object) -> dict[str, Any]:
         raise ConfigError(f"{name} is not JSON: {error}") from None
 
 
-def _check_top_p(name: str, value: Any) -> float:
-    if check_float(name, value, 0, 1) == 0:
-        raise ConfigError(f"{name} must be above 0 (1 switches it off)")
-    return value  # type: ignore[no-any-return]
-
-
-def _check_penalty(name: str, value: Any) -> float:
-    if check_float(name, value, 0) == 0:
+def _check_neutral_at_1(name: str, value: Any, high: float = sys.float_info.max) -> float:
+    if check_float(name, value, 0, high) == 0:
         raise ConfigError(f"{name} must be above 0 (1 switches it off)")
     return value  # type: ignore[no-any-return]
 
@@ -169,7 +164,7 @@ class DecodingConfig:
     )
     top_p: float = _setting(
         1.0,
-        _check_top_p,
+        partial(_check_neutral_at_1, high=1),
         "With a temperature: only the likeliest candidates are drawn that have this much of the "
         "probability together; 1 leaves none out.",
     )
@@ -187,9 +182,15 @@ class DecodingConfig:
     )
     repetition_penalty: float = _setting(
         1.0,
-        _check_penalty,
+        _check_neutral_at_1,
         "As in transformers, over prompt, answer and drafted tokens: it shapes drafts, not "
         "scores; 1 is off.",
+    )
+    repetition_guard: bool = _setting(
+        True,
+        check_switch,
+        "In JSON and calls of tools, a string, list or object that goes over the same again and "
+        "again is closed where the schema lets it close.",
     )
     speculation: bool = _setting(
         True,

@@ -46,6 +46,8 @@ class Constraint:
         prose: whether the answer is text as without a constraint: a leading blank may be left out,
             and stop strings and the stops of the members' renderings hold.
         schema: as JSON, what an answer that is no call is checked against in the end.
+        guarded: whether strings and lists of its JSON close where they go over the same again and
+            again (`guarded`).
     """
 
     what: str
@@ -54,6 +56,7 @@ class Constraint:
     strict: bool = True
     prose: bool = False
     schema: str = ""
+    guarded: bool = False
 
 
 def read_constraint(
@@ -71,22 +74,26 @@ def read_constraint(
     if choice == "none" or not tools:
         settings = _of_settings(config)
         return Constraint("answer", _NO_CALL, prose=True) if tools and not settings else settings
+    guarded = config.repetition_guard
     functions = [tool["function"] for tool in tools]
     functions = [each for each in functions if choice in ("auto", "any", each["name"])]
     max_calls = _MOST_CALLS if parallel_tool_calls else 1
     rules = _call_rules(functions, config.max_new_tokens, max_calls)
     if choice != "auto":
-        call = Constraint("tool call", f"start: calls\n{rules}", strict=False)
+        call = Constraint("tool call", f"start: calls\n{rules}", strict=False, guarded=guarded)
         return _enforceable("tools", call)
     if config.json_schema is not None:
         layout = _layout("json_schema", config.json_schema, config.max_new_tokens)
         either = f"start: calls | answer\nanswer: %json {layout}\n{rules}"
         schema = json.dumps(config.json_schema)
-        return _enforceable("tools", Constraint("JSON answer or tool call", either, schema=schema))
+        held = Constraint("JSON answer or tool call", either, schema=schema, guarded=guarded)
+        return _enforceable("tools", held)
     for name in CONSTRAINTS:
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
-    triggered = Constraint("tool call", f"start: calls\n{rules}", CALL_START, False, prose=True)
+    triggered = Constraint(
+        "tool call", f"start: calls\n{rules}", CALL_START, False, prose=True, guarded=guarded
+    )
     return _enforceable("tools", triggered)
 
 
@@ -94,7 +101,8 @@ def _of_settings(config: DecodingConfig) -> Constraint | None:
     if config.json_schema is not None:
         layout = _layout("json_schema", config.json_schema, config.max_new_tokens)
         schema = json.dumps(config.json_schema)
-        return Constraint("JSON answer", f"start: %json {layout}", schema=schema)
+        guarded = config.repetition_guard
+        return Constraint("JSON answer", f"start: %json {layout}", schema=schema, guarded=guarded)
     if config.regex is not None:
         return _enforceable("regex", Constraint("match of regex", regex_grammar(config.regex)))
     if config.choices is not None:

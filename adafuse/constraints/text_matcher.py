@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from adafuse.constraints.completion import CompletionSearch
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.grammar import Matcher, byte_table
+from adafuse.constraints.guarded import matcher_for
 from adafuse.text.words import decode
 from adafuse.tools.syntax import find_trigger
 
@@ -28,7 +29,7 @@ class TextMatcher:
 
     def __init__(self, constraint: Constraint) -> None:
         self._trigger = constraint.trigger
-        self._start = byte_table().matcher(constraint.grammar)
+        self._start = matcher_for(byte_table(), constraint)
         self._matcher: Matcher | None = None if self._trigger else self._start
         self._search = CompletionSearch(constraint.grammar)
         self.text = ""
