@@ -23,6 +23,7 @@ __all__ = [
     "check_seconds",
     "check_seed",
     "check_switch",
+    "level_of_caller",
     "read_choices",
     "read_stops",
     "read_weights",
@@ -32,6 +33,7 @@ __all__ = [
     "whole",
 ]
 
+_OURS = ("adafuse", "pydantic")  # which calls the wrappers' checks
 _LONGEST = 1e9  # seconds: what clocks of threads can wait for, and longer than anybody will
 # What `apply_chat_template` of transformers would take for itself, and what templates are given of
 # a conversation.
@@ -172,3 +174,11 @@ def read_weights(name: str, value: object) -> tuple[float, ...]:
     if not 0 < sum(map(float, value)) < math.inf:
         raise ConfigError(f"{name} must have a finite sum above 0, not {show(value)}")
     return tuple(map(float, value))
+
+
+def level_of_caller() -> int:
+    """The `stacklevel` with which a warning names the first caller that is not part of adafuse."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
+        level, frame = level + 1, frame.f_back
+    return level

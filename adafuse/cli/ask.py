@@ -107,7 +107,7 @@ def _ask(
     settings: dict[str, Any],
 ) -> None:
     """Answer one question; its help is `_HELP`."""
-    members, of_file = read_members(model)
+    members, of_file = read_members(model, to_answer=True)
     config = DecodingConfig().override(**of_file).override(**settings)
     if config.weights and len(config.weights) != len(members):
         given, there = len(config.weights), len(members)

@@ -99,10 +99,12 @@ def read_model(member: str) -> str | dict[str, Any]:
     return spec
 
 
-def read_members(models: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+def read_members(
+    models: Sequence[str], *, to_answer: bool = False
+) -> tuple[list[Any], dict[str, Any]]:
     """Members as `--model` gives them, each as `read_model` does, or those of an ensemble's file.
 
-    Returns them, and the file's settings.
+    Returns them, and the file's settings. `to_answer`: see `adafuse.ensemble_file.read_models`.
     """
-    named, settings = read_models(list(models))
+    named, settings = read_models(list(models), to_answer=to_answer)
     return [read_model(one) if isinstance(one, str) else one for one in named], settings

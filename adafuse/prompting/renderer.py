@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from adafuse.prompting.chat_template import ChatTemplate, Template, chat_templat
 from adafuse.prompting.prompt import Prompt
 from adafuse.prompting.special_tokens import SpecialTokenEscape
 from adafuse.text.tokenizer import TokenCodec
+from adafuse.validation import level_of_caller
 
 __all__ = ["FALLBACK_STOP", "Rendered", "Renderer"]
 
@@ -85,7 +85,7 @@ class Renderer:
             "'Assistant: …' turns with blank lines between them; if it was trained on another "
             "format, give that as its chat_template",
             AdaFuseWarning,
-            stacklevel=_stack_level_of_caller(),
+            stacklevel=level_of_caller(),
         )
 
     def _render_text(self, text: str, stops: tuple[str, ...]) -> Rendered:
@@ -184,11 +184,3 @@ def _left_out(form: ChatForm, rendered: str) -> tuple[str, str] | None:
         if not any("".join(spelling.split()) in shown for spelling in spellings):
             return role, text
     return None
-
-
-def _stack_level_of_caller() -> int:
-    """The `stacklevel` of the first caller that is not part of adafuse."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("adafuse"):
-        level, frame = level + 1, frame.f_back
-    return level

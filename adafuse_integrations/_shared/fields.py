@@ -113,7 +113,7 @@ class EnsembleFields(DecodingFields):
         if isinstance(ensemble := values.get("ensemble"), Ensemble):
             own = {name: getattr(ensemble.config, core) for name, core in SETTINGS.items()}
             return {**own, **filled}
-        members, of_file = read_models(filled.get("models"))
+        members, of_file = read_models(filled.get("models"), to_answer=True)
         settings = {name: of_file[core] for name, core in SETTINGS.items() if core in of_file}
         return {**settings, **filled, "models": members} if members is not None else filled
 
