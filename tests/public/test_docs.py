@@ -109,6 +109,32 @@ def options() -> set[str]:
     return found | {"--help"}
 
 
+def test_every_variable_of_the_environment_is_on_a_page() -> None:
+    everything = "\n".join(TEXTS.values())
+    for name in set(re.findall(r"\bADAFUSE_[A-Z_]*[A-Z]\b", source())):
+        assert f"`{name}`" in everything, name
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_targets_of_make_that_a_page_names_are_there(page: str) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    named = re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)", TEXTS[page], re.MULTILINE)
+    assert {one or other for one, other in named} <= set(targets)
+
+
+@pytest.mark.parametrize(
+    ("page", "said", "module"),
+    [
+        ("docs/speed.md", r"on (\d+) random ensembles", "local/test_speculation.py"),
+        ("docs/measurements.md", r"compares (\d+) random ensembles", "decoding/test_parity.py"),
+    ],
+)
+def test_a_page_knows_how_much_is_compared(page: str, said: str, module: str) -> None:
+    found = re.search(said, TEXTS[page])
+    assert found is not None
+    assert f"\nMIXES = {found.group(1)}\n" in (ROOT / "tests" / module).read_text("utf-8")
+
+
 @pytest.mark.parametrize("page", GUIDES)
 def test_settings_that_are_gone_are_named_nowhere(page: str) -> None:
     gone = {"scoring", "weighting", "leader", "contested_only"}
@@ -123,6 +149,13 @@ def test_the_table_of_extras() -> None:
         code(cells[0])[0] for cells in rows("README.md", "| extra | brings |") if code(cells[0])
     ]
     assert sorted(named) == sorted(project["optional-dependencies"])
+
+
+def test_the_map_has_every_package() -> None:
+    table = rows("docs/architecture.md", "| package | its one idea |")
+    named = {name.strip("/") for cells in table for name in code(cells[0])}
+    there = {path.stem for path in (ROOT / "adafuse").iterdir() if path.suffix in ("", ".py")}
+    assert {name for name in there if not name.startswith("_")} <= named
 
 
 def test_the_tables_of_telemetry() -> None:
