@@ -13,9 +13,10 @@ from adafuse import Ensemble
 from adafuse.compare.systems import System, members_alone, together
 from adafuse.config import DecodingConfig
 from adafuse.demo.models import prepare_all
+from adafuse.ensemble_file import read_models
 from adafuse.errors import ConfigError
 from adafuse.local.member import LocalMember
-from adafuse.spec import MemberSpec, as_spec, names_of
+from adafuse.spec import MemberSpec, names_of
 from benchmarks.tasks.catalogue import PLAIN
 
 __all__ = ["Plan", "build", "find_members", "plan", "specs_of"]
@@ -98,12 +99,7 @@ def _read(text: str, members: Sequence[str], groups: Sequence[tuple[str, ...]]) 
 
 def _fitted(name: str, path: Path, members: Sequence[str]) -> Plan:
     """A system from `ensemble.yaml`: members by the names that they have here."""
-    try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-        specs = [as_spec(one) for one in record["members"]]
-        settings = dict(record.get("settings") or {})
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} is no ensemble's file: {error}") from None
+    specs, settings = read_models(path)
     heard = {one: spec.weight for one, spec in zip(names_of(specs), specs, strict=True)
              if spec.weight > 0}  # fmt: skip
     group = _members("+".join(heard), members)
