@@ -17,9 +17,9 @@ from adafuse.ensemble_file import read_models
 from adafuse.errors import ConfigError
 from adafuse.local.member import LocalMember
 from adafuse.spec import MemberSpec, names_of
-from benchmarks.tasks.catalogue import PLAIN
+from benchmarks.members import specs_of
 
-__all__ = ["Plan", "build", "find_members", "plan", "specs_of"]
+__all__ = ["Plan", "build", "find_members", "needed", "plan"]
 
 PAPER = "preset:paper"
 KEPT_MB = 512  # a block of prompts, which every system reads
@@ -108,32 +108,12 @@ def _fitted(name: str, path: Path, members: Sequence[str]) -> Plan:
     return Plan(f"{'+'.join(group)} {name}", group, settings)
 
 
-def specs_of(
+def needed(
     folders: Mapping[str, Path], plans: Sequence[Plan], dtype: str, plain: Collection[str]
 ) -> list[MemberSpec]:
-    """The members that some system needs.
-
-    Those named in `plain`, and those that have no chat template of their own, get `PLAIN`.
-    """
-    if unknown := set(plain) - set(folders):
-        raise ConfigError(f"there is no member {min(unknown)!r} to read plain prompts")
-    return [
-        MemberSpec(
-            str(folder),
-            name=name,
-            dtype=dtype,
-            prompt_cache_mb=KEPT_MB,
-            chat_template=PLAIN if name in plain or not _has_template(folder) else None,
-        )
-        for name, folder in folders.items()
-        if any(name in one.members for one in plans)
-    ]
-
-
-def _has_template(folder: Path) -> bool:
-    from transformers import AutoTokenizer
-
-    return bool(AutoTokenizer.from_pretrained(folder).chat_template)
+    """The members that some system needs; see `specs_of`."""
+    used = {name for one in plans for name in one.members}
+    return [spec for spec in specs_of(folders, dtype, plain, KEPT_MB) if spec.name in used]
 
 
 def build(
