@@ -132,7 +132,7 @@ def test_good_values_are_kept_and_given_one_form() -> None:
 
 
 def test_members_propose_several_words_where_that_changes_answers() -> None:
-    """One branch is as good as several where the likeliest wins; draws, and the paper, need more."""
+    """One branch is as good as several where the likeliest wins; draws need more."""
     config = DecodingConfig()
     for settings, count in (
         ({}, 1),
