@@ -131,11 +131,11 @@ LOOPING: tuple[dict[str, Any], ...] = (
         "minItems": 1,
         "maxItems": 1,
     },
-    {"type": "array", "items": {"enum": ["a"]}, "minItems": 7, "maxItems": 20},
+    {"type": "array", "items": {"enum": ["a"]}, "minItems": 5, "maxItems": 20},
     {"type": "array", "items": {"enum": [0, 0.0]}, "minItems": 14, "maxItems": 20},
     {"type": "array", "prefixItems": [{"const": f"1.{n}"} for n in range(16)], "minItems": 3},
 )
-LONGEST = (33, 90, 50, 8, 14, 12)
+LONGEST = (33, 90, 50, 6, 14, 12)
 """Characters of the string, or items, that each may have come to."""
 
 

@@ -34,7 +34,7 @@ DATA: tuple[Any, ...] = (
     "Row, row, row your boat\n" * 4 + "gently",
     "哈哈哈哈哈哈哈哈哈哈",
     [0, 0, 0, 0],
-    [0] * 10 + [1],
+    [0] * 9 + [1],
     ["yes", "yes", "yes", "no", "yes", "yes", "yes", "yes", "yes", "yes"],
     list(range(1, 11)),
     [f"2024-{month:02}" for month in range(1, 12)] + ["and so on"],
@@ -49,11 +49,11 @@ LOOPS: tuple[tuple[str, str], ...] = (
     ('"' + "a@example.com, " * 99, '"' + "a@example.com, " * 4 + "a"),
     ('"x' + "哈" * 99, '"x' + "哈" * 81),
     (r'"a\"' + r"\n\"" * 99, r'"a\"' + r"\n\"" * 8),
-    ("[" + ", ".join(["0"] * 99), "[" + ", ".join(["0"] * 12)),
-    ("[" + ", ".join(["0", "0.0"] * 99), "[" + ", ".join(["0", "0.0"] * 6)),
-    ("[" + ", ".join(['"a"'] * 99), "[" + ", ".join(['"a"'] * 8)),
+    ("[" + ", ".join(["0"] * 99), "[" + ", ".join(["0"] * 10)),
+    ("[" + ", ".join(["0", "0.0"] * 99), "[" + ", ".join(["0", "0.0"] * 5)),
+    ("[" + ", ".join(['"a"'] * 99), "[" + ", ".join(['"a"'] * 6)),
     ("[" + ", ".join(['"a"', '"b"', '"c"'] * 99), "[" + ", ".join(['"a"', '"b"', '"c"'] * 3)),
-    ('["x", ' + ", ".join(['{"a": 1}'] * 99), '["x", ' + ", ".join(['{"a": 1}'] * 8)),
+    ('["x", ' + ", ".join(['{"a": 1}'] * 99), '["x", ' + ", ".join(['{"a": 1}'] * 6)),
     (str(list(range(-3, 99))), str(list(range(-3, 9)))[:-1]),
     (
         json.dumps([f"{n // 10}.{n % 10}" for n in range(10, 99)]),
@@ -121,7 +121,7 @@ def test_the_grammar_says_whether_it_may_close() -> None:
     assert allowed('{"a": 1, "b": 2, "a": 3, "c": 4', free) == '{"a": 1, "b": 2, "a": 3'
 
 
-@pytest.mark.parametrize("least", [8, 12, 13, 40])
+@pytest.mark.parametrize("least", [6, 8, 13, 40])
 def test_a_number_of_items_that_is_asked_for_can_be_written(least: int) -> None:
     schema = {**STRINGS, "minItems": least}
     text = json.dumps(["a"] * least)

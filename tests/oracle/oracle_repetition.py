@@ -66,7 +66,7 @@ def string_repeats(text: bytes) -> bool:
 def list_repeats(items: Sequence[str]) -> bool:
     """Whether items are the same ones in turn, three times or more, or count on, too often."""
     values = [Fraction(item) if re.fullmatch(NUMBER, item) else item for item in items]
-    most = 8 if items[-1].startswith(('"', "[", "{")) else 12
+    most = 6 if items[-1].startswith(('"', "[", "{")) else 10
     for turn in range(1, len(items)):
         count = max(most, 3 * turn)
         last = values[-count:]
