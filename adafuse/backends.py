@@ -12,7 +12,7 @@ from adafuse.errors import ConfigError
 from adafuse.spec import MemberSpec
 from adafuse.validation import check_choice, show
 
-__all__ = ["Backend", "check_backend", "load_on"]
+__all__ = ["Backend", "check_backend", "load_on", "no_collections"]
 
 Backend = Literal["local", "ray"]
 
@@ -45,14 +45,14 @@ def load_on(
         from adafuse.remote.ray import load_actors  # needs an extra
 
         return load_actors(specs, device=device, dtype=dtype, address=address)
-    with _no_collections():
+    with no_collections():
         from adafuse.loading.loader import load_members  # torch is imported when a model is loaded
 
         return load_members(specs, device=device, dtype=dtype)
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
+def no_collections() -> Iterator[None]:
     """Keep Python from looking for garbage.
 
     Libraries and vocabularies are millions of new objects, all of them to stay: looking through

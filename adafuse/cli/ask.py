@@ -7,6 +7,8 @@ exit code 2 for a wrong option or setting, 1 for any other.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 import time
 from enum import StrEnum
@@ -22,9 +24,8 @@ from adafuse.answer import Answer
 from adafuse.cli.commands import COMMANDS, refuse_mistyped
 from adafuse.cli.common import OneLineErrors, read_members, standard_input
 from adafuse.cli.display import AnswerPrinter, stats_table, write_answer
-from adafuse.cli.loading import load, read_settings
+from adafuse.cli.loading import loaded, read_settings
 from adafuse.cli.options import Device, Dtype, decoding_options
-from adafuse.cli.quiet import quiet_libraries
 from adafuse.errors import ConfigError
 from adafuse.prompting.prompt import PromptFormat, read_prompt, with_constraint
 from adafuse.telemetry.summary import summarise
@@ -120,8 +121,7 @@ def _ask(
     with_constraint(read_prompt(prompt, form), config)  # what is refused waits for no models
     if trace is not None and not trace.parent.is_dir():
         raise ConfigError(f"--trace: there is no folder {str(trace.parent)!r}")
-    with quiet_libraries():
-        ensemble = load(members, config, device=device, dtype=dtype)
+    with loaded(members, config, device=device, dtype=dtype) as ensemble:
         began = time.perf_counter()
         printer = AnswerPrinter(sys.stdout, [member.name for member in ensemble.members])
         rounds = write_answer(ensemble.stream(prompt, prompt_format=form), printer)
@@ -135,6 +135,7 @@ def _ask(
 
 def main() -> None:
     """Entry point of the command: a question, or one of `COMMANDS`."""
+    atexit.register(gc.freeze)  # all goes with the process: nobody need look through it once more
     if sys.argv[1:] and (name := sys.argv[1]) in COMMANDS:
         import_module(f"adafuse.cli.{name}").app(sys.argv[2:], prog_name=f"adafuse {name}")
     app(prog_name="adafuse")

@@ -15,9 +15,8 @@ import typer
 from adafuse.answer import Answer
 from adafuse.cli.common import OneLineErrors, one_line, read_members
 from adafuse.cli.display import AnswerPrinter, write_answer
-from adafuse.cli.loading import load, read_settings
+from adafuse.cli.loading import loaded, read_settings
 from adafuse.cli.options import Device, Dtype, decoding_options
-from adafuse.cli.quiet import quiet_libraries
 from adafuse.ensemble import Ensemble
 from adafuse.errors import AdaFuseError, PromptError
 from adafuse.prompting.prompt import read_prompt, with_constraint
@@ -62,8 +61,7 @@ def _chat(
     # What is refused waits for no models.
     with_constraint(read_prompt([*messages, {"role": "user", "content": "?"}]), config)
     typed = sys.stdin.isatty()
-    with quiet_libraries():
-        ensemble = load(members, config, device=device, dtype=dtype)
+    with loaded(members, config, device=device, dtype=dtype) as ensemble:
         printer = AnswerPrinter(sys.stdout, [member.name for member in ensemble.members])
         for question in _typed() if typed else _piped():
             try:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+from adafuse.backends import no_collections
+from adafuse.cli.quiet import quiet_libraries
 from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError
 
-__all__ = ["load", "read_settings"]
+__all__ = ["loaded", "read_settings"]
 
 
 def read_settings(
@@ -33,10 +34,11 @@ def read_settings(
     return config
 
 
-def load(
+@contextmanager
+def loaded(
     members: Sequence[Any], config: DecodingConfig, *, device: str | None, dtype: str | None
-) -> Ensemble:
-    """Load an ensemble as `Ensemble.load` does, for the rest of the process."""
+) -> Iterator[Ensemble]:
+    """An ensemble, loaded as `Ensemble.load` does it, while libraries are quiet."""
     settings = {setting.name: getattr(config, setting.name) for setting in fields(config)}
     console = Console(stderr=True)
     bar = Progress(
@@ -48,12 +50,13 @@ def load(
         transient=True,
         disable=not console.is_terminal,
     )
-    with bar:
-        task = bar.add_task("loading members", total=len(members))
-        with _each_loaded(lambda: bar.advance(task)):
-            ensemble = Ensemble.load(members, device=device, dtype=dtype, **settings)
-    gc.freeze()  # what is loaded stays: nobody need look through it again, least of all at the end
-    return ensemble
+    with ExitStack() as stack:
+        with no_collections(), bar:
+            task = bar.add_task("loading members", total=len(members))
+            stack.enter_context(quiet_libraries())
+            with _each_loaded(lambda: bar.advance(task)):
+                ensemble = Ensemble.load(members, device=device, dtype=dtype, **settings)
+        yield ensemble
 
 
 class _Heard(logging.Handler):

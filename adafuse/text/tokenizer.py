@@ -119,16 +119,16 @@ class TokenCodec:
 
     def whitespace_starts(self, count: int) -> list[bool]:
         """`starts_with_whitespace` of the first `count` ids; most pieces show it at once."""
-        pieces = map(self._start.id_to_token, range(count))
-        starts: dict[str, bool | None] = {}
-        flags = []
-        for id_, piece in enumerate(pieces):
-            first = piece[:1] if piece is not None and id_ not in self._added else ""
-            if first not in starts:
-                starts[first] = self._shows_whitespace(first)
-            flag = starts[first]
-            flags.append(self.starts_with_whitespace(id_) if flag is None else flag)
-        return flags
+        pieces = list(map(self._start.id_to_token, range(count)))
+        shown = {first: self._shows_whitespace(first) for first in {(p or "")[:1] for p in pieces}}
+        flags = [shown[(piece or "")[:1]] for piece in pieces]
+        for id_ in self._added:
+            if id_ < count:
+                flags[id_] = None
+        return [
+            self.starts_with_whitespace(id_) if flag is None else flag
+            for id_, flag in enumerate(flags)
+        ]
 
     def _shows_whitespace(self, first: str) -> bool | None:
         """Whether any piece with this first character begins with whitespace; None: it depends."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -163,8 +164,9 @@ def test_one_bar_counts_the_members_on_a_terminal(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TERM", "xterm-256color")
     for stream in (Terminal(), io.StringIO()):
         monkeypatch.setattr(sys, "stderr", stream)
-        made = loading.load(["a", "b"], DecodingConfig(), device=None, dtype=None)
-        assert len(made.members) == 2
+        with loading.loaded(["a", "b"], DecodingConfig(), device=None, dtype=None) as made:
+            assert len(made.members) == 2
+            assert gc.isenabled()
         shown = stream.getvalue()
         assert ("loading members" in shown and "2/2" in shown) is stream.isatty()
         assert bool(shown) is stream.isatty()

@@ -38,10 +38,10 @@ def in_tree(arguments: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_model_that_reads_trees_is_tried_with_four_short_forwards(name: str) -> None:
+def test_a_model_that_reads_trees_is_tried_with_three_short_forwards(name: str) -> None:
     model, calls = changed(name, lambda arguments: None)
     assert prepare(model, "m").packs
-    assert [in_tree(arguments) for arguments in calls] == [False, False, False, True]
+    assert [in_tree(arguments) for arguments in calls] == [False, False, True]
     assert sum(arguments["input_ids"].numel() for arguments in calls) < 32
 
 
@@ -58,8 +58,6 @@ def test_a_model_of_its_own_positions_or_masks_is_refused(name: str, left_out: s
 
 
 def test_one_branch_seeing_the_other_is_refused() -> None:
-    """Also where the longer sequence of the trial, which has one branch, is read rightly."""
-
     def leak(arguments: dict[str, Any]) -> None:
         mask = arguments["attention_mask"]
         if in_tree(arguments) and mask.dtype is torch.bool:
@@ -77,7 +75,7 @@ def test_a_model_that_packs_wrongly_is_judged_by_its_trees_alone(
     monkeypatch.setattr(model_runner, "packed_mask", lambda *given: torch.ones_like(masks(*given)))
     model, calls = changed("llama", lambda arguments: None)
     assert not prepare(model, "m").packs
-    assert [in_tree(arguments) for arguments in calls] == [False] * 3 + [True] * 2
+    assert [in_tree(arguments) for arguments in calls] == [False] * 2 + [True] * 2
 
 
 def test_what_packing_leaves_in_a_cache_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +84,7 @@ def test_what_packing_leaves_in_a_cache_is_taken_back(monkeypatch: pytest.Monkey
     layers = [0]
 
     def failing(*given: Any, **options: Any) -> Any:
-        if len(calls) == 4:
+        if len(calls) == 3:
             layers[0] += 1
             if layers[0] > 2:
                 raise NotImplementedError
@@ -94,7 +92,7 @@ def test_what_packing_leaves_in_a_cache_is_taken_back(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", failing)
     assert not prepare(model, "m").packs
-    assert len(calls) == 5
+    assert len(calls) == 4
 
 
 def test_a_model_that_cannot_take_the_arguments_is_refused() -> None:
