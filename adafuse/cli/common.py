@@ -21,6 +21,7 @@ __all__ = [
     "OneLineErrors",
     "file_or_text",
     "model_folder",
+    "one_line",
     "read_json",
     "read_members",
     "read_model",
@@ -48,8 +49,13 @@ class OneLineErrors(TyperCommand):
         return code
 
 
+def one_line(error: object) -> str:
+    """What an error says, as commands write it."""
+    return f"error: {' '.join(str(error).split())}"
+
+
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(one_line(message), file=sys.stderr)
     return code
 
 
