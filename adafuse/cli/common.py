@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -112,5 +113,9 @@ def read_members(
 
     Returns them, and the file's settings. `to_answer`: see `adafuse.ensemble_file.read_models`.
     """
-    named, settings = read_models(list(models), to_answer=to_answer)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        named, settings = read_models(list(models), to_answer=to_answer)
+    for warning in told:  # without the line of code that Python shows
+        typer.echo(f"warning: {warning.message}", err=True)
     return [read_model(one) if isinstance(one, str) else one for one in named], settings

@@ -169,7 +169,6 @@ def test_members_whose_fit_says_otherwise_are_warned_of_once(
     for use in (
         lambda: Ensemble.load(file).generate("x"),
         *(lambda wrapper=wrapper: wrapper(models=str(file))._loaded() for wrapper in WRAPPERS),
-        lambda: run(ask, "hi", "--model", str(file)),
     ):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -178,6 +177,9 @@ def test_members_whose_fit_says_otherwise_are_warned_of_once(
         assert len(told) == (said is not None)
         assert said is None or re.search(said, str(told[0].message))
         assert not told or "adafuse" not in Path(told[0].filename).parts[-2:]
+    shown = run(ask, "hi", "--model", str(file)).stderr
+    assert shown.count("warning: ") == (said is not None)
+    assert said is None or re.search(said, shown)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_models(str(file))  # to fit or to compare them is what one should do
