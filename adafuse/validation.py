@@ -10,11 +10,12 @@ import difflib
 import math
 import operator
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-from adafuse.errors import ConfigError
+from adafuse.errors import AdaFuseWarning, ConfigError
 
 __all__ = [
     "check_choice",
@@ -29,6 +30,7 @@ __all__ = [
     "refuse_reserved",
     "refuse_unknown",
     "show",
+    "warn",
     "whole",
 ]
 
@@ -68,6 +70,14 @@ def show(value: object) -> str:
     except Exception:  # one within a thousand others, say
         line = f"<{type(value).__name__}>"
     return line if len(line) <= 80 else f"{line[:77]}..."
+
+
+def warn(message: str) -> None:
+    """Give an `AdaFuseWarning` at the line of the first caller that is no part of adafuse."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("adafuse"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, AdaFuseWarning, stacklevel=level + 1)
 
 
 def whole(name: str, value: Any, low: int) -> int:

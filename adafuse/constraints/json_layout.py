@@ -11,9 +11,11 @@ from typing import Any
 
 from adafuse.constraints.grammar import byte_table, problem_of, with_layout
 from adafuse.errors import ConfigError
-from adafuse.json_schema.bounds import OVERLAPPING, Bounded, SchemaError, bounded
+from adafuse.json_schema.bounds import OVERLAPPING, Bounded, SchemaError, bounded, tightened
 
-__all__ = ["layout_of"]
+__all__ = ["layout_of", "tighter_grammar"]
+
+_SCHEMA = "%json "
 
 
 def layout_of(what: str, schema: Mapping[str, Any], tokens: int) -> str:
@@ -37,6 +39,16 @@ def layout_of(what: str, schema: Mapping[str, Any], tokens: int) -> str:
     except SchemaError as error:
         raise ConfigError(f"{what} cannot be enforced: {error}") from None
     return layout
+
+
+def tighter_grammar(grammar: str) -> str:
+    """A grammar with the schemas in it `tightened`."""
+    made, done = "", 0
+    while (at := grammar.find(_SCHEMA, done)) >= 0:
+        begin = at + len(_SCHEMA)
+        schema, end = json.JSONDecoder().raw_decode(grammar, begin)
+        made, done = f"{made}{grammar[done:begin]}{json.dumps(tightened(schema))}", end
+    return made + grammar[done:]
 
 
 def _blamed(made: Bounded, problem: str) -> SchemaError:

@@ -16,3 +16,6 @@ refused. Plain values; knows no grammar.
 
 Most of it needs the extra `constrained`, so nothing is imported here.
 """
+
+OWN_BOUNDS = "x-own-bounds"
+"""A note in what is made of a schema: which of its bounds the schema itself does not have."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Literal
 
+from adafuse.json_schema import OWN_BOUNDS
 from adafuse.json_schema.document import EmptySchemaError, SchemaError
 from adafuse.json_schema.formats import FORMATS
 from adafuse.json_schema.keywords import LISTING, says_nothing
@@ -47,6 +48,8 @@ def array_of(schema: dict[str, Any], pointer: str, write: Write, *, alone: bool)
             most = at
             break
     made: dict[str, Any] = {"minItems": least, "maxItems": most}
+    if "maxItems" not in schema and most > max(least, len(first)):
+        made[OWN_BOUNDS] = ["maxItems"]
     if first[:most]:
         made["prefixItems"] = first[:most]
     if most <= len(first):
@@ -187,14 +190,15 @@ def _bounds_of_free(
 ) -> dict[str, Any]:
     count = len(required)
     optional = any(name not in required for name in made["properties"])
-    bounds = {"minProperties": least} if least > count else {}
+    bounds: dict[str, Any] = {"minProperties": least} if least > count else {}
     if bounds and (optional or least > count + 1):
         # A name may come twice, and then counts once.
         why = "cannot be enforced for free names; list them as 'required'"
         raise SchemaError("minProperties", pointer, why)
     if optional:
         return bounds
-    return {**bounds, "maxProperties": max(least, min(most, count + MOST_ITEMS))}
+    bounds["maxProperties"] = limit = max(least, min(most, count + MOST_ITEMS))
+    return {**bounds, OWN_BOUNDS: ["maxProperties"]} if max(least, count) < limit < most else bounds
 
 
 def _bounds_of_listed(

@@ -88,7 +88,7 @@ class AnswerParts:
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the answer ended: "tool_calls" if it calls tools and was not cut within a call."""
+        """Why the answer ended: "tool_calls" if it calls tools, and no limit ended it."""
         reason = self.last.finish_reason if self.last is not None else None
-        cut = bool(self.invalid) and reason != "stop"
+        cut = reason == "length" or (bool(self.invalid) and reason != "stop")
         return "tool_calls" if self.calls and not cut else reason

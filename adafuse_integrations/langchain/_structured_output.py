@@ -22,6 +22,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from adafuse.config import read_schema
 from adafuse.errors import ConfigError, IncompleteAnswerError
 from adafuse.prompting.response_format import ANY_OBJECT
+from adafuse_integrations._shared.answer_stream import warn_if_closed
 from adafuse_integrations._shared.trace import read_answer
 
 __all__ = ["Method", "call_parser", "decoding_schema", "json_parser", "with_raw"]
@@ -66,6 +67,8 @@ def _no_answer(result: Sequence[Generation]) -> bool:
     message = _message(result)
     if message is not None and "incomplete" in message.response_metadata:
         raise IncompleteAnswerError("JSON answer", read_answer(message.response_metadata))
+    if message is not None:
+        warn_if_closed(message.response_metadata["finish_reason"])
     return message is not None and bool(message.tool_calls)
 
 
@@ -92,7 +95,10 @@ def json_parser(schema: Any) -> BaseOutputParser[Any]:
 def _uncalled(result: Sequence[Generation], name: str) -> None:
     """Raise if a whole message holds no call that can be carried out."""
     message = _message(result)
-    if message is None or message.tool_calls:
+    if message is None:
+        return
+    if message.tool_calls:
+        warn_if_closed(message.response_metadata["finish_reason"])
         return
     answer = read_answer(message.response_metadata)
     if answer.finish_reason != "stop":

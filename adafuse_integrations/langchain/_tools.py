@@ -6,7 +6,7 @@ made into tools, and the dictionaries of other providers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -14,9 +14,12 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from adafuse.errors import PromptError
 from adafuse.tools import read_tools
+from adafuse.validation import refuse_unknown
 
 __all__ = ["Tools", "core_tools"]
 
+# Of the functions of OpenAI and Anthropic.
+_OF_FUNCTION = ("name", "description", "parameters", "strict", "type", "input_schema")
 Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 
 
@@ -39,6 +42,9 @@ def _untitled(value: Any) -> Any:
 
 
 def _openai_tool(index: int, tool: Any) -> dict[str, Any]:
+    if isinstance(tool, Mapping) and "name" in tool and "function" not in tool:
+        # LangChain's converter drops the others without a word.
+        refuse_unknown(f"field of tool {tool['name']!r}:", tool, _OF_FUNCTION)
     try:
         return convert_to_openai_tool(tool)
     except (ValueError, TypeError) as error:  # LangChain's messages are several lines

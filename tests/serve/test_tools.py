@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
+from typing import Any
 
 import openai
 import pytest
@@ -100,6 +101,13 @@ def test_json_schemas(server: Running) -> None:
     assert plain.choices[0].message.content == TEXT
 
 
+def test_json_objects_may_have_a_schema_as_llama_cpp_has_it(server: Running) -> None:
+    form = {"type": "json_object", "schema": Person.model_json_schema()}
+    for text in ("person", "hello"):  # the second is another text, held to it
+        done = ask(server, text, response_format=form, max_tokens=200)
+        assert set(json.loads(done.choices[0].message.content)) == {"name", "age"}
+
+
 def test_members_are_told_of_the_schema(server: Running) -> None:
     form = {
         "type": "json_schema",
@@ -109,6 +117,29 @@ def test_members_are_told_of_the_schema(server: Running) -> None:
     assert said[0] == '"'  # the answer is held to it, too
     free = ask(server, "system").choices[0].message.content
     assert free == "system"  # the first message is the user's
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("form", ["call", "json"])
+def test_what_a_limit_closed_is_not_told_as_whole(server: Running, form: str, stream: bool) -> None:
+    """An agent that does not look would write half a file."""
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    tool = {"type": "function", "function": {"name": "keep", "parameters": schema}}
+    options: dict[str, Any] = {
+        "call": {"tools": [tool], "tool_choice": "required"},
+        "json": {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "keep", "schema": schema},
+            }
+        },
+    }[form]
+    said: dict[str, list[str]] = {"short": [], "long": []}
+    for asked_for, reasons in said.items():
+        done = ask(server, f"{asked_for} {form}", stream=stream, max_tokens=90, **options)
+        choices = [chunk.choices[0] for chunk in done] if stream else done.choices
+        reasons += [choice.finish_reason for choice in choices if choice.finish_reason]
+    assert said == {"short": ["tool_calls" if form == "call" else "stop"], "long": ["length"]}
 
 
 def test_json_that_is_cut_has_length_as_its_reason(server: Running) -> None:

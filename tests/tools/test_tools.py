@@ -38,6 +38,15 @@ BAD_TOOLS: dict[str, tuple[Any, str]] = {
     "properties": ([tool(parameters={"type": "object", "properties": []})], "'type' 'object'"),
     "set": ([tool(parameters={**NOTHING, "required": {"a"}})], "'add' is not JSON: set"),
     "not a number": ([tool(parameters={**NOTHING, "default": float("nan")})], "is not JSON"),
+    "misspelt": (
+        [tool(paramters=NOTHING)],
+        "'add' has an unknown field 'paramters'; did you mean 'p",
+    ),
+    "of Anthropic": ([tool(input_schema=NOTHING)], "'input_schema'; did you mean 'parameters'"),
+    "of MCP": ([tool(inputSchema=NOTHING)], "'inputSchema'; did you mean 'parameters'"),
+    "no such field": ([tool(colour="red")], "unknown field 'colour'; it has: name, description"),
+    "beside": ([{**tool(), "parameters": NOTHING}], "'parameters' belong into its 'function'"),
+    "strict beside": ([{**tool(), "strict": True}], "'add' has an unknown field 'strict'"),
     "surrogate": ([tool(description="\ud800")], "'add' is not JSON"),
 }
 
