@@ -11,6 +11,7 @@ refused. Plain values; knows no grammar.
     structure    references, shared names, and how options are told apart
     narrowing    all of them as one schema, for llguidance to merge
     bounds       all of that, for a number of tokens
+    loosening    tools' schemas, less what no grammar can hold a call to
     validation   whether a value is what a schema accepts (`jsonschema`)
     pydantic_models   the schemas of Pydantic's models
 

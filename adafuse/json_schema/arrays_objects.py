@@ -70,6 +70,8 @@ def object_of(
         accepts: whether a schema accepts a name.
         names: that other parts of the schema list; None if there are no other parts.
     """
+    for regex in schema.get("patternProperties", ()):
+        regex_of("patternProperties", regex, pointer)
     listed, patterns, rest = _parts_of(schema, names)
     required = list(dict.fromkeys(schema.get("required", ())))
     for name in {*listed, *required}:
@@ -88,6 +90,8 @@ def object_of(
     free = {regex_of("patternProperties", regex, pointer): part for regex, part in patterns.items()}
     free = {regex: _attempt(write, part) for regex, part in free.items()}
     free = {regex: False if isinstance(part, SchemaError) else part for regex, part in free.items()}
+    if rest is False and "additionalProperties" in schema:
+        _check_required(required, listed, patterns, pointer)
     others = False if rest is False else _attempt(write, rest)
     others = False if isinstance(others, EmptySchemaError) else others
     if others is not False and not properties and not free and not names:
@@ -103,6 +107,16 @@ def object_of(
     if free:
         made["patternProperties"] = free
     return {**made, **_counts(made, required, schema, pointer)}
+
+
+def _check_required(
+    required: list[str], listed: Collection[str], patterns: Collection[str], pointer: str
+) -> None:
+    """Refuse names that must be there and cannot."""
+    for name in required:
+        if name not in listed and not any(found(regex, name) for regex in patterns):
+            why = f"names {name!r}, which 'properties' does not have; list it in both, or none"
+            raise EmptySchemaError("required", pointer, why)
 
 
 def _attempt(write: Write, part: Schema | None) -> Any:

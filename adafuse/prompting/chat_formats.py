@@ -36,6 +36,9 @@ _TOOLS_BEHIND = (
     "tool is of help, answer without one."
 )
 
+_ROLES = ("system", "user", "assistant", "tool")
+_SILENT = {"role": "user", "content": ""}  # a turn in which nobody says anything
+
 Messages = list[dict[str, Any]]
 Tools = tuple[dict[str, Any], ...]
 
@@ -60,12 +63,15 @@ def chat_forms(
     if named and not template.shows_names:
         conversation = [_name_in_content(message) for message in conversation]
     tried: list[tuple[Messages, Tools]] = []
-    for variant, native_tools in _tool_variants(conversation, tuple(map(dict, tools)), template):
-        texts = tuple((m["role"], m["content"]) for m in variant if m["role"] in ("system", "user"))
-        for arranged in _role_variants(variant):
-            if (arranged, native_tools) not in tried:
-                tried.append((arranged, native_tools))
-                yield ChatForm(arranged, native_tools, texts)
+    variants = [*_tool_variants(conversation, tuple(map(dict, tools)), template)]
+    for arrange in (_role_variants, _padded_variants):
+        for variant, native_tools in variants:
+            said = (m for m in variant if m["role"] in ("system", "user"))
+            texts = tuple((m["role"], m["content"]) for m in said)
+            for arranged in arrange(variant):
+                if (arranged, native_tools) not in tried:
+                    tried.append((arranged, native_tools))
+                    yield ChatForm(arranged, native_tools, texts)
 
 
 def _tool_variants(
@@ -118,6 +124,31 @@ def _role_variants(messages: Messages) -> Iterator[Messages]:
     yield _roles_merged(messages)
     yield _roles_merged([*messages[:1], *map(_as_user, messages[1:])])
     yield _roles_merged([*map(_as_user, messages)])
+
+
+def _padded_variants(messages: Messages) -> Iterator[Messages]:
+    """With a user's turn in front of an assistant's, such as a greeting; with roles that the
+    template may not know as user's; and with a user's turn at the end, too.
+    """
+    if not messages:
+        return
+    folded = [*map(_as_user, messages)]
+    yield _user_first(_roles_merged(folded))
+    known = _user_first(_roles_merged([*map(_as_known, folded)]))
+    yield known
+    yield [*known, *([dict(_SILENT)] if known[-1]["role"] != "user" else [])]
+
+
+def _user_first(messages: Messages) -> Messages:
+    first = messages[0]["role"] == "user"
+    return messages if first else [dict(_SILENT), *messages]
+
+
+def _as_known(message: dict[str, Any]) -> dict[str, Any]:
+    """A message of a role of one's own as a user's that says who speaks."""
+    if message["role"] in _ROLES:
+        return message
+    return {**message, "role": "user", "content": f"{message['role']}: {message['content']}"}
 
 
 def _as_user(message: dict[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class _Function(_Strict):
 
 
 class _ToolCall(_Strict):
-    id: str
+    id: str | None = None
     function: _Function
     type: Any = None
     index: Any = None
@@ -98,6 +98,9 @@ class ChatMessage(_Strict):
         if not isinstance(message, Mapping):
             return message
         values = {key: value for key, value in message.items() if value is not None}
+        values.pop("parsed", None)  # OpenAI's client adds what it has read of the content
+        if "reasoning" in values:  # what vLLM and OpenRouter call it
+            values.setdefault("reasoning_content", values.pop("reasoning"))
         return {key: value for key, value in values.items() if value or key not in _EMPTY}
 
     @model_validator(mode="after")
@@ -108,7 +111,7 @@ class ChatMessage(_Strict):
             raise PydanticCustomError("part", "has a 'tool_call_id', as only results have")
         if isinstance(self.content, list):
             _check_blocks(self.content)
-        if self.content is None and not self.tool_calls:
+        if self.content is None and self.role not in ("assistant", "tool"):
             raise PydanticCustomError("part", "has no 'content'")
         return self
 

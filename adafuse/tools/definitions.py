@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adafuse.errors import PromptError
+from adafuse.tools.parameters import object_schema
 from adafuse.tools.partial_json import TOOL_NAME
 from adafuse.validation import show
 
@@ -60,7 +61,8 @@ def _read_tool(index: int, tool: object) -> dict[str, Any]:
         raise PromptError(f"tool {index} is of type {show(kind)}; only functions can be called")
     name = function.get("name")
     if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
-        raise PromptError(f"tool {index} needs a 'name' of 1 to 64 of A-Z a-z 0-9 _ . -")
+        given = "" if name is None else f", not {show(name)}"
+        raise PromptError(f"tool {index} needs a 'name' of 1 to 64 of A-Z a-z 0-9 _ . -{given}")
     where = f"tool {name!r}"
     _refuse_ignored(where, function, _OF_FUNCTION)
     description = function.get("description")
@@ -69,7 +71,7 @@ def _read_tool(index: int, tool: object) -> dict[str, Any]:
     filled = {
         "name": name,
         "description": description or "",
-        "parameters": _read_parameters(where, function.get("parameters")),
+        "parameters": object_schema(where, function.get("parameters")),
     }
     others = {key: value for key, value in function.items() if key not in filled}
     return _json_copy(where, {**tool, "type": "function", "function": {**filled, **others}})
@@ -85,20 +87,6 @@ def _refuse_ignored(where: str, given: Mapping[str, Any], fields: Sequence[str])
             if near == ["parameters"] and "function" in fields:
                 hint = "'parameters' belong into its 'function'"
             raise PromptError(f"{where} has an unknown field {show(field)}; {hint}")
-
-
-def _read_parameters(where: str, schema: object) -> dict[str, Any]:
-    if schema is None or (isinstance(schema, Mapping) and not schema):
-        return {"type": "object", "properties": {}}
-    if not isinstance(schema, Mapping):
-        raise PromptError(f"{where} must have a JSON schema as 'parameters'")
-    properties = schema.get("properties", {})
-    kind = schema.get("type", "object" if "properties" in schema else None)
-    if not isinstance(kind, str) or kind != "object" or not isinstance(properties, Mapping):
-        raise PromptError(
-            f"{where} must have parameters of 'type' 'object' with 'properties': a call names them"
-        )
-    return {**schema, "type": "object", "properties": properties}
 
 
 def _json_copy(where: str, value: Mapping[str, Any]) -> dict[str, Any]:

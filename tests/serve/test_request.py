@@ -10,7 +10,7 @@ import pytest
 
 from adafuse import Ensemble
 from adafuse.testing import ScriptedMember
-from serve_script import ADD, CALL, TEXT, UNREADABLE, ask, asked, scripted
+from serve_script import ADD, CALL, NO_OBJECT, TEXT, ask, asked, scripted
 from serve_setup import Running, poll, serving
 
 
@@ -74,7 +74,7 @@ def test_neutral_arguments_change_nothing(server: Running) -> None:
             "messages.[0]",
         ),
         (
-            {"messages": [{"role": "assistant", "tool_calls": [UNREADABLE]}]},
+            {"messages": [{"role": "assistant", "tool_calls": [NO_OBJECT]}]},
             "invalid_prompt",
             "messages.[0]",
         ),
@@ -144,6 +144,25 @@ def test_what_is_wrong_is_refused_by_name(
     assert error.type == "invalid_request_error"
     assert "\n" not in error.message
     poll(server.idle)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("top_k", "not supported; use temperature or top_p"),
+        ("min_p", "not supported; use temperature or top_p"),
+        ("repeat_penalty", "not supported; use repetition_penalty"),
+        ("num_predict", "not supported; use max_tokens"),
+        ("num_ctx", "not supported; leave it out"),
+    ],
+)
+def test_settings_of_other_servers_are_refused_with_what_to_use(
+    server: Running, name: str, remedy: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=remedy) as caught:
+        ask(server, "hello", extra_body={name: 1})
+    assert caught.value.param == name
+    assert "did you mean" not in caught.value.message
 
 
 @pytest.mark.parametrize(

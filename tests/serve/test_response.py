@@ -78,7 +78,7 @@ def test_pieces_add_up(text: str, reason: FinishReason) -> None:
         ]
         assert all(one in right for one in valid)
         # What a limit ended is never told as whole calls.
-        called = valid and reason == "stop"
+        called = told and reason == "stop"
         assert choice.finish_reason == ("tool_calls" if called else reason)
 
 

@@ -30,7 +30,7 @@ TWO_CALLS = "\n".join(
     ["Let me see.", call_text("add", {"a": 1, "b": 2}), call_text("add", {"a": 3, "b": 4})]
 )
 CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
-UNREADABLE = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{"}}
+NO_OBJECT = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "[1]"}}
 
 
 class Person(BaseModel):
