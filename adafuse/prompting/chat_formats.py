@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adafuse.tools import CALL_END, CALL_START, RESULT_END, RESULT_START, call_text
+from adafuse.prompting.messages import name_results
+from adafuse.tools import CALL_END, CALL_START, call_text
 
 if TYPE_CHECKING:
     from adafuse.prompting.chat_template import ChatTemplate
@@ -81,9 +82,11 @@ def _tool_variants(
     if not tools and not any(m["role"] == "tool" or _calls_of(m) for m in conversation):
         yield conversation, ()
         return
-    written = _results_as_messages(_calls_as_text(conversation))
+    named = name_results(conversation)
+    written = _results_as_messages(_calls_as_text(named))
     if template.shows_tools:
-        native = conversation if template.writes_calls else _calls_as_text(conversation)
+        native = conversation if template.shows_results else named
+        native = native if template.writes_calls else _calls_as_text(native)
         native = native if template.shows_results else _results_as_messages(native)
         note = _CALL_SYNTAX if tools and not template.teaches_calls else ""
         yield with_system(native, note), tools
@@ -209,15 +212,19 @@ def _calls_as_text(messages: Messages) -> Messages:
 
 
 def _results_as_messages(messages: Messages) -> Messages:
-    """Results of tools as user messages; those in a row, of one answer, as one."""
+    """Results of tools as user messages in plain words; those in a row, of one answer, as one.
+
+    Marks such as <tool_response>, of templates that a member was not trained on, are what it would
+    go on to write itself.
+    """
     converted: Messages = []
     for message, before in zip(messages, [None, *messages], strict=False):
         if message["role"] != "tool":
             converted.append(message)
             continue
-        result = f"{RESULT_START}\n{message['content']}\n{RESULT_END}"
+        result = f"Result of {message.get('name') or 'the tool'}: {message['content']}"
         if before is not None and before["role"] == "tool":
-            result = f"{converted.pop()['content']}\n{result}"
+            result = f"{converted.pop()['content']}\n\n{result}"
         converted.append({"role": "user", "content": result})
     return converted
 

@@ -101,7 +101,7 @@ class ChatAdaFuse(ChatModel):
             kwargs: settings to bind as well.
 
         Raises:
-            ConfigError: an unknown tool_choice or argument, or a schema that cannot be enforced.
+            ConfigError: an unknown tool_choice or argument, or parameters that nothing fits.
             PromptError: a tool that cannot be read.
             MissingExtraError: calls need a grammar, and llguidance is not installed.
         """

@@ -50,7 +50,7 @@ def react_grammar(
         max_tokens: of a step; what arguments leave open is bounded by it.
 
     Raises:
-        ConfigError: neither is left, or the arguments of a tool cannot be enforced.
+        ConfigError: neither is left, or nothing fits the parameters of a tool.
         PromptError: a tool cannot be read.
         MissingExtraError: llguidance is not installed.
     """
@@ -94,7 +94,7 @@ class GrammarReActAgent(ReActAgent):
         """Take a step in a form that can be read.
 
         Raises:
-            ConfigError: the model is no AdaFuseLLM, or the arguments of a tool cannot be enforced.
+            ConfigError: the model is no AdaFuseLLM, or nothing fits the parameters of a tool.
         """
         if not isinstance(self.llm, AdaFuseLLM):
             raise ConfigError(f"the llm must be an AdaFuseLLM, not {type(self.llm).__name__}")

@@ -100,10 +100,10 @@ def test_choices_are_taken_as_they_are_written(choices: list[str]) -> None:
         ({"regex": "(a"}, "regex cannot be enforced"),
         ({"regex": "[]"}, "regex cannot be enforced"),
         ({"regex": r"a\bb"}, "regex cannot be enforced"),
-        ({"grammar": "begin: x"}, "no start rule found; grammars are Lark, such as start: "),
+        ({"grammar": "begin: x"}, "grammar cannot be enforced: no start rule .* Lark"),
         (
             {"grammar": 'root ::= "yes" | "no"'},
-            "it is GBNF or EBNF; write it as Lark, such as",
+            "grammar cannot be enforced: it is GBNF or EBNF; write it as Lark",
         ),
         ({"grammar": "start: missing"}, "grammar cannot be enforced"),
         ({"grammar": 'start: "a'}, "grammar cannot be enforced"),
