@@ -15,16 +15,15 @@ come from elsewhere, so it cannot ask for a checkpoint's own code.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from adafuse.config import DecodingConfig
-from adafuse.errors import AdaFuseWarning, ConfigError
+from adafuse.errors import ConfigError
 from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec, loadable
-from adafuse.validation import level_of_caller, refuse_unknown, show
+from adafuse.validation import refuse_unknown, show, warn
 
 __all__ = [
     "DIFFERENCE",
@@ -82,7 +81,7 @@ def read_models(models: Any, *, to_answer: bool = False) -> tuple[Any, dict[str,
         raise ConfigError(f"{files[0]} is an ensemble already: give it alone, or members in a list")
     found = read_ensemble(files[0])
     if to_answer and (doubt := _doubt(found)):
-        warnings.warn(f"{files[0]}: {doubt}", AdaFuseWarning, stacklevel=level_of_caller())
+        warn(f"{files[0]}: {doubt}")
     return list(found.members), dict(found.settings)
 
 

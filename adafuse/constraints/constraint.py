@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from adafuse.tools import CALL_END, CALL_START, RESULT_START
 from adafuse.tools.choice import check_tool_choice
 from adafuse.validation import show
 
-__all__ = ["Constraint", "arguments_rule", "read_constraint"]
+__all__ = ["Constraint", "arguments_rule", "finished_check", "read_constraint"]
 
 # Neither a call nor, as models that have seen one may go on, what a tool would say.
 _NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START})(?s:.*)/"
@@ -121,6 +121,8 @@ def _refuse_grammar(grammar: str) -> None:
     outside = _LITERALS.sub(" ", grammar)
     if grammar.lstrip().startswith("{"):
         problem = "it is JSON; write it as Lark"
+    elif "::=" in outside:
+        problem = 'it is GBNF or EBNF; write it as Lark, such as start: "yes" | "no"'
     elif len(grammar) > _LONGEST_GRAMMAR:
         problem = f"it has {len(grammar)} characters, and up to {_LONGEST_GRAMMAR} are read"
     elif (rules := len(_RULE.findall(outside))) > _MOST_RULES:
@@ -135,11 +137,12 @@ def _refuse_grammar(grammar: str) -> None:
 
 def _enforceable(setting: str, constraint: Constraint) -> Constraint:
     if problem := problem_of(constraint.grammar):
-        raise ConfigError(f"{setting} cannot be enforced: {problem}")
+        form = '; grammars are Lark, such as start: "yes" | "no"' if setting == "grammar" else ""
+        raise ConfigError(f"{setting} cannot be enforced: {problem}{form}")
     return constraint
 
 
-def _layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
+def _layout(what: str, schema: Mapping[str, Any], tokens: int, *, loose: bool = False) -> str:
     """A schema as Lark takes it."""
     try:
         import jsonschema  # noqa: F401
@@ -148,7 +151,7 @@ def _layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
         raise MissingExtraError("a constrained answer", "constrained") from error
     from adafuse.constraints.json_layout import layout_of  # needs them
 
-    return layout_of(what, schema, tokens)
+    return layout_of(what, schema, tokens, loose=loose)
 
 
 def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, max_calls: int) -> str:
@@ -169,14 +172,23 @@ def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, max_calls: 
 def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
     """The arguments of a tool that `read_tools` has read, as the right side of a Lark rule.
 
-    A tool takes the parameters that it names, and no others unless it says so. ConfigError where
-    they cannot be enforced.
+    A tool takes the parameters that it names, and no others unless it says so. What of them cannot
+    be enforced is left out, with a warning; ConfigError where they are no schema, or nothing fits.
     """
     parameters: Mapping[str, Any] = function["parameters"]
     if not {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():  # these may name more
         parameters = {"additionalProperties": False, **parameters}
     what = f"the parameters of tool {function['name']!r}"
-    return f"%json {_layout(what, parameters, tokens)}"
+    return f"%json {_layout(what, parameters, tokens, loose=True)}"
+
+
+def finished_check(
+    tools: Sequence[Mapping[str, Any]],
+) -> Callable[[str, Mapping[str, Any]], str]:
+    """What tells, of a tool's name and a whole call's arguments, why they do not fit, or ""."""
+    from adafuse.json_schema.loosening import arguments_check  # needs an extra
+
+    return arguments_check(tools)
 
 
 def _quoted(text: str) -> str:

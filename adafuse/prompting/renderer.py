@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +15,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from adafuse.errors import AdaFuseWarning, PromptError
+from adafuse.errors import PromptError
 from adafuse.events import Loss
 from adafuse.prompting.chat_formats import FALLBACK_STOP, ChatForm, chat_forms, plain_conversation
 from adafuse.prompting.chat_template import ChatTemplate, Template, chat_template
 from adafuse.prompting.prompt import Prompt
 from adafuse.prompting.special_tokens import SpecialTokenEscape
 from adafuse.text.tokenizer import TokenCodec
-from adafuse.validation import level_of_caller
+from adafuse.validation import warn
 
 __all__ = ["FALLBACK_STOP", "Rendered", "Renderer"]
 
@@ -85,12 +84,10 @@ class Renderer:
 
     def _warn(self) -> None:
         self._warned = True
-        warnings.warn(
+        warn(
             f"member {self._name!r} has no chat template: it reads messages as 'User: …' and "
             "'Assistant: …' turns with blank lines between them; if it was trained on another "
-            "format, give that as its chat_template",
-            AdaFuseWarning,
-            stacklevel=level_of_caller(),
+            "format, give that as its chat_template"
         )
 
     def _render_text(self, text: str, stops: tuple[str, ...]) -> Rendered:

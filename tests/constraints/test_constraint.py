@@ -99,7 +99,11 @@ def test_choices_are_taken_as_they_are_written(choices: list[str]) -> None:
         ({"regex": "(a"}, "regex cannot be enforced"),
         ({"regex": "[]"}, "regex cannot be enforced"),
         ({"regex": r"a\bb"}, "regex cannot be enforced"),
-        ({"grammar": "begin: x"}, "grammar cannot be enforced"),
+        ({"grammar": "begin: x"}, "grammar cannot be enforced: no start rule .* Lark"),
+        (
+            {"grammar": 'root ::= "yes" | "no"'},
+            "grammar cannot be enforced: it is GBNF or EBNF; write it as Lark",
+        ),
         ({"grammar": "start: missing"}, "grammar cannot be enforced"),
         ({"grammar": 'start: "a'}, "grammar cannot be enforced"),
         ({"grammar": "start: start"}, "grammar cannot be enforced"),
