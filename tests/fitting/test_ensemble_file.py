@@ -238,7 +238,7 @@ def test_a_question_is_asked_of_it(
         lambda self, *a, **k: configs.append(self.config) or decode(self, *a, **k),
     )
     result = run(ask, "hi", "--model", str(file), "--max-new-tokens", "50")
-    assert (result.exit_code, result.stdout) == (0, "from here")
+    assert (result.exit_code, result.stdout) == (0, "from here\n")
     assert loaded == list(MEMBERS)
     assert (configs[0].branches, configs[0].max_new_tokens) == (2, 50)
     failed = run(ask, "hi", "--model", "no.yaml")
