@@ -240,7 +240,9 @@ def _parameters(
         value, tag = f"{rule}_value_{number}", lark_text(f"<parameter={key}>")
         options = schema.get("enum")
         if schema.get("type") == "string" and options is None:
-            if own.get(key, {}).keys() & {*_BOUNDED, "maxLength"} or set(key) & set("<>"):
+            given = own.get(key)
+            free = isinstance(given, Mapping) and not given.keys() & {*_BOUNDED, "maxLength"}
+            if not free or set(key) & set("<>"):
                 return None
             rules.append(f'{value}[suffix="</parameter>"]: /(?s:.*)/')
             parts.append((f"{tag} ws {value} ws", key in required))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,13 @@ from adafuse.errors import ConfigError, MissingExtraError
 from adafuse.tools.choice import check_tool_choice
 from adafuse.validation import show
 
-__all__ = ["Constraint", "answer_without_calls", "arguments_rule", "read_constraint"]
+__all__ = [
+    "Constraint",
+    "answer_without_calls",
+    "arguments_rule",
+    "finished_check",
+    "read_constraint",
+]
 
 # Texts, patterns and comments of a grammar; and what names a token, outside of these.
 # One that is not closed goes to the end of its line, so that each character is read once.
@@ -54,6 +60,8 @@ class Constraint:
         prose: whether the answer is text as without a constraint: a leading blank may be left out,
             and stop strings and the stops of the members' renderings hold.
         schema: as JSON, what an answer that is no call is checked against in the end.
+        guarded: whether strings and lists of its JSON close where they go over the same again and
+            again (`guarded`).
     """
 
     what: str
@@ -62,6 +70,7 @@ class Constraint:
     strict: bool = True
     prose: bool = False
     schema: str = ""
+    guarded: bool = False
     tools: tuple[str, ...] = ()
     loose: str = ""
 
@@ -85,26 +94,33 @@ def read_constraint(
     choice = check_tool_choice(tool_choice, [tool["function"]["name"] for tool in tools])
     if choice == "none" or not tools:
         return _of_settings(config) or (answer_without_calls() if tools else None)
+    guarded = config.repetition_guard
     functions = [tool["function"] for tool in tools]
     functions = [each for each in functions if choice in ("auto", "any", each["name"])]
     max_calls = _MOST_CALLS if parallel_tool_calls else 1
     layouts = [_parameters_layout(function, config.max_new_tokens) for function in functions]
     rules = canonical_rules(functions, layouts, max_calls)
     if choice != "auto":
-        call = Constraint("tool call", f"start: calls\n{rules}", strict=False)
+        call = Constraint("tool call", f"start: calls\n{rules}", strict=False, guarded=guarded)
         return _enforceable("tools", call)
     if config.json_schema is not None:
         layout = _layout("json_schema", config.json_schema, config.max_new_tokens)
         either = f"start: calls | answer\nanswer: %json {layout}\n{rules}"
         schema = json.dumps(config.json_schema)
-        return _enforceable("tools", Constraint("JSON answer or tool call", either, schema=schema))
+        held = Constraint("JSON answer or tool call", either, schema=schema, guarded=guarded)
+        return _enforceable("tools", held)
     for name in CONSTRAINTS:
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
-    strict = strict_grammar(functions, layouts, max_calls)
-    loose = loose_grammar(functions, layouts, max_calls)
-    names = tuple(function["name"] for function in functions)
-    call = Constraint("tool call", strict, None, False, prose=True, tools=names, loose=loose)
+    call = Constraint(
+        "tool call",
+        strict_grammar(functions, layouts, max_calls),
+        strict=False,
+        prose=True,
+        guarded=guarded,
+        tools=tuple(function["name"] for function in functions),
+        loose=loose_grammar(functions, layouts, max_calls),
+    )
     return _enforceable("tools", call)
 
 
@@ -117,7 +133,8 @@ def _of_settings(config: DecodingConfig) -> Constraint | None:
     if config.json_schema is not None:
         layout = _layout("json_schema", config.json_schema, config.max_new_tokens)
         schema = json.dumps(config.json_schema)
-        return Constraint("JSON answer", f"start: %json {layout}", schema=schema)
+        guarded = config.repetition_guard
+        return Constraint("JSON answer", f"start: %json {layout}", schema=schema, guarded=guarded)
     if config.regex is not None:
         return _enforceable("regex", Constraint("match of regex", regex_grammar(config.regex)))
     if config.choices is not None:
@@ -136,6 +153,8 @@ def _refuse_grammar(grammar: str) -> None:
     outside = _LITERALS.sub(" ", grammar)
     if grammar.lstrip().startswith("{"):
         problem = "it is JSON; write it as Lark"
+    elif "::=" in outside:
+        problem = 'it is GBNF or EBNF; write it as Lark, such as start: "yes" | "no"'
     elif len(grammar) > _LONGEST_GRAMMAR:
         problem = f"it has {len(grammar)} characters, and up to {_LONGEST_GRAMMAR} are read"
     elif (rules := len(_RULE.findall(outside))) > _MOST_RULES:
@@ -150,11 +169,12 @@ def _refuse_grammar(grammar: str) -> None:
 
 def _enforceable(setting: str, constraint: Constraint) -> Constraint:
     if problem := problem_of(constraint.grammar):
-        raise ConfigError(f"{setting} cannot be enforced: {problem}")
+        form = '; grammars are Lark, such as start: "yes" | "no"' if setting == "grammar" else ""
+        raise ConfigError(f"{setting} cannot be enforced: {problem}{form}")
     return constraint
 
 
-def _layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
+def _layout(what: str, schema: Mapping[str, Any], tokens: int, *, loose: bool = False) -> str:
     """A schema as Lark takes it."""
     try:
         import jsonschema  # noqa: F401
@@ -163,14 +183,14 @@ def _layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
         raise MissingExtraError("a constrained answer", "constrained") from error
     from adafuse.constraints.json_layout import layout_of  # needs them
 
-    return layout_of(what, schema, tokens)
+    return layout_of(what, schema, tokens, loose=loose)
 
 
 def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
     """The arguments of a tool that `read_tools` has read, as the right side of a Lark rule.
 
-    A tool takes the parameters that it names, and no others unless it says so. ConfigError where
-    they cannot be enforced.
+    A tool takes the parameters that it names, and no others unless it says so. What of them cannot
+    be enforced is left out, with a warning; ConfigError where they are no schema, or nothing fits.
     """
     return f"%json {_parameters_layout(function, tokens)}"
 
@@ -180,4 +200,13 @@ def _parameters_layout(function: Mapping[str, Any], tokens: int) -> str:
     if not {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():  # these may name more
         parameters = {"additionalProperties": False, **parameters}
     what = f"the parameters of tool {function['name']!r}"
-    return _layout(what, parameters, tokens)
+    return _layout(what, parameters, tokens, loose=True)
+
+
+def finished_check(
+    tools: Sequence[Mapping[str, Any]],
+) -> Callable[[str, Mapping[str, Any]], str]:
+    """What tells, of a tool's name and a whole call's arguments, why they do not fit, or ""."""
+    from adafuse.json_schema.loosening import arguments_check  # needs an extra
+
+    return arguments_check(tools)

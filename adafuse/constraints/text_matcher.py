@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from adafuse.constraints.beginnings import Beginnings
 from adafuse.constraints.call_grammar import ENDS
@@ -15,6 +16,8 @@ from adafuse.constraints.completion import CompletionSearch
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.grammar import Matcher, byte_table
 from adafuse.constraints.two_layouts import matcher_of
+from adafuse.errors import DecodingError
+from adafuse.json_schema import OWN_BOUNDS
 from adafuse.text.words import decode
 
 __all__ = ["TextMatcher"]
@@ -29,9 +32,10 @@ class TextMatcher:
     """
 
     def __init__(self, constraint: Constraint) -> None:
+        self._constraint = constraint
         self._beginnings = Beginnings(constraint)
         self._of_calls, self._only_forbids = bool(constraint.tools), constraint.only_forbids
-        self._start = matcher_of(byte_table(), constraint.grammar, constraint.loose)
+        self._start = matcher_of(byte_table(), constraint)
         self._matcher: Matcher | None = None if self._beginnings else self._start
         self._search = CompletionSearch(constraint.grammar, ENDS if constraint.tools else ())
         self.text = ""
@@ -56,6 +60,23 @@ class TextMatcher:
     def pending(self) -> int | None:
         """The character from which on a free answer may turn out to be what is described."""
         return self._beginnings.pending(self.text) if self.free else None
+
+    @property
+    def at_own_bound(self) -> bool:
+        """Whether a value in a whole answer ends where only a bound of ours ends it."""
+        constraint = self._constraint
+        if self._matcher is None or OWN_BOUNDS not in constraint.grammar:
+            return False
+        from adafuse.constraints.json_layout import tighter_grammar  # needs an extra
+
+        data = self.text[self.since or 0 :].encode()
+        grammar, loose = map(tighter_grammar, (constraint.grammar, constraint.loose))
+        try:
+            tighter = replace(constraint, grammar=grammar, loose=loose, guarded=False)
+            matcher = matcher_of(byte_table(), tighter)
+            return matcher.feed(data) < len(data) or not matcher.accepting
+        except (DecodingError, RecursionError, ValueError):  # nothing is shorter
+            return False
 
     def triggers(self, text: str) -> bool:
         """Whether what the grammar describes begins in the answer with `text` behind it."""

@@ -39,7 +39,7 @@ class TokenMasks:
     ) -> None:
         self._table, self._codec = table, codec
         self._beginnings = Beginnings(constraint)
-        self._start = matcher_of(table, constraint.grammar, constraint.loose)
+        self._start = matcher_of(table, constraint)
         self._matcher: Matcher | None = None if self._beginnings else self._start
         self._ends = list(end_ids)
         self.binds = not constraint.only_forbids

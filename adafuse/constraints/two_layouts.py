@@ -6,22 +6,26 @@ is none, and is one of the second's, goes on by that. Knows neither calls nor to
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.grammar import Matcher, TokenTable
+from adafuse.constraints.guarded import matcher_for
 
 __all__ = ["TwoLayouts", "matcher_of"]
 
 
-def matcher_of(table: TokenTable, grammar: str, loose: str) -> Matcher:
-    """A matcher at the start of a grammar, with a second one if that is given."""
-    strict = table.matcher(grammar)
-    return TwoLayouts(strict, table, loose) if loose else strict
+def matcher_of(table: TokenTable, constraint: Constraint) -> Matcher:
+    """A matcher at the start of what a constraint describes; errors as of `matcher_for`."""
+    strict = matcher_for(table, constraint)
+    return TwoLayouts(strict, table, constraint) if constraint.loose else strict
 
 
 class TwoLayouts(Matcher):
-    """A place in both grammars; the second is read once the first is left."""
+    """A place in both grammars of a constraint; the second is read once the first is left."""
 
-    def __init__(self, strict: Matcher, table: TokenTable, grammar: str) -> None:
-        self._strict, self._table, self._grammar = strict, table, grammar
+    def __init__(self, strict: Matcher, table: TokenTable, constraint: Constraint) -> None:
+        self._strict, self._table, self._constraint = strict, table, constraint
         self._loose: Matcher | None = None
         self._data = b""  # read so far
         self._strict_length = 0  # how much of it the first grammar has read
@@ -29,7 +33,7 @@ class TwoLayouts(Matcher):
 
     def copy(self) -> TwoLayouts:
         """A second one at the same place."""
-        copy = TwoLayouts(self._strict.copy(), self._table, self._grammar)
+        copy = TwoLayouts(self._strict.copy(), self._table, self._constraint)
         copy._loose = self._loose.copy() if self._loose is not None else None
         copy._data = self._data
         copy._strict_length, copy._loose_length = self._strict_length, self._loose_length
@@ -51,7 +55,9 @@ class TwoLayouts(Matcher):
             allowed = self._strict.feed(data)
             self._strict_length += allowed
         if allowed < len(data):
-            self._loose = self._loose or self._table.matcher(self._grammar)
+            if self._loose is None:
+                loose = replace(self._constraint, grammar=self._constraint.loose)
+                self._loose = matcher_for(self._table, loose)
             self._loose_length += self._loose.feed((self._data + data)[self._loose_length :])
             allowed = max(allowed, self._loose_length - before)
         self._data += data[:allowed]

@@ -13,8 +13,10 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from adafuse.config import CONSTRAINTS
-from adafuse.errors import ConfigError
-from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
+from adafuse.constraints.constraint import finished_check
+from adafuse.errors import ConfigError, PromptError
+from adafuse.prompting.chat_formats import plain_conversation
+from adafuse.prompting.prompt import Message, PromptFormat, read_part
 from adafuse.prompting.response_format import response_schema, with_instruction
 from adafuse.tools import parameters_of, read_tools
 from adafuse.tools.answer_parts import AnswerParts
@@ -124,17 +126,28 @@ class ChatFields(EnsembleFields):
     def _answer_parts(self) -> AnswerParts:
         """What takes the answer of this call apart."""
         call = self._current_call
+        check = finished_check(call.shown) if call.shown else None
         schema = call.config.json_schema is not None
-        return AnswerParts(parameters_of(call.shown), canonical_only=schema)
+        return AnswerParts(parameters_of(call.shown), check=check, canonical_only=schema)
 
     def _count_prompt_tokens(self, messages: Sequence[Message]) -> int:
-        """Tokens that the first member reads before it answers: its template included."""
+        """Tokens that the first member reads before it answers: its template included.
+
+        Any part of a conversation counts. One that no form of the template takes is counted as
+        members without a template read it.
+        """
         first = self._answering()[0]
         count = getattr(first, "count_prompt_tokens", None)
         if count is None:
             raise ConfigError(f"member {first.name!r} cannot count the tokens of messages")
-        prompt = read_prompt(self._instructed(messages))
-        return int(count(replace(prompt, tools=self._current_call.shown)))
+        if not messages:
+            return 0
+        prompt = replace(read_part(self._instructed(messages)), tools=self._current_call.shown)
+        try:
+            return int(count(prompt))
+        except PromptError:
+            written, _ = plain_conversation(prompt.messages, prompt.tools)
+            return next(self._token_counts(written))
 
     def _identity(self) -> dict[str, Any]:
         call = self._current_call
