@@ -42,11 +42,24 @@ class _GuardedMatcher(Matcher):
         for at, byte in enumerate(data[:fed]):
             if self._bars(byte):
                 super().back(fed - at)
-                if self._closes():
-                    return at
-                super().feed(data[at:fed])
+                return at + self._feed_slowly(data[at:fed])
             self._trail.feed(byte)
         return fed
+
+    def _feed_slowly(self, data: bytes) -> int:
+        """As `feed`, for bytes that the grammar allows, asking it byte by byte what may close."""
+        at = 0
+        while at < len(data):
+            step = data[at : at + 1]
+            if self._bars(step[0]):
+                if forced := self.forced:
+                    step = data[at : at + len(forced)]  # nothing else may come, so nothing closes
+                elif self._closes():
+                    break
+            at += super().feed(step)
+            for byte in step:
+                self._trail.feed(byte)
+        return at
 
     def back(self, count: int) -> None:
         super().back(count)

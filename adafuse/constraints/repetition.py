@@ -28,6 +28,8 @@ STRING_END, LIST_END, OBJECT_END, NEXT_ITEM = b'"', b"]", b"}", b","
 _COPIES = 4  # of a piece that a string may hold in a row, before the next is one too many
 _LETTERS, _DIGITS, _SIGNS = 32, 48, 80  # characters that copies may have together, by the piece
 _LONGEST = 500  # bytes of a piece
+_BYTES = 4  # of a character, at most
+_SEEN = _BYTES * _SIGNS + (_COPIES + 1) * _LONGEST  # bytes of a string's end that matter
 _TURNS = 3  # copies of items that a list may hold in a row
 _FEW, _NUMBERS, _COUNTED = 6, 10, 12  # items that may repeat; numbers that may; that count on
 _NAME = re.compile(r'"(?:[^"\\]|\\.)*":')
@@ -44,12 +46,16 @@ def loops(string: bytes) -> bool:
         piece = string[-size:]
         if not string.endswith(piece * _COPIES):
             continue
-        start = end - size * _COPIES
-        while start > 0 and string[start - 1] == string[start - 1 + size]:
+        room, start = _room(piece.decode(errors="ignore")), end - size * _COPIES
+        least = max(end - _BYTES * (room + 1), 0)  # as far as it matters
+        while (
+            (start > least or end - start == size * _COPIES)
+            and start > 0
+            and (string[start - 1] == string[start - 1 + size])
+        ):
             start -= 1
         tail = string[start:]
-        length = len(tail.decode(errors="ignore"))
-        if len(tail) > size * _COPIES and length > _room(piece.decode(errors="ignore")):
+        if len(tail) > size * _COPIES and len(tail.decode(errors="ignore")) > room:
             return True
     return False
 
@@ -163,7 +169,7 @@ class JsonTrail:
         """What has to come before anything goes on, of the three ends; empty if nothing has to."""
         place, data = self._places[-1], self._data
         if place.string is not None:
-            string = bytes(data[place.string :])
+            string = bytes(data[max(place.string, len(data) - _SEEN) :])
             return STRING_END if not place.escape and loops(string) else b""
         if not place.open or not (inner := place.open[-1]).items:
             return b""

@@ -121,6 +121,12 @@ def test_the_grammar_says_whether_it_may_close() -> None:
     assert allowed('{"a": 1, "b": 2, "a": 3, "c": 4', free) == '{"a": 1, "b": 2, "a": 3'
 
 
+def test_what_is_long_and_forced_is_read_at_once() -> None:
+    schema = {"properties": {"a": {"const": "ab" * 20_000}}, "required": ["a"], "type": "object"}
+    text = '{"a": "' + "ab" * 20_000 + '"}'
+    assert allowed(text, schema) == text
+
+
 @pytest.mark.parametrize("least", [6, 8, 13, 40])
 def test_a_number_of_items_that_is_asked_for_can_be_written(least: int) -> None:
     schema = {**STRINGS, "minItems": least}
