@@ -23,9 +23,10 @@ from adafuse.serve.request_models import (
     Request,
     read_model,
 )
+from adafuse.telemetry.logprobs import refuse_rule
 from adafuse.tools import parameters_of, read_tools
 from adafuse.tools.choice import read_tool_choice
-from adafuse.validation import show
+from adafuse.validation import show, whole
 
 __all__ = ["ARGUMENTS", "Ask", "Served", "read_chat", "read_completion"]
 
@@ -70,6 +71,7 @@ class Ask:
     stream: bool  # whether the answers are wanted in pieces
     include_usage: bool  # whether a stream ends with the usage
     details: bool  # whether the answer says who wrote what
+    logprobs: int | None = None  # candidates beside each word's own; None: not even that
 
 
 def read_chat(body: Mapping[str, Any], served: Served) -> Ask:
@@ -159,6 +161,8 @@ def _ask(
 ) -> Ask:
     chosen = served.find(request.model)
     config = answering_config(served.members, chosen, config)
+    if (logprobs := _logprobs(request)) is not None:
+        refuse_rule(config.rule)
     return Ask(
         request.model or served.name,
         chosen,
@@ -169,4 +173,21 @@ def _ask(
         stream=request.stream,
         include_usage=request.stream and request.stream_options.include_usage,
         details=request.adafuse_details,
+        logprobs=logprobs,
     )
+
+
+def _logprobs(request: Request) -> int | None:
+    """How many candidates are wanted beside each word's own probability; None: no word's either."""
+    if isinstance(request, CompletionRequest):  # one number says both
+        asked, wanted = request.logprobs, "logprobs"
+        if asked is None or asked is False:
+            return None
+    else:
+        assert isinstance(request, ChatRequest)
+        asked, wanted = request.top_logprobs, "top_logprobs"
+        if not request.logprobs:
+            if asked:
+                raise ConfigError("top_logprobs needs logprobs, which is true or false")
+            return None
+    return 0 if asked is None else whole(wanted, asked, 0)

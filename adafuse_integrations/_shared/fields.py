@@ -212,7 +212,12 @@ class EnsembleFields(DecodingFields):
         """Decode one answer to text or messages; closing it early lets go of every session."""
         call = self._current_call
         checked = call.constrained(read_prompt(prompt, prompt_format))
-        return self._loaded()._decode(checked, call.config, call.chosen)
+        return self._loaded()._decode(checked, call.config, call.chosen, rated=self._rated)
+
+    @property
+    def _rated(self) -> bool:
+        """Whether words that members agree on have scores too."""
+        return False
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """As the base class; what an earlier version has not pickled has its default."""
