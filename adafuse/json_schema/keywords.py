@@ -36,7 +36,7 @@ _NOTED = {
     *("then", "else", "minContains", "maxContains", "definitions"),
     *("formatMinimum", "formatMaximum", "formats", "multiple", "propertyName", "types"),
 }
-_NEAR = 0.88  # of two names, as difflib compares them
+_NEAR = 0.84  # of two names, as difflib compares them
 _OWN = {name for names in KINDS.values() for name in names} | {"type", *LISTING}
 
 _REFUSED: dict[str, tuple[Callable[[Any, dict[str, Any]], bool], str]] = {
