@@ -6,6 +6,7 @@ strings that go to every member. What cannot be enforced is refused here, before
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -207,6 +208,11 @@ def finished_check(
     tools: Sequence[Mapping[str, Any]],
 ) -> Callable[[str, Mapping[str, Any]], str]:
     """What tells, of a tool's name and a whole call's arguments, why they do not fit, or ""."""
-    from adafuse.json_schema.loosening import arguments_check  # needs an extra
 
-    return arguments_check(tools)
+    @functools.cache
+    def check() -> Callable[[str, Mapping[str, Any]], str]:
+        from adafuse.json_schema.loosening import arguments_check  # needs an extra
+
+        return arguments_check(tools)
+
+    return lambda name, arguments: check()(name, arguments)

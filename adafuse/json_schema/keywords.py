@@ -1,11 +1,13 @@
 """The keywords of JSON Schema: which are enforced, and which are refused by name.
 
 What is in no list here is a note to the reader (`title`, `deprecated`, `discriminator`, `x-…`), as
-JSON Schema has it: a misspelt keyword is one too.
+JSON Schema has it; but not what is spelt nearly as a keyword is, which nobody would follow.
 """
 
 from __future__ import annotations
 
+import difflib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +31,12 @@ KINDS: dict[str, tuple[str, ...]] = {
 COMBINING = ("allOf", "anyOf", "oneOf")
 LISTING = ("enum", "const")
 _NAMED = ("properties", "patternProperties", "$defs", "definitions")  # hold schemas by name
+# Read beside another keyword, or a note of somebody's that is nearly spelt as a keyword.
+_NOTED = {
+    *("then", "else", "minContains", "maxContains", "definitions"),
+    *("formatMinimum", "formatMaximum", "formats", "multiple", "propertyName", "types"),
+}
+_NEAR = 0.84  # of two names, as difflib compares them
 _OWN = {name for names in KINDS.values() for name in names} | {"type", *LISTING}
 
 _REFUSED: dict[str, tuple[Callable[[Any, dict[str, Any]], bool], str]] = {
@@ -70,10 +78,27 @@ def check_shapes(root: dict[str, Any]) -> None:
 
 
 def refuse(schema: dict[str, Any], pointer: str) -> None:
-    """Refuse keywords that cannot be enforced."""
+    """Refuse keywords that cannot be enforced, and what only looks like one."""
+    for name in schema.keys() - _CHECKED - _NOTED:
+        if (meant := _meant(name)) is not None:
+            raise SchemaError(name, pointer, f"is no keyword; did you mean {meant!r}?")
     for keyword, (harmless, instead) in _REFUSED.items():
         if keyword in schema and not harmless(schema[keyword], schema):
             raise SchemaError(keyword, pointer, f"cannot be enforced; {instead}")
+
+
+@functools.lru_cache(maxsize=4096)
+def _meant(name: str) -> str | None:
+    """The keyword that a name is nearly spelt as, if there is one."""
+    if name.startswith(("x-", "$")):
+        return None
+    by_letters = {_letters(keyword): keyword for keyword in _CHECKED if not keyword.startswith("$")}
+    near = difflib.get_close_matches(_letters(name), by_letters, n=1, cutoff=_NEAR)
+    return by_letters[near[0]] if near else None
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
 
 
 def says_nothing(schema: dict[str, Any] | bool) -> bool:

@@ -29,6 +29,7 @@ from adafuse.json_schema.regexes import found
 __all__ = ["arguments_check", "loosest"]
 
 _MOST = 64  # keywords that one schema is loosened by
+_MOST_READ = 2_000_000  # characters of it, which is read anew for each of them
 _SECONDS = 1.0  # of a search
 
 
@@ -63,11 +64,12 @@ def loosest(
         SchemaError: it is no schema, or nothing fits it.
     """
     left_out: list[SchemaError] = []
+    most = min(_MOST, max(4, _MOST_READ // len(json.dumps(schema))))
     while True:
         try:
             return layout(schema), left_out
         except SchemaError as error:
-            looser = _loosened(schema, error) if len(left_out) < _MOST else None
+            looser = _loosened(schema, error) if len(left_out) < most else None
             if looser is None:
                 raise
             left_out.append(error)

@@ -113,6 +113,8 @@ class Narrower:
         if part is False:
             raise EmptySchemaError("false", around, "allows nothing")
         if part is None or says_nothing(part):
+            if isinstance(part, dict):
+                refuse(part, self._document.pointer(part))  # what only looks like a keyword
             return self._anything(_LEVELS_OF_ANYTHING - (part is None))
         self._around += 1
         try:

@@ -8,7 +8,7 @@ first that a template shows in full. It knows what a template can show, and no t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,10 +83,11 @@ def _tool_variants(
         yield conversation, ()
         return
     named = name_results(conversation)
-    written = _results_as_messages(_calls_as_text(named))
+    calls_as_text = _calls_as_text if tools else _calls_in_words
+    written = _results_as_messages(calls_as_text(named))
     if template.shows_tools:
         native = conversation if template.shows_results else named
-        native = native if template.writes_calls else _calls_as_text(native)
+        native = native if template.writes_calls else calls_as_text(native)
         native = native if template.shows_results else _results_as_messages(native)
         note = _CALL_SYNTAX if tools and not template.teaches_calls else ""
         yield with_system(native, note), tools
@@ -102,7 +103,8 @@ def plain_conversation(
     Turns are `System: …`, `User: …`, `Assistant: …` and `Tool: …`, with names in brackets but for
     assistants, apart by blank lines. It ends in `Assistant:`, behind an assistant's turn too.
     """
-    written = _tools_as_text(_calls_as_text([dict(message) for message in messages]), tools)
+    calls_as_text = _calls_as_text if tools else _calls_in_words
+    written = _tools_as_text(calls_as_text([dict(message) for message in messages]), tools)
     calls = [call for message in messages for call in _calls_of(message)]
     called = {call["id"]: call["function"]["name"] for call in calls if call.get("id")}
     turns, stops = [], [FALLBACK_STOP]
@@ -197,18 +199,29 @@ def _calls_of(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return message.get("tool_calls") or ()
 
 
-def _calls_as_text(messages: Messages) -> Messages:
+def _calls_as_text(
+    messages: Messages, write: Callable[[str, Mapping[str, Any]], str] = call_text
+) -> Messages:
     """Calls of assistants in the canonical syntax, at the end of their content."""
     written = []
     for message in messages:
         functions = [call["function"] for call in _calls_of(message)]
         if functions:
-            calls = [call_text(function["name"], function["arguments"]) for function in functions]
+            calls = [write(function["name"], function["arguments"]) for function in functions]
             content = "\n".join(filter(None, [message["content"], *calls]))
             message = {**message, "content": content}
             del message["tool_calls"]
         written.append(message)
     return written
+
+
+def _calls_in_words(messages: Messages) -> Messages:
+    """Likewise in plain words, for who is not to call: marks of its own turns are imitated."""
+    return _calls_as_text(messages, _call_in_words)
+
+
+def _call_in_words(name: str, arguments: Mapping[str, Any]) -> str:
+    return f"I asked the tool {name} with {json.dumps(arguments, ensure_ascii=False)}."
 
 
 def _results_as_messages(messages: Messages) -> Messages:
@@ -222,7 +235,8 @@ def _results_as_messages(messages: Messages) -> Messages:
         if message["role"] != "tool":
             converted.append(message)
             continue
-        result = f"Result of {message.get('name') or 'the tool'}: {message['content']}"
+        name = f" {message['name']}" if message.get("name") else ""
+        result = f"The tool{name} says: {message['content']}"
         if before is not None and before["role"] == "tool":
             result = f"{converted.pop()['content']}\n\n{result}"
         converted.append({"role": "user", "content": result})

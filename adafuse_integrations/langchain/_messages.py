@@ -118,7 +118,9 @@ def _arguments(block: dict[str, Any]) -> Any:
     arguments: Any = next(
         (block[key] for key in ("args", "input", "arguments") if key in block), {}
     )
-    if isinstance(arguments, str) and block["type"] != "invalid_tool_call":
+    if block["type"] == "invalid_tool_call":
+        return _refused_arguments(arguments)
+    if isinstance(arguments, str | None):
         with suppress(ValueError, RecursionError):
             return read_arguments(arguments)
     return arguments

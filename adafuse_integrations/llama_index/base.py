@@ -20,6 +20,7 @@ from llama_index.core.tools.types import BaseTool
 from adafuse.concurrency.async_iterator import ThreadedIterator
 from adafuse.errors import ConfigError, NoToolCallError
 from adafuse.validation import refuse_unknown
+from adafuse_integrations._shared.answer_stream import warn_if_closed
 from adafuse_integrations.llama_index._call import Making
 from adafuse_integrations.llama_index._instrumentation import tells_of_chat, tells_of_completion
 from adafuse_integrations.llama_index._responses import (
@@ -177,9 +178,11 @@ class AdaFuseLLM(StructuredAnswers):
         """
         refuse_unknown("argument", kwargs, [])
         calls = selections(response)
+        cut = isinstance(response.raw, dict) and response.raw.get("finish_reason") == "length"
         if not calls and error_on_no_tool_call:
-            cut = isinstance(response.raw, dict) and response.raw.get("finish_reason") == "length"
             raise NoToolCallError(response.message.content or "", cut=cut)
+        if calls and cut:
+            warn_if_closed("length")
         return calls
 
 

@@ -203,8 +203,8 @@ def test_an_unknown_tool_choice_is_refused(tools: Any, choice: str, reason: str)
         read_constraint(DecodingConfig(), tools, choice)
 
 
-def test_parameters_that_cannot_be_enforced_are_refused_with_the_name_of_their_tool() -> None:
-    bad = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)"}}}
+def test_parameters_that_nothing_fits_are_refused_with_the_name_of_their_tool() -> None:
+    bad = {"type": "object", "properties": {"a": {"enum": [1], "type": "null"}}, "required": ["a"]}
     tools = read_tools([{"type": "function", "function": {"name": "look", "parameters": bad}}])
     for choice in ("auto", "any", "look"):
         with pytest.raises(ConfigError, match="the parameters of tool 'look' cannot be enforced"):

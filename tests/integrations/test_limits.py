@@ -70,5 +70,8 @@ def test_llama_index_tells_of_a_call_that_a_limit_closed(form: str, required: bo
         llm = AdaFuseLLM(ensemble=watched(call_text("keep", VALUE))[0], max_tokens=limit)
         tools = [FunctionTool.from_defaults(keep)]
         *_, last = ask(llm, "chat_with_tools", form, tools, "x", tool_required=required)
-        assert llm.get_tool_calls_from_response(last)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert llm.get_tool_calls_from_response(last)
+        assert [one.category for one in told] == [AdaFuseWarning] * (reason == "length")
         assert last.raw["finish_reason"] == reason

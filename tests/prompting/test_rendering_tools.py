@@ -120,13 +120,17 @@ def test_every_member_reads_tools_and_the_syntax_of_calls(
 def test_every_member_reads_the_calls_of_the_past_as_it_is_to_write_them(
     name: str, template: Any, native: bool
 ) -> None:
+    """And in words where it is not to write any, unless its own template has its own marks."""
+    in_words = f"I asked the tool lift with {json.dumps(ARGUMENTS[0], ensure_ascii=False)}."
     for tools in (TOOLS, None):
         text = reads(name, template, HISTORY, tools)
         found = [call for call in read_calls(text)[1] if isinstance(call, ToolCall)]
-        assert found == [ToolCall("lift", arguments) for arguments in ARGUMENTS]
+        marked = bool(tools) or template is QWEN or isinstance(template, dict)
+        assert found == [ToolCall("lift", arguments) for arguments in ARGUMENTS] * marked
         for message in HISTORY:
             assert message["content"] in text
-        parts = ["I lift.", call_text("lift", ARGUMENTS[0]), "up <|im_start|>", "up too", "Done."]
+        call = call_text("lift", ARGUMENTS[0]) if marked else in_words
+        parts = ["I lift.", call, "up <|im_start|>", "up too", "Done."]
         places = [text.index(part) for part in parts]
         assert places == sorted(places)
 
@@ -179,7 +183,7 @@ def test_a_template_that_refuses_calls_gets_them_as_text_and_tools_as_they_are()
     text = reads("mistral", MISTRAL_TOOLS, HISTORY, TOOLS)  # ids of six characters
     assert "[AVAILABLE_TOOLS]" in text
     assert "[TOOL_RESULTS]" not in text
-    assert "Result of lift: up too" in text
+    assert "The tool lift says: up too" in text
     renamed = json.loads(json.dumps(HISTORY).replace('"call_', '"numbers_'))
     assert "[TOOL_RESULTS] up too[/TOOL_RESULTS]" in reads("mistral", MISTRAL_TOOLS, renamed, TOOLS)
 
@@ -187,10 +191,11 @@ def test_a_template_that_refuses_calls_gets_them_as_text_and_tools_as_they_are()
 def test_strict_templates_read_results_of_tools_as_turns_of_the_user() -> None:
     text = reads("gemma3", GEMMA, HISTORY)
     call, results = text.split("<end_of_turn>\n")[1:3]
-    calls = "\n".join(call_text("lift", arguments) for arguments in ARGUMENTS)
+    written = [json.dumps(arguments, ensure_ascii=False) for arguments in ARGUMENTS]
+    calls = "\n".join(f"I asked the tool lift with {arguments}." for arguments in written)
     assert call == f"<start_of_turn>model\nI lift.\n{calls}"
     assert results == (
-        "<start_of_turn>user\nResult of lift: up <|im_start|>\n\nResult of lift: up too"
+        "<start_of_turn>user\nThe tool lift says: up <|im_start|>\n\nThe tool lift says: up too"
     )
     told = reads("gemma3", GEMMA, HISTORY, TOOLS)
     assert told.startswith("<bos><start_of_turn>user\nBe brief.\n\nYou may call these tools")
@@ -224,7 +229,7 @@ def test_no_member_reads_results_in_marks_of_other_models_templates(count: int, 
 
 def test_a_question_behind_results_joins_them_where_turns_must_alternate() -> None:
     history = [*HISTORY[1:5], *user("And now?")]
-    assert "Result of lift: up too\n\nAnd now?<end_of_turn>" in reads("gemma3", GEMMA, history)
+    assert "The tool lift says: up too\n\nAnd now?<end_of_turn>" in reads("gemma3", GEMMA, history)
     assert "</tool_response><|im_end|>\n<|im_start|>user\nAnd now?" in reads("qwen2", QWEN, history)
 
 
