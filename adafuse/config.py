@@ -8,14 +8,15 @@ dataclass with metadata keeps Pydantic out of the core. This module knows nothin
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
 from adafuse.errors import ConfigError
 from adafuse.events import Rule
+from adafuse.presets import with_preset
 from adafuse.validation import (
     check_choice,
     check_float,
@@ -32,17 +33,14 @@ from adafuse.validation import (
 )
 
 __all__ = [
-    "ABOUT_PRESETS",
     "CONSTRAINTS",
     "DECODING",
     "LIMITS",
-    "PRESETS",
     "Combine",
     "DecodingConfig",
     "OnMemberError",
     "Rule",
     "read_schema",
-    "with_preset",
 ]
 
 Combine = Literal["mixture", "product"]
@@ -71,19 +69,14 @@ def read_schema(name: str, schema: object) -> dict[str, Any]:
         raise ConfigError(f"{name} is not JSON: {error}") from None
 
 
-def _check_top_p(name: str, value: Any) -> float:
-    if check_float(name, value, 0, 1) == 0:
-        raise ConfigError(f"{name} must be above 0 (1 switches it off)")
-    return value  # type: ignore[no-any-return]
-
-
-def _check_penalty(name: str, value: Any) -> float:
-    if check_float(name, value, 0) == 0:
+def _check_positive(name: str, value: Any, high: float = sys.float_info.max) -> float:
+    if check_float(name, value, 0, high) == 0:
         raise ConfigError(f"{name} must be above 0 (1 switches it off)")
     return value  # type: ignore[no-any-return]
 
 
 _POSITIVE = partial(whole, low=1)
+_SEVERAL = 3  # branches of the paper
 # Type checkers do not see that it is frozen: the models of `adafuse_integrations`, whose fields
 # have these names and types, are not.
 _FROZEN: dict[str, bool] = {"frozen": True, "slots": True}
@@ -139,7 +132,12 @@ class DecodingConfig:
     max_words: int = _setting(
         3, _POSITIVE, "Most words a member may propose in one round, under rule 'paper'."
     )
-    branches: int = _setting(3, _POSITIVE, "How many next tokens an uncertain member proposes.")
+    branches: int | None = _setting(
+        None,
+        _POSITIVE,
+        "How many next tokens an uncertain member proposes. Default: 1, its most probable one; 3 "
+        "where answers are drawn (temperature above 0), and under rule 'paper'.",
+    )
     max_word_tokens: int = _setting(
         16, _POSITIVE, "A longer word is cut here and goes on in the next round."
     )
@@ -169,7 +167,7 @@ class DecodingConfig:
     )
     top_p: float = _setting(
         1.0,
-        _check_top_p,
+        partial(_check_positive, high=1),
         "With a temperature: only the likeliest candidates are drawn that have this much of the "
         "probability together; 1 leaves none out.",
     )
@@ -187,9 +185,15 @@ class DecodingConfig:
     )
     repetition_penalty: float = _setting(
         1.0,
-        _check_penalty,
+        _check_positive,
         "As in transformers, over prompt, answer and drafted tokens: it shapes drafts, not "
         "scores; 1 is off.",
+    )
+    repetition_guard: bool = _setting(
+        True,
+        check_switch,
+        "In JSON and calls of tools, a string, list or object that goes over the same again and "
+        "again is closed where the schema lets it close.",
     )
     speculation: bool = _setting(
         True,
@@ -241,6 +245,13 @@ class DecodingConfig:
         if len(both := [name for name in CONSTRAINTS if getattr(self, name) is not None]) > 1:
             raise ConfigError(f"give one of {', '.join(CONSTRAINTS)}, not {' and '.join(both)}")
 
+    @property
+    def branch_count(self) -> int:
+        """`branches`, or the number that goes with the other settings: see docs/evidence.md."""
+        if self.branches is not None:
+            return self.branches
+        return _SEVERAL if self.temperature or self.rule == "paper" else 1
+
     def override(self, **changes: Any) -> Self:
         """Return a copy with `changes`; raises ConfigError for unknown names or bad values.
 
@@ -253,46 +264,3 @@ class DecodingConfig:
 
 _LINES = "\n        ".join(f"{f.name}: {f.metadata['description']}" for f in fields(DecodingConfig))
 DecodingConfig.__doc__ = f"{DecodingConfig.__doc__}\n    Attributes:\n        {_LINES}\n"
-
-PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "paper": MappingProxyType(
-            {
-                "rule": "paper",
-                "margin_threshold": 0.7,
-                "max_words": 3,
-                "branches": 3,
-                "prompt_exponent": 0.0,
-                "pool_stops": False,
-            }
-        )
-    }
-)
-"""Settings by name: those of the paper (AdaFuse, arXiv 2601.06022)."""
-ABOUT_PRESETS = "Settings by name, for those that are not given: 'paper' has the paper's."
-
-
-_RETIRED: Mapping[str, tuple[object, str]] = MappingProxyType(
-    {
-        "scoring": ("token", "rule='words' compares words by their probability"),
-        "weighting": ("fixed", "prompt_exponent weighs members by how they predict the prompt"),
-        "leader": (None, "weights give one member all the say"),
-        "contested_only": (False, "rule='words' commits what members agree on unscored"),
-    }
-)
-"""Settings of earlier versions: the value that did nothing, and what there is instead."""
-
-
-def with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with those of their `preset`, if they name one, filled in; they go before it.
-
-    Settings that are gone may stand there, as an earlier version wrote them, if they did nothing.
-    """
-    changes = dict(settings)
-    for name, (neutral, instead) in _RETIRED.items():
-        if changes.pop(name, neutral) != neutral:
-            raise ConfigError(f"the setting {name!r} is gone: {instead}")
-    if (name := changes.pop("preset", None)) is None:
-        return changes
-    check_choice("preset", name, list(PRESETS))
-    return {**PRESETS[name], **changes}

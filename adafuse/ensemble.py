@@ -111,7 +111,7 @@ class Ensemble:
             MissingExtraError: Ray is asked for and not installed.
             ConnectionError: there is no cluster at the address.
         """
-        listed, of_file = read_models(models)
+        listed, of_file = read_models(models, to_answer=True)
         config = DecodingConfig().override(**of_file).override(**settings)
         Admission(max_concurrency, max_queue)  # what is refused should not wait for models
         if not isinstance(listed, list | tuple) or not 1 <= len(listed) <= MAX_MEMBERS:

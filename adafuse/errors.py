@@ -270,9 +270,10 @@ class AnswerTimeoutError(DecodingError, TimeoutError):
 class NoToolCallError(DecodingError, ValueError):
     """An answer that should call a tool calls none."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, cut: bool = False) -> None:
         short = text if len(text) <= 80 else f"{text[:80]}…"
-        super().__init__(f"the answer calls no tool, but says {short!r}; require a call of it")
+        remedy = "allow more tokens: a limit ended it" if cut else "require a call of it"
+        super().__init__(f"the answer calls no tool, but says {short!r}; {remedy}")
 
 
 class NonFiniteError(DecodingError):

@@ -28,7 +28,11 @@ Rule = Literal["words", "paper"]
 """What a round decides: a word by its probability, or a span by its mean NLL per token."""
 
 FinishReason = Literal["stop", "length", "stop_string"]
-"""`stop`: an ending candidate won. `length`: max_new_tokens or a full window. `stop_string`."""
+"""`stop`: an ending candidate won. `stop_string`. `length`: max_new_tokens, or a full window.
+
+`length` also of a constrained answer that a limit closed, so that it is whole and yet not all that
+members would have written: because the tokens ran out, or at a bound that its schema does not have.
+"""
 
 RoundKind = Literal["forced", "scored", "unanimous", "empty"]
 """How a round was decided; `empty`: nothing could be drafted."""

@@ -10,11 +10,12 @@ import difflib
 import math
 import operator
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-from adafuse.errors import ConfigError
+from adafuse.errors import AdaFuseWarning, ConfigError
 
 __all__ = [
     "check_choice",
@@ -29,9 +30,11 @@ __all__ = [
     "refuse_reserved",
     "refuse_unknown",
     "show",
+    "warn",
     "whole",
 ]
 
+_OURS = ("adafuse", "pydantic")  # which calls the wrappers' checks
 _LONGEST = 1e9  # seconds: what clocks of threads can wait for, and longer than anybody will
 # What `apply_chat_template` of transformers would take for itself, and what templates are given of
 # a conversation.
@@ -42,11 +45,43 @@ _RESERVED = (
     "truncation",
 )  # fmt: skip
 
+# Settings that other libraries and servers have, and what does something like it here.
+_DRAWS = ("temperature", "top_p")
+_LONGEST_ANSWER = ("max_tokens", "max_new_tokens")
+_ELSEWHERE: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(
+        (
+            *("top_k", "min_p", "top_a", "typical_p", "tfs", "tfs_z", "mirostat", "mirostat_tau"),
+            *("mirostat_eta", "epsilon_cutoff", "eta_cutoff", "do_sample", "dynatemp_range"),
+            *("xtc_probability", "xtc_threshold", "num_beams", "penalty_alpha"),
+        ),
+        _DRAWS,
+    ),
+    **dict.fromkeys(
+        (
+            *("repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty"),
+            *("no_repeat_ngram_size", "dry_multiplier", "length_penalty"),
+        ),
+        ("repetition_penalty",),
+    ),
+    **dict.fromkeys(
+        ("num_predict", "n_predict", "max_length", "max_output_tokens"), _LONGEST_ANSWER
+    ),
+    **dict.fromkeys(("logit_bias", "num_ctx", "best_of", "ignore_eos", "min_tokens"), ()),
+}
+
 
 def refuse_unknown(what: str, values: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Raise ConfigError if `values` has a key that is not in `names`, suggesting the nearest."""
+    """Raise ConfigError if `values` has a key that is not in `names`, suggesting the nearest.
+
+    What other libraries draw by is not near to anything, and is said not to be there.
+    """
     for key in values:
         if key not in names:
+            if isinstance(key, str) and (there := _ELSEWHERE.get(key)) is not None:
+                there = [name for name in there if name in names]
+                instead = f"use {' or '.join(there)}" if there else "leave it out"
+                raise ConfigError(f"unknown {what} {key!r}: it is not supported; {instead}")
             near = difflib.get_close_matches(key, names, n=1) if isinstance(key, str) else []
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(names))}"
             raise ConfigError(f"unknown {what} {show(key)}; {hint}")
@@ -68,6 +103,14 @@ def show(value: object) -> str:
     except Exception:  # one within a thousand others, say
         line = f"<{type(value).__name__}>"
     return line if len(line) <= 80 else f"{line[:77]}..."
+
+
+def warn(message: str) -> None:
+    """Give an `AdaFuseWarning` at the line of the first caller that is no part of adafuse."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, AdaFuseWarning, stacklevel=level + 1)
 
 
 def whole(name: str, value: Any, low: int) -> int:

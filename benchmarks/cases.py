@@ -121,7 +121,7 @@ def main(
     plans = systems.plan([*folders], ensemble or [], system or [f"paper={systems.PAPER}"])
     if threads:
         torch.set_num_threads(threads)
-    members = load_members(systems.specs_of(folders, plans, dtype, plain or []))
+    members = load_members(systems.needed(folders, plans, dtype, plain or []))
     shared = {"max_new_tokens": tokens, "stop": tuple(stop or ())}
     found = run(cases, systems.build(plans, members, shared))
     console = Console()

@@ -59,7 +59,6 @@ def main() -> None:
         retriever = index_documents()
     llm = AdaFuseLLM(
         models=[str(folder) for folder in folders.values()],
-        branches=1,  # each member's likeliest word: as good as several here, and faster
         max_tokens=48,
         stop=["\n"],
     )

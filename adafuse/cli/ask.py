@@ -111,7 +111,7 @@ def _ask(
 ) -> None:
     """Answer one question; its help is `_HELP`."""
     refuse_mistyped(question)
-    members, of_file = read_members(model)
+    members, of_file = read_members(model, to_answer=True)
     config = read_settings(members, of_file, settings)
     text = standard_input() if question == "-" else question
     form: PromptFormat = prompt_format.value

@@ -55,7 +55,7 @@ def _chat(
     settings: dict[str, Any],
 ) -> None:
     """Converse; its help is `_HELP`."""
-    members, of_file = read_members(model)
+    members, of_file = read_members(model, to_answer=True)
     config = read_settings(members, of_file, settings)
     messages: Messages = [{"role": "system", "content": system}] if system is not None else []
     # What is refused waits for no models.

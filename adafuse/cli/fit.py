@@ -66,6 +66,10 @@ def _fit(
     raw: Raw = False,
     examples: Examples = None,
     shots: Shots = 4,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(help="A string that ends answers too, as in use; may be repeated."),
+    ] = None,
     keep_drafters: Annotated[
         bool,
         typer.Option(
@@ -102,7 +106,7 @@ def _fit(
             progress=True,
             device=device,
             dtype=dtype,
-            **settings,
+            **settings | ({"stop": stop} if stop else {}),
         )
     Console().print(table(result))
     print(f'written to {out}; use it: adafuse "a question" --model {out}')

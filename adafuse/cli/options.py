@@ -16,7 +16,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from adafuse.cli.common import file_or_text, read_json
-from adafuse.config import ABOUT_PRESETS, DECODING, PRESETS, DecodingConfig
+from adafuse.config import DECODING, DecodingConfig
+from adafuse.presets import ABOUT_PRESETS, PRESETS
 
 __all__ = ["Device", "Dtype", "decoding_options"]
 

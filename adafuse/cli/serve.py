@@ -12,9 +12,10 @@ import typer
 from adafuse.cli.common import OneLineErrors, read_members
 from adafuse.cli.options import Device, Dtype, decoding_options
 from adafuse.cli.quiet import quiet_libraries
-from adafuse.config import LIMITS, DecodingConfig, with_preset
+from adafuse.config import LIMITS, DecodingConfig
 from adafuse.ensemble import Ensemble
 from adafuse.errors import ConfigError, MissingExtraError
+from adafuse.presets import with_preset
 from adafuse.spec import MAX_MEMBERS, as_spec
 
 __all__ = ["app"]
@@ -102,7 +103,7 @@ def _serve(
     from adafuse.serve.server import Server, listen
     from adafuse.serve.service import RequestService
 
-    members, of_file = read_members(model)
+    members, of_file = read_members(model, to_answer=True)
     settings |= {"timeout": timeout}
     DecodingConfig().override(**of_file).override(
         **settings

@@ -23,10 +23,11 @@ from adafuse.compare.systems import (
     together,
 )
 from adafuse.compare.terminal import progress_bars
-from adafuse.config import DecodingConfig, with_preset
+from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble, Models
 from adafuse.ensemble_file import read_models
 from adafuse.errors import ConfigError, DecodingError, MissingExtraError
+from adafuse.presets import with_preset
 from adafuse.prompting.prompt import PromptFormat
 from adafuse.spec import MemberSpec, as_spec
 from adafuse.validation import whole

@@ -143,7 +143,10 @@ _JINJA = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=T
 
 
 def read_rows(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows of a file of JSON lines (UTF-8), or as they are; ConfigError if one is no object."""
+    """Rows of a file of JSON lines or of one JSON array (UTF-8), or as they are.
+
+    ConfigError if one is no object.
+    """
     return [row for _, row in placed_rows(source)]
 
 
@@ -153,18 +156,23 @@ def placed_rows(
     """Likewise, each with where it is: "questions.jsonl, line 3", or "row 3"."""
     if not isinstance(source, str | Path):
         rows = [(f"row {number}", row) for number, row in enumerate(source, 1)]
+    elif (text := read_text(source)).lstrip().startswith("["):
+        listed = _parsed(str(source), text)
+        rows = [(f"{source}, row {number}", row) for number, row in enumerate(listed, 1)]
     else:
-        rows = []
-        for number, line in enumerate(read_text(source).split("\n"), 1):
-            where = f"{source}, line {number}"
-            try:
-                rows += [(where, json.loads(line))] if line.strip() else []
-            except ValueError as error:
-                raise ConfigError(f"{where} is not JSON: {error}") from None
+        lines = [(f"{source}, line {at}", line) for at, line in enumerate(text.split("\n"), 1)]
+        rows = [(where, _parsed(where, line)) for where, line in lines if line.strip()]
     for where, row in rows:
         if not isinstance(row, Mapping):
             raise ConfigError(f"{where} must be an object, not {show(row)}")
     return rows
+
+
+def _parsed(where: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{where} is not JSON: {error}") from None
 
 
 def read_text(path: str | Path) -> str:

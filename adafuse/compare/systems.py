@@ -133,9 +133,7 @@ def read_variant(text: str) -> tuple[str, dict[str, Any]]:
 def explored() -> dict[str, dict[str, Any]]:
     """The usual variants, each of one change to the defaults, and the paper's settings."""
     return {
-        "τ 0.3": {"margin_threshold": 0.3},
-        "τ 0.9": {"margin_threshold": 0.9},
-        "1 branch": {"branches": 1},
+        "3 branches": {"branches": 3},
         "5 branches": {"branches": 5},
         "product": {"combine": "product"},
         "paper": {"preset": "paper"},

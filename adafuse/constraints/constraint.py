@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from adafuse.tools import CALL_END, CALL_START, RESULT_START
 from adafuse.tools.choice import check_tool_choice
 from adafuse.validation import show
 
-__all__ = ["Constraint", "arguments_rule", "read_constraint"]
+__all__ = ["Constraint", "arguments_rule", "finished_check", "read_constraint"]
 
 # Neither a call nor, as models that have seen one may go on, what a tool would say.
 _NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START})(?s:.*)/"
@@ -46,6 +46,8 @@ class Constraint:
         prose: whether the answer is text as without a constraint: a leading blank may be left out,
             and stop strings and the stops of the members' renderings hold.
         schema: as JSON, what an answer that is no call is checked against in the end.
+        guarded: whether strings and lists of its JSON close where they go over the same again and
+            again (`guarded`).
     """
 
     what: str
@@ -54,6 +56,7 @@ class Constraint:
     strict: bool = True
     prose: bool = False
     schema: str = ""
+    guarded: bool = False
 
 
 def read_constraint(
@@ -71,22 +74,26 @@ def read_constraint(
     if choice == "none" or not tools:
         settings = _of_settings(config)
         return Constraint("answer", _NO_CALL, prose=True) if tools and not settings else settings
+    guarded = config.repetition_guard
     functions = [tool["function"] for tool in tools]
     functions = [each for each in functions if choice in ("auto", "any", each["name"])]
     max_calls = _MOST_CALLS if parallel_tool_calls else 1
     rules = _call_rules(functions, config.max_new_tokens, max_calls)
     if choice != "auto":
-        call = Constraint("tool call", f"start: calls\n{rules}", strict=False)
+        call = Constraint("tool call", f"start: calls\n{rules}", strict=False, guarded=guarded)
         return _enforceable("tools", call)
     if config.json_schema is not None:
         layout = _layout("json_schema", config.json_schema, config.max_new_tokens)
         either = f"start: calls | answer\nanswer: %json {layout}\n{rules}"
         schema = json.dumps(config.json_schema)
-        return _enforceable("tools", Constraint("JSON answer or tool call", either, schema=schema))
+        held = Constraint("JSON answer or tool call", either, schema=schema, guarded=guarded)
+        return _enforceable("tools", held)
     for name in CONSTRAINTS:
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
-    triggered = Constraint("tool call", f"start: calls\n{rules}", CALL_START, False, prose=True)
+    triggered = Constraint(
+        "tool call", f"start: calls\n{rules}", CALL_START, False, prose=True, guarded=guarded
+    )
     return _enforceable("tools", triggered)
 
 
@@ -94,7 +101,8 @@ def _of_settings(config: DecodingConfig) -> Constraint | None:
     if config.json_schema is not None:
         layout = _layout("json_schema", config.json_schema, config.max_new_tokens)
         schema = json.dumps(config.json_schema)
-        return Constraint("JSON answer", f"start: %json {layout}", schema=schema)
+        guarded = config.repetition_guard
+        return Constraint("JSON answer", f"start: %json {layout}", schema=schema, guarded=guarded)
     if config.regex is not None:
         return _enforceable("regex", Constraint("match of regex", regex_grammar(config.regex)))
     if config.choices is not None:
@@ -113,6 +121,8 @@ def _refuse_grammar(grammar: str) -> None:
     outside = _LITERALS.sub(" ", grammar)
     if grammar.lstrip().startswith("{"):
         problem = "it is JSON; write it as Lark"
+    elif "::=" in outside:
+        problem = 'it is GBNF or EBNF; write it as Lark, such as start: "yes" | "no"'
     elif len(grammar) > _LONGEST_GRAMMAR:
         problem = f"it has {len(grammar)} characters, and up to {_LONGEST_GRAMMAR} are read"
     elif (rules := len(_RULE.findall(outside))) > _MOST_RULES:
@@ -127,11 +137,12 @@ def _refuse_grammar(grammar: str) -> None:
 
 def _enforceable(setting: str, constraint: Constraint) -> Constraint:
     if problem := problem_of(constraint.grammar):
-        raise ConfigError(f"{setting} cannot be enforced: {problem}")
+        form = '; grammars are Lark, such as start: "yes" | "no"' if setting == "grammar" else ""
+        raise ConfigError(f"{setting} cannot be enforced: {problem}{form}")
     return constraint
 
 
-def _layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
+def _layout(what: str, schema: Mapping[str, Any], tokens: int, *, loose: bool = False) -> str:
     """A schema as Lark takes it."""
     try:
         import jsonschema  # noqa: F401
@@ -140,7 +151,7 @@ def _layout(what: str, schema: Mapping[str, Any], tokens: int) -> str:
         raise MissingExtraError("a constrained answer", "constrained") from error
     from adafuse.constraints.json_layout import layout_of  # needs them
 
-    return layout_of(what, schema, tokens)
+    return layout_of(what, schema, tokens, loose=loose)
 
 
 def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, max_calls: int) -> str:
@@ -161,14 +172,23 @@ def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, max_calls: 
 def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
     """The arguments of a tool that `read_tools` has read, as the right side of a Lark rule.
 
-    A tool takes the parameters that it names, and no others unless it says so. ConfigError where
-    they cannot be enforced.
+    A tool takes the parameters that it names, and no others unless it says so. What of them cannot
+    be enforced is left out, with a warning; ConfigError where they are no schema, or nothing fits.
     """
     parameters: Mapping[str, Any] = function["parameters"]
     if not {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():  # these may name more
         parameters = {"additionalProperties": False, **parameters}
     what = f"the parameters of tool {function['name']!r}"
-    return f"%json {_layout(what, parameters, tokens)}"
+    return f"%json {_layout(what, parameters, tokens, loose=True)}"
+
+
+def finished_check(
+    tools: Sequence[Mapping[str, Any]],
+) -> Callable[[str, Mapping[str, Any]], str]:
+    """What tells, of a tool's name and a whole call's arguments, why they do not fit, or ""."""
+    from adafuse.json_schema.loosening import arguments_check  # needs an extra
+
+    return arguments_check(tools)
 
 
 def _quoted(text: str) -> str:

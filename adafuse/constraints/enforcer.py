@@ -60,6 +60,8 @@ class ConstraintEnforcer:
         self._completion = self._text_matcher.completion("")
         self._completions: dict[str, str | None] = {}  # by the text before them, in this round
         self._in_time = False  # the completion fits: from then on it always will
+        self._left_out: list[str] = []  # texts for which there was no room, as far as they go on
+        self._pressed = False  # one of them would have made another answer
 
     @property
     def since(self) -> int | None:
@@ -70,6 +72,13 @@ class ConstraintEnforcer:
     def complete(self) -> bool:
         """Whether the answer is whole and nothing can follow."""
         return self._text_matcher.complete
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether a whole answer is so because a limit closed it: the tokens left, or a bound that
+        its schema does not have.
+        """
+        return self._pressed or bool(self._left_out) or self._text_matcher.at_own_bound
 
     def forced(self) -> Candidate | None:
         """What has to be committed next without a draft, if anything."""
@@ -82,6 +91,7 @@ class ConstraintEnforcer:
             return None
         completion = self._completion_after(words)
         if self._in_time and (completion is None or not self._fits(words, False, completion)):
+            self._pressed = True
             return self.last()
         return _candidate(words)
 
@@ -91,6 +101,7 @@ class ConstraintEnforcer:
         in_time = list(filter(self._leaves_room, kept)) if self._in_time else kept
         if not in_time and self._is_prose(""):
             in_time = kept  # it may end anywhere
+        self._left_out += [candidate.text for candidate in kept if candidate not in in_time]
         merged: dict[tuple[str, bool], Candidate] = {}
         for candidate in in_time:
             key = candidate.text, candidate.ends
@@ -107,6 +118,9 @@ class ConstraintEnforcer:
         """Append text to the answer."""
         self._completion = self._completion_after(text)
         self._completions.clear()
+        others = [other for other in self._left_out if not text.startswith(other)]
+        self._left_out = [other[len(text) :] for other in others if other.startswith(text)]
+        self._pressed = self._pressed or len(self._left_out) < len(others)
         self._text_matcher.feed(text)
 
     def _admitted(self, candidate: Candidate) -> Candidate | None:

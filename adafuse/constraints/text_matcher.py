@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from adafuse.constraints.completion import CompletionSearch
 from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.grammar import Matcher, byte_table
+from adafuse.constraints.guarded import matcher_for
+from adafuse.errors import DecodingError
+from adafuse.json_schema import OWN_BOUNDS
 from adafuse.text.words import decode
 from adafuse.tools.syntax import find_trigger
 
@@ -27,8 +30,9 @@ class TextMatcher:
     """
 
     def __init__(self, constraint: Constraint) -> None:
+        self._grammar = constraint.grammar
         self._trigger = constraint.trigger
-        self._start = byte_table().matcher(constraint.grammar)
+        self._start = matcher_for(byte_table(), constraint)
         self._matcher: Matcher | None = None if self._trigger else self._start
         self._search = CompletionSearch(constraint.grammar)
         self.text = ""
@@ -48,6 +52,20 @@ class TextMatcher:
     def complete(self) -> bool:
         """Whether it is, and nothing can follow."""
         return self._matcher is not None and self._matcher.complete
+
+    @property
+    def at_own_bound(self) -> bool:
+        """Whether a value in a whole answer ends where only a bound of ours ends it."""
+        if self._matcher is None or OWN_BOUNDS not in self._grammar:
+            return False
+        from adafuse.constraints.json_layout import tighter_grammar  # needs an extra
+
+        data = self.text[self.since or 0 :].encode()
+        try:
+            matcher = byte_table().matcher(tighter_grammar(self._grammar))
+            return matcher.feed(data) < len(data) or not matcher.accepting
+        except (DecodingError, RecursionError, ValueError):  # nothing is shorter
+            return False
 
     def triggers(self, text: str) -> bool:
         """Whether the trigger comes to stand in the answer with `text` behind it."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from adafuse.constraints.grammar import TokenTable
+from adafuse.constraints.guarded import matcher_for
 from adafuse.text.tokenizer import TokenCodec
 from adafuse.tools.syntax import find_trigger
 
@@ -34,7 +35,7 @@ class TokenMasks:
     ) -> None:
         self._table, self._codec = table, codec
         self._trigger = (constraint.trigger or "").encode()
-        self._start = table.matcher(constraint.grammar)
+        self._start = matcher_for(table, constraint)
         self._matcher: Matcher | None = None if self._trigger else self._start
         self._ends = list(end_ids)
         self._tail = b""  # the end of a free answer, in which the trigger may have begun

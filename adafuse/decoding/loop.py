@@ -269,6 +269,8 @@ class _Fusion:
         if self._enforcer is not None:
             self._enforcer.commit(text)
         if not cut and (winner.ends or (self._enforcer is not None and self._enforcer.complete)):
+            if self._enforcer is not None and self._enforcer.cut_short:
+                return text, "length"
             return text, "stop" if winner.stop is None else "stop_string"
         if cut or min(self._group.limits().values()) <= 0:
             return text, "length"

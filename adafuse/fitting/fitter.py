@@ -15,15 +15,16 @@ from adafuse._version import __version__
 from adafuse.compare.dataset import Layout
 from adafuse.compare.results import Interval
 from adafuse.compare.terminal import progress_bars
-from adafuse.config import DecodingConfig, with_preset
+from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble, Models
-from adafuse.ensemble_file import EnsembleFile, read_models, write_ensemble
+from adafuse.ensemble_file import DIFFERENCE, EnsembleFile, read_models, write_ensemble
 from adafuse.errors import ConfigError, MissingExtraError
 from adafuse.fitting.cross_fit import judge
 from adafuse.fitting.readings import TextReader, read_all
 from adafuse.fitting.result import FitResult, as_result
 from adafuse.fitting.sources import Data, described, read_texts
 from adafuse.loading.identity import Checkpoint
+from adafuse.presets import with_preset
 from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec
 from adafuse.validation import whole
 
@@ -72,7 +73,8 @@ def fit(
         seed: of the draw, the halves and the bootstrap.
         progress: show a bar on standard error.
         device, dtype: as for `Ensemble.load`; part of the file, for members that name none.
-        settings: decoding settings for the file.
+        settings: decoding settings for the file; with a `stop` an answer's end is read as decoding
+            reads it: a base model that would begin a new line there ends too.
 
     Raises:
         ConfigError: a row, a file, a setting or the number of models is wrong; before any model is
@@ -100,7 +102,7 @@ def fit(
         count = len(members)
     if count < 2:
         raise ConfigError("a fit takes at least two models: one alone has all the say as it is")
-    DecodingConfig().override(**settings)
+    config = DecodingConfig().override(**settings)
     whole("seed", seed, 0)
     texts = read_texts(
         data, layout or Layout(), answer, prose, limit=whole("limit", limit, 0), seed=seed
@@ -110,7 +112,8 @@ def fit(
     place = Path(out).expanduser() if out is not None else None
     if place is not None:
         _check_place(place)
-    reader = TextReader(members, device, dtype, readings_path(place))
+    stops = config.stop if config.pool_stops else ()
+    reader = TextReader(members, device, dtype, readings_path(place), stops)
     with progress_bars(progress) as bars:
         task = bars.add_task("texts", total=sum(map(len, texts)))
         readings = read_all(texts, reader, lambda: bars.advance(task))
@@ -202,7 +205,7 @@ def _file(
                     for name, nats in zip(result.names, result.members, strict=True)
                 },
                 "of the mixture, held out": _numbers(result.mixture),
-                "less the best alone": _numbers(result.difference),
+                DIFFERENCE: _numbers(result.difference),
             },
         },
     )

@@ -64,6 +64,8 @@ class TextReader:
         members: specifications, or an ensemble that is loaded.
         device, dtype: as for `Ensemble.load`.
         path: where readings are kept; None: nowhere.
+        stops: strings that end an answer too: where the texts' answers are over, tokens that begin
+            with one count to the end, as drafts of them do in decoding.
 
     Raises:
         ConfigError: the file cannot be used, or a member has no model in this process.
@@ -75,8 +77,10 @@ class TextReader:
         device: str | None,
         dtype: str | None,
         path: Path | None,
+        stops: Sequence[str] = (),
     ) -> None:
         self._given = members
+        self._stops = tuple(stops)
         self._where: dict[str, Any] = {"device": device, "dtype": dtype}
         self._records = Records(path, "reading of a text", _check)
         if isinstance(members, Ensemble):
@@ -114,6 +118,8 @@ class TextReader:
         ContextWindowError if one has no room for the text.
         """
         described = {"prompt": asdict(text.prompt), "ends": text.ends, "form": _FORM}
+        if self._stops and text.ends:
+            described["stops"] = self._stops
         words = self._split(text.reference)
         return [self._reading(at, text, described, words) for at in range(len(self.names))]
 
@@ -138,7 +144,12 @@ class TextReader:
 
             try:
                 found = read_reference(
-                    self._members[at], text.prompt, words, ends=text.ends, where=text.where
+                    self._members[at],
+                    text.prompt,
+                    words,
+                    ends=text.ends,
+                    stops=self._stops,
+                    where=text.where,
                 )
             except ContextWindowError as error:
                 kept = {"skipped": str(error)}

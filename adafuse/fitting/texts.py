@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
 
 from adafuse.compare.dataset import REFERENCES, Layout
 from adafuse.errors import AdaFuseError, ConfigError
@@ -79,6 +79,8 @@ def row_texts(
             return document_texts(where, row["text"], prose)
     question = layout.question(row, where)
     reference = question.references[0]
+    if any(str(row.get(name)).strip() == reference.strip() for name in _ASKED):
+        _refuse_copy(where)
     prompt = question.prompt
     if isinstance(prompt, str) and not prompt[-1:].isspace() and reference[:1].strip():
         reference = f" {reference}"
@@ -112,10 +114,7 @@ def _checked(
         raise ConfigError(f"{where}: its answer is empty, so there is nothing to fit to")
     asked = prompt if isinstance(prompt, str) else str(prompt[-1].get("content"))
     if reference.strip() == asked.strip():
-        raise ConfigError(
-            f"{where}: its answer is a copy of its prompt, which would reward copying; name other "
-            "columns, or leave it out"
-        )
+        _refuse_copy(where)
     try:
         read_prompt(reference)  # half characters
         given = prompt if isinstance(prompt, str) else list(prompt)
@@ -123,6 +122,13 @@ def _checked(
     except AdaFuseError as error:
         raise ConfigError(f"{where}: {error}") from None
     return Text(where, checked, reference, ends=True)
+
+
+def _refuse_copy(where: str) -> NoReturn:
+    raise ConfigError(
+        f"{where}: its answer is a copy of its prompt, which would reward copying; name other "
+        "columns, or leave it out"
+    )
 
 
 def document_texts(where: str, document: str, prose: bool = False) -> list[Text]:

@@ -11,8 +11,12 @@ refused. Plain values; knows no grammar.
     structure    references, shared names, and how options are told apart
     narrowing    all of them as one schema, for llguidance to merge
     bounds       all of that, for a number of tokens
+    loosening    tools' schemas, less what no grammar can hold a call to
     validation   whether a value is what a schema accepts (`jsonschema`)
     pydantic_models   the schemas of Pydantic's models
 
 Most of it needs the extra `constrained`, so nothing is imported here.
 """
+
+OWN_BOUNDS = "x-own-bounds"
+"""A note in what is made of a schema: which of its bounds the schema itself does not have."""

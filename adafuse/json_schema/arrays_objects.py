@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Literal
 
+from adafuse.json_schema import OWN_BOUNDS
 from adafuse.json_schema.document import EmptySchemaError, SchemaError
 from adafuse.json_schema.formats import FORMATS
 from adafuse.json_schema.keywords import LISTING, says_nothing
@@ -47,6 +48,8 @@ def array_of(schema: dict[str, Any], pointer: str, write: Write, *, alone: bool)
             most = at
             break
     made: dict[str, Any] = {"minItems": least, "maxItems": most}
+    if "maxItems" not in schema and most > max(least, len(first)):
+        made[OWN_BOUNDS] = ["maxItems"]
     if first[:most]:
         made["prefixItems"] = first[:most]
     if most <= len(first):
@@ -67,6 +70,8 @@ def object_of(
         accepts: whether a schema accepts a name.
         names: that other parts of the schema list; None if there are no other parts.
     """
+    for regex in schema.get("patternProperties", ()):
+        regex_of("patternProperties", regex, pointer)
     listed, patterns, rest = _parts_of(schema, names)
     required = list(dict.fromkeys(schema.get("required", ())))
     for name in {*listed, *required}:
@@ -85,6 +90,8 @@ def object_of(
     free = {regex_of("patternProperties", regex, pointer): part for regex, part in patterns.items()}
     free = {regex: _attempt(write, part) for regex, part in free.items()}
     free = {regex: False if isinstance(part, SchemaError) else part for regex, part in free.items()}
+    if rest is False and "additionalProperties" in schema:
+        _check_required(required, listed, patterns, pointer)
     others = False if rest is False else _attempt(write, rest)
     others = False if isinstance(others, EmptySchemaError) else others
     if others is not False and not properties and not free and not names:
@@ -100,6 +107,16 @@ def object_of(
     if free:
         made["patternProperties"] = free
     return {**made, **_counts(made, required, schema, pointer)}
+
+
+def _check_required(
+    required: list[str], listed: Collection[str], patterns: Collection[str], pointer: str
+) -> None:
+    """Refuse names that must be there and cannot."""
+    for name in required:
+        if name not in listed and not any(found(regex, name) for regex in patterns):
+            why = f"names {name!r}, which 'properties' does not have; list it in both, or none"
+            raise EmptySchemaError("required", pointer, why)
 
 
 def _attempt(write: Write, part: Schema | None) -> Any:
@@ -187,14 +204,15 @@ def _bounds_of_free(
 ) -> dict[str, Any]:
     count = len(required)
     optional = any(name not in required for name in made["properties"])
-    bounds = {"minProperties": least} if least > count else {}
+    bounds: dict[str, Any] = {"minProperties": least} if least > count else {}
     if bounds and (optional or least > count + 1):
         # A name may come twice, and then counts once.
         why = "cannot be enforced for free names; list them as 'required'"
         raise SchemaError("minProperties", pointer, why)
     if optional:
         return bounds
-    return {**bounds, "maxProperties": max(least, min(most, count + MOST_ITEMS))}
+    bounds["maxProperties"] = limit = max(least, min(most, count + MOST_ITEMS))
+    return {**bounds, OWN_BOUNDS: ["maxProperties"]} if max(least, count) < limit < most else bounds
 
 
 def _bounds_of_listed(

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adafuse.json_schema import OWN_BOUNDS
 from adafuse.json_schema.document import Document, SchemaError, modern
 from adafuse.json_schema.keywords import check_shapes
 from adafuse.json_schema.narrowing import OVERLAPPING, Narrower
 from adafuse.json_schema.structure import targets_of
 
-__all__ = ["OVERLAPPING", "Bounded", "SchemaError", "bounded"]
+__all__ = ["OVERLAPPING", "Bounded", "SchemaError", "bounded", "tightened"]
 
 _CHARACTERS_PER_TOKEN = 4
 _LEVELS = (40, 20, 8)  # of a value whose schema leads back to itself: the most that can be followed
@@ -53,6 +54,21 @@ def bounded(schema: Mapping[str, Any], tokens: int) -> Bounded:
         why = "it is nested too deeply, or has too many parts; make it flatter"
         raise SchemaError(None, "", why) from None
     return Bounded(narrower.schema, tuple(narrower.suspects), tuple(narrower.proofs))
+
+
+def tightened(schema: Any) -> Any:
+    """A bounded schema with each bound one less that the original does not have.
+
+    What the first accepts and this does not has a value that ends where a bound of ours ends it.
+    """
+    if isinstance(schema, list):
+        return list(map(tightened, schema))
+    if not isinstance(schema, dict):
+        return schema
+    own = schema.get(OWN_BOUNDS)
+    names = own if isinstance(own, list) else ()  # else a property of that name
+    inner = {name: part if name == "enum" else tightened(part) for name, part in schema.items()}
+    return {**inner, **{name: schema[name] - 1 for name in names}}
 
 
 def _narrowed(document: Document, characters: int) -> Narrower:

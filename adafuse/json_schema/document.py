@@ -15,7 +15,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-__all__ = ["Document", "EmptySchemaError", "SchemaError", "modern"]
+__all__ = ["Document", "EmptySchemaError", "SchemaError", "WrongSchemaError", "modern"]
 
 _NO_SCHEMAS = ("const", "enum", "default", "examples", "example")
 _NAMED = ("properties", "patternProperties", "$defs", "definitions")  # hold schemas by name
@@ -35,10 +35,15 @@ class SchemaError(ValueError):
         place = pointer if len(pointer) < _LONG else f"…{pointer[-_LONG:]}"
         message = f"{keyword!r} at {place or 'the top level'} {why}" if keyword else why
         super().__init__(" ".join(message.split()))
+        self.keyword, self.pointer = keyword, pointer
 
 
 class EmptySchemaError(SchemaError):
     """Nothing matches a part of a schema; the whole may have other ways."""
+
+
+class WrongSchemaError(SchemaError):
+    """It is no schema, whoever reads it."""
 
 
 class Document:
@@ -83,7 +88,7 @@ class Document:
         if isinstance(target, bool) or (isinstance(target, dict) and id(target) in self._places):
             return target
         why = f"is {part['$ref']!r}, which is no schema in this one; put it into '$defs'"
-        raise SchemaError("$ref", pointer, why)
+        raise WrongSchemaError("$ref", pointer, why)
 
 
 def _parts(root: Any) -> Iterator[tuple[str, Any, int]]:

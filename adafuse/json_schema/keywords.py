@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from adafuse.json_schema.document import SchemaError
+from adafuse.json_schema.document import SchemaError, WrongSchemaError
 
 __all__ = ["COMBINING", "KINDS", "LISTING", "check_shapes", "refuse", "says_nothing", "types_of"]
 
@@ -66,7 +66,7 @@ def check_shapes(root: dict[str, Any]) -> None:
         if at >= 0 and not [step for step in rest[path[at] in _NAMED :] if isinstance(step, str)]:
             pointer = "".join(f"/{step}" for step in path[:at])
             message = error.message if len(error.message) < 200 else f"{error.message[:197]}..."
-            raise SchemaError(path[at], pointer, f"is wrong: {message}")
+            raise WrongSchemaError(path[at], pointer, f"is wrong: {message}")
 
 
 def refuse(schema: dict[str, Any], pointer: str) -> None:

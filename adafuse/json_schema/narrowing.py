@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from adafuse.json_schema import OWN_BOUNDS
 from adafuse.json_schema.arrays_objects import FREE_NAME, MOST_ITEMS, array_of, object_of
 from adafuse.json_schema.document import Document, EmptySchemaError, SchemaError
 from adafuse.json_schema.keywords import COMBINING, KINDS, LISTING, refuse, says_nothing, types_of
@@ -86,6 +87,8 @@ class Narrower:
         share = max(characters // max(len(self._strings), 1), _SHORTEST_LIMIT)
         for schema in self._open:
             schema["maxLength"] = max(share, -1 - schema["maxLength"])
+            if schema["maxLength"] > schema.get("minLength", 0):
+                schema[OWN_BOUNDS] = [*schema.get(OWN_BOUNDS, ()), "maxLength"]
         self.schema = {**made, "$defs": self.definitions}
         self.depth = depth_of(made, self._depths)
 
@@ -231,7 +234,9 @@ class Narrower:
             if kind not in types or (kind == "integer" and "number" in types):
                 continue
             try:
-                made |= self._kind(kind, part, pointer, level, names)
+                kept = self._kind(kind, part, pointer, level, names)
+                own = [*made.get(OWN_BOUNDS, ()), *kept.get(OWN_BOUNDS, ())]
+                made |= kept | ({OWN_BOUNDS: own} if own else {})
                 kinds.append(kind)
             except EmptySchemaError as empty:
                 problem = empty
@@ -278,7 +283,9 @@ class Narrower:
             if levels > 1:
                 inner = self._anything(levels - 1)
                 lists = {"type": "array", "items": inner, "maxItems": MOST_ITEMS}
+                lists[OWN_BOUNDS] = ["maxItems"]
                 names = {"patternProperties": {FREE_NAME: inner}, "maxProperties": MOST_ITEMS}
+                names[OWN_BOUNDS] = ["maxProperties"]
                 options += [lists, {"type": "object", **names, "additionalProperties": False}]
             self._anythings[levels] = self._named({"anyOf": options})
         return self._anythings[levels]

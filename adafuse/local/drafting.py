@@ -134,7 +134,7 @@ class Drafter:
     def _branch(self, path: _Path, room: int) -> list[_Path]:
         """One path per most probable token; end tokens are one path."""
         paths: list[_Path] = []
-        for token in self._stats(path).top[: self._config.branches]:
+        for token in self._stats(path).top[: self._config.branch_count]:
             branch = replace(path)
             if token not in self._end_ids:
                 self._take(branch, token, room)

@@ -1,8 +1,8 @@
 """Log-likelihoods of given tokens under one member: what benchmarks and perplexities are made of.
 
 Ids in, numbers out. What is as wide as the vocabulary stays on the model's device, and there is
-never more of it than `_LOGITS`, however long a text is. This module knows neither texts nor how
-they were encoded, and imports torch only when it is asked something.
+never more of it than `ModelRunner.most_logits` rows, however long a text is. This module knows
+neither texts nor how they were encoded, and imports torch only when it is asked something.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenLikelihoods", "continuation_logprobs", "continuations_logprobs"]
 
-_LOGITS = 2**24  # that one forward may give: 64 MiB in float32, and a few times that meanwhile
 _LONG = 256  # tokens of context that are better read alone, with the model's own mask
 _DEEP = 512  # tokens of a continuation that is better read alone: a tree notes every ancestor
 
@@ -134,7 +133,7 @@ def _alone(
     if not tokens:
         return TokenLikelihoods((), ())
     whole = runner.window_of(len(context) + len(tokens) - 1) != runner.window_of(len(context))
-    step = len(tokens) if whole else max(_LOGITS // runner.vocabulary, 1)
+    step = len(tokens) if whole else runner.most_logits
     reading = _Reading(member, runner, context, fresh=whole)
     likelihoods: list[tuple[float, bool]] = []
     try:
@@ -158,7 +157,7 @@ def _together(
     continuations: Sequence[Sequence[int]],
 ) -> list[TokenLikelihoods]:
     """Several short continuations, as branches of one tree."""
-    step = max(_LOGITS // runner.vocabulary, 1)
+    step = runner.most_logits
     reading = _Reading(member, runner, context)
     try:
         lines = [reading.tree.line(tokens) for tokens in continuations]

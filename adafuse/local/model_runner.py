@@ -26,6 +26,7 @@ __all__ = ["FULL", "SLIDING", "Layout", "ModelRunner"]
 
 _WIDTH = 16  # tokens that a forward may read for about the price of two
 _SHARED_WIDTH = 48  # tokens of a shared forward beyond which guesses cost more than they save
+_LOGITS = 2**24  # that one forward may give: 64 MiB in float32, and a few times that meanwhile
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
@@ -102,6 +103,7 @@ class ModelRunner:
         self.prompts = PromptCache()
         self._text = text
         self.vocabulary: int = text.vocab_size
+        self.most_logits = max(_LOGITS // self.vocabulary, 1)  # rows, in one forward
         generation = getattr(model, "generation_config", None) or model.config
         self.generation_eos: int | list[int] | None = getattr(generation, "eos_token_id", None)
 

@@ -32,7 +32,6 @@ __all__ = [
     "split_reference",
 ]
 
-_LOGITS = 2**24  # that one forward may give: 64 MiB in float32, and a few times that meanwhile
 _NO_CAP = 2**31  # tokens of a word
 
 
@@ -193,7 +192,7 @@ class _Line:
     def read(self, ids: Sequence[int], places: Sequence[int], *, whole: bool = False) -> None:
         """Read further tokens; learn what follows those at `places` of the whole sequence."""
         runner = self.member.runner
-        step = len(ids) if whole else max(_LOGITS // runner.vocabulary, 1)
+        step = len(ids) if whole else runner.most_logits
         for start in range(0, len(ids), step):
             self._read(ids[start : start + step], set(places))
         self.member.runner.scheduler.left()

@@ -154,7 +154,7 @@ class TokenSequence:
         all_stats, logits = next_token_stats(
             rows,
             [(_parent_row(node), node.token) for node in unknown],
-            branches=self._config.branches,
+            branches=self._config.branch_count,
             end_ids=self._end_ids,
             penalty=penalty,
             masks=None if self._masks is None or self._rating else list(map(self._mask, nodes)),

@@ -124,7 +124,7 @@ class LocalSession:
         stats = self._sequence.tree.root.next
         if stats is None or self._speculator is None:
             return []
-        texts = [self._codec.text([t]) for t in stats.top[: self._config.branches] if t >= 0]
+        texts = [self._codec.text([t]) for t in stats.top[: self._config.branch_count] if t >= 0]
         return [text for text in texts if text]
 
     def hint(self, texts: Sequence[str]) -> None:

@@ -169,7 +169,7 @@ class Speculator:
         within = node.parent is not None and first >= 0 and not self._spaced(first)
         if within or node.next.margin >= self._config.margin_threshold:
             return node.next.top[:1]
-        return node.next.top[: self._config.branches]
+        return node.next.top[: self._config.branch_count]
 
 
 class _Chosen:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adafuse.tools import CALL_END, CALL_START, RESULT_END, RESULT_START, call_text
+from adafuse.prompting.messages import name_results
+from adafuse.tools import CALL_END, CALL_START, call_text
 
 if TYPE_CHECKING:
     from adafuse.prompting.chat_template import ChatTemplate
@@ -35,6 +36,9 @@ _TOOLS_BEHIND = (
     f"</tools>\n\n{_CALL_SYNTAX}\nThe result of a call is given to you in the next turn. If no "
     "tool is of help, answer without one."
 )
+
+_ROLES = ("system", "user", "assistant", "tool")
+_SILENT = {"role": "user", "content": ""}  # a turn in which nobody says anything
 
 Messages = list[dict[str, Any]]
 Tools = tuple[dict[str, Any], ...]
@@ -60,12 +64,15 @@ def chat_forms(
     if named and not template.shows_names:
         conversation = [_name_in_content(message) for message in conversation]
     tried: list[tuple[Messages, Tools]] = []
-    for variant, native_tools in _tool_variants(conversation, tuple(map(dict, tools)), template):
-        texts = tuple((m["role"], m["content"]) for m in variant if m["role"] in ("system", "user"))
-        for arranged in _role_variants(variant):
-            if (arranged, native_tools) not in tried:
-                tried.append((arranged, native_tools))
-                yield ChatForm(arranged, native_tools, texts)
+    variants = [*_tool_variants(conversation, tuple(map(dict, tools)), template)]
+    for arrange in (_role_variants, _padded_variants):
+        for variant, native_tools in variants:
+            said = (m for m in variant if m["role"] in ("system", "user"))
+            texts = tuple((m["role"], m["content"]) for m in said)
+            for arranged in arrange(variant):
+                if (arranged, native_tools) not in tried:
+                    tried.append((arranged, native_tools))
+                    yield ChatForm(arranged, native_tools, texts)
 
 
 def _tool_variants(
@@ -75,9 +82,11 @@ def _tool_variants(
     if not tools and not any(m["role"] == "tool" or _calls_of(m) for m in conversation):
         yield conversation, ()
         return
-    written = _results_as_messages(_calls_as_text(conversation))
+    named = name_results(conversation)
+    written = _results_as_messages(_calls_as_text(named))
     if template.shows_tools:
-        native = conversation if template.writes_calls else _calls_as_text(conversation)
+        native = conversation if template.shows_results else named
+        native = native if template.writes_calls else _calls_as_text(native)
         native = native if template.shows_results else _results_as_messages(native)
         note = _CALL_SYNTAX if tools and not template.teaches_calls else ""
         yield with_system(native, note), tools
@@ -118,6 +127,31 @@ def _role_variants(messages: Messages) -> Iterator[Messages]:
     yield _roles_merged(messages)
     yield _roles_merged([*messages[:1], *map(_as_user, messages[1:])])
     yield _roles_merged([*map(_as_user, messages)])
+
+
+def _padded_variants(messages: Messages) -> Iterator[Messages]:
+    """With a user's turn in front of an assistant's, such as a greeting; with roles that the
+    template may not know as user's; and with a user's turn at the end, too.
+    """
+    if not messages:
+        return
+    folded = [*map(_as_user, messages)]
+    yield _user_first(_roles_merged(folded))
+    known = _user_first(_roles_merged([*map(_as_known, folded)]))
+    yield known
+    yield [*known, *([dict(_SILENT)] if known[-1]["role"] != "user" else [])]
+
+
+def _user_first(messages: Messages) -> Messages:
+    first = messages[0]["role"] == "user"
+    return messages if first else [dict(_SILENT), *messages]
+
+
+def _as_known(message: dict[str, Any]) -> dict[str, Any]:
+    """A message of a role of one's own as a user's that says who speaks."""
+    if message["role"] in _ROLES:
+        return message
+    return {**message, "role": "user", "content": f"{message['role']}: {message['content']}"}
 
 
 def _as_user(message: dict[str, Any]) -> dict[str, Any]:
@@ -178,15 +212,19 @@ def _calls_as_text(messages: Messages) -> Messages:
 
 
 def _results_as_messages(messages: Messages) -> Messages:
-    """Results of tools as user messages; those in a row, of one answer, as one."""
+    """Results of tools as user messages in plain words; those in a row, of one answer, as one.
+
+    Marks such as <tool_response>, of templates that a member was not trained on, are what it would
+    go on to write itself.
+    """
     converted: Messages = []
     for message, before in zip(messages, [None, *messages], strict=False):
         if message["role"] != "tool":
             converted.append(message)
             continue
-        result = f"{RESULT_START}\n{message['content']}\n{RESULT_END}"
+        result = f"Result of {message.get('name') or 'the tool'}: {message['content']}"
         if before is not None and before["role"] == "tool":
-            result = f"{converted.pop()['content']}\n{result}"
+            result = f"{converted.pop()['content']}\n\n{result}"
         converted.append({"role": "user", "content": result})
     return converted
 

@@ -11,8 +11,16 @@ from typing import Any, TypeVar
 
 from adafuse.errors import PromptError
 from adafuse.tools import CALL_END, CALL_START
+from adafuse.tools.partial_json import load_json
 
-__all__ = ["core_call", "name_results", "read_messages", "written_call"]
+__all__ = [
+    "core_call",
+    "name_results",
+    "read_arguments",
+    "read_messages",
+    "with_cut_calls_as_text",
+    "written_call",
+]
 
 M = TypeVar("M")
 
@@ -43,6 +51,42 @@ def core_call(index: int, id_: str | None, name: str, arguments: Any) -> dict[st
     return {"id": id_ or f"call_{index}", "type": "function", "function": function}
 
 
+def read_arguments(arguments: Any) -> Any:
+    """The arguments of a call, as servers and clients write them.
+
+    For a call without any, some write no text, null or an empty list; some encode JSON twice.
+
+    Raises:
+        ValueError, RecursionError: a text is no JSON.
+    """
+    for _ in range(2):
+        if isinstance(arguments, str):
+            arguments = load_json(arguments) if arguments.strip() else None
+    return {} if arguments is None or arguments == [] else arguments
+
+
+def with_cut_calls_as_text(message: dict[str, Any]) -> dict[str, Any]:
+    """A message with calls whose arguments are no JSON as text, as the answer wrote them.
+
+    A token limit cuts calls, and who asked goes on with the conversation all the same.
+    """
+    whole, texts = [], [message["content"]]
+    for call in message.get("tool_calls", ()):
+        name, arguments = call["function"]["name"], call["function"].get("arguments")
+        try:
+            read_arguments(arguments)
+            whole.append(call)
+        except (ValueError, RecursionError):
+            texts.append(written_call(name, arguments))
+    if len(texts) == 1:
+        return message
+    if isinstance(texts[0], list):
+        content: Any = [*texts[0], *({"type": "text", "text": f"\n{text}"} for text in texts[1:])]
+    else:
+        content = "\n".join(filter(None, texts))
+    return {**message, "content": content, "tool_calls": whole}
+
+
 def written_call(name: str | None, arguments: Any) -> str:
     """A call that cannot be read, as the answer may have written it."""
     call = f'{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {arguments or ""}}}'
@@ -55,7 +99,7 @@ def name_results(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     messages_with_names = []
     for message in messages:
         for call in message.get("tool_calls", ()):
-            if isinstance(call["id"], str):
+            if isinstance(call.get("id"), str):
                 names[call["id"]] = call["function"]["name"]
         id_ = message.get("tool_call_id")
         name = names.get(id_) if isinstance(id_, str) else None

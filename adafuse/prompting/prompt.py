@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.errors import ConfigError, PromptError
+from adafuse.prompting.messages import read_arguments
 from adafuse.tools import read_tools
 from adafuse.tools.partial_json import load_json
 from adafuse.validation import show
@@ -20,7 +21,7 @@ from adafuse.validation import show
 if TYPE_CHECKING:
     from adafuse.constraints.constraint import Constraint
 
-__all__ = ["Message", "Prompt", "PromptFormat", "read_prompt", "with_constraint"]
+__all__ = ["Message", "Prompt", "PromptFormat", "read_part", "read_prompt", "with_constraint"]
 
 Message = Mapping[str, Any]
 """A chat message: "role" and "content" (a string, or a list of {"type": "text", "text": …}).
@@ -99,10 +100,20 @@ def read_prompt(
         )
     if prompt_format not in (None, "chat"):
         raise ConfigError(f"prompt_format {prompt_format!r} is for text; messages are always chat")
-    messages = tuple(_read_message(index, message) for index, message in enumerate(prompt))
-    if not any(message["content"] or message.get("tool_calls") for message in messages):
+    read = replace(read_part(prompt), tools=checked_tools)
+    if not any(message["content"] or message.get("tool_calls") for message in read.messages):
         raise PromptError("the conversation is empty; give at least one message with content")
-    return Prompt(messages, None, "chat", checked_tools)
+    return read
+
+
+def read_part(messages: Sequence[Message]) -> Prompt:
+    """Any part of a conversation, of which nothing is asked but how many tokens it has.
+
+    Raises:
+        PromptError: as of `read_prompt`, but for one that says nothing.
+    """
+    read = (_read_message(index, message) for index, message in enumerate(messages))
+    return Prompt(tuple(read), None, "chat")
 
 
 def with_constraint(
@@ -200,8 +211,8 @@ def _read_call(where: str, call: object) -> dict[str, Any]:
     if not isinstance(call.get("id", ""), str | None):
         raise PromptError(f"{where} must have text as 'id'")
     try:
-        value = dict(arguments) if isinstance(arguments, Mapping) else arguments
-        written = value if isinstance(value, str) else json.dumps(value)
+        value = read_arguments(arguments)
+        written = json.dumps(dict(value) if isinstance(value, Mapping) else value)
         arguments = load_json(written)
     except (TypeError, ValueError, RecursionError) as error:
         raise PromptError(f"{where} has 'arguments' that cannot be read: {error}") from None

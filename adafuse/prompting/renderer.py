@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +15,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from adafuse.errors import AdaFuseWarning, PromptError
+from adafuse.errors import PromptError
 from adafuse.events import Loss
 from adafuse.prompting.chat_formats import FALLBACK_STOP, ChatForm, chat_forms, plain_conversation
 from adafuse.prompting.chat_template import ChatTemplate, Template, chat_template
 from adafuse.prompting.prompt import Prompt
 from adafuse.prompting.special_tokens import SpecialTokenEscape
 from adafuse.text.tokenizer import TokenCodec
+from adafuse.validation import warn
 
 __all__ = ["FALLBACK_STOP", "Rendered", "Renderer"]
 
@@ -85,12 +84,10 @@ class Renderer:
 
     def _warn(self) -> None:
         self._warned = True
-        warnings.warn(
+        warn(
             f"member {self._name!r} has no chat template: it reads messages as 'User: …' and "
             "'Assistant: …' turns with blank lines between them; if it was trained on another "
-            "format, give that as its chat_template",
-            AdaFuseWarning,
-            stacklevel=_stack_level_of_caller(),
+            "format, give that as its chat_template"
         )
 
     def _render_text(self, text: str, stops: tuple[str, ...]) -> Rendered:
@@ -189,11 +186,3 @@ def _left_out(form: ChatForm, rendered: str) -> tuple[str, str] | None:
         if not any("".join(spelling.split()) in shown for spelling in spellings):
             return role, text
     return None
-
-
-def _stack_level_of_caller() -> int:
-    """The `stacklevel` of the first caller that is not part of adafuse."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("adafuse"):
-        level, frame = level + 1, frame.f_back
-    return level

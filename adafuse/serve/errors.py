@@ -76,5 +76,5 @@ def api_error(error: BaseException, arguments: frozenset[str] = frozenset()) -> 
 def _param(message: str, arguments: frozenset[str]) -> str | None:
     if place := _PLACE.match(message):
         return "tools" if place[2] else f"messages.[{place[1]}]"
-    word = re.match(r"(?:unknown )?(\w+)", message)
+    word = re.match(r"(?:unknown (?:field of )?)?(\w+)", message)
     return word[1] if word and word[1] in arguments else None

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.decoding.subset import answering, answering_config
 from adafuse.errors import ConfigError
-from adafuse.prompting.messages import name_results
+from adafuse.prompting.messages import name_results, with_cut_calls_as_text
 from adafuse.prompting.prompt import Message, Prompt, read_prompt, with_constraint
 from adafuse.prompting.response_format import response_schema, with_instruction
 from adafuse.serve.errors import ApiError
@@ -94,7 +94,8 @@ def read_chat(body: Mapping[str, Any], served: Served) -> Ask:
     tools = read_tools(request.tools)
     names = tuple(tool["function"]["name"] for tool in tools)
     choice = read_tool_choice(request.tool_choice, names)
-    messages: list[Message] = list(name_results(map(_core_message, request.messages)))
+    named = name_results(map(_core_message, request.messages))
+    messages: list[Message] = [*map(with_cut_calls_as_text, named)]
     prompt = read_prompt(messages, None, tools)
     shown = names if choice != "none" else ()
     if config.json_schema is not None and (not shown or choice == "auto"):

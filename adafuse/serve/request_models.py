@@ -40,24 +40,46 @@ _SHAPES = {
 }
 # Clients send an answer back as they got it; these say nothing while they are empty.
 _EMPTY = ("refusal", "audio", "annotations", "function_call")
+# Of a block of text: they say what its sender may keep, or where its text comes from.
+_OF_BLOCKS = ("cache_control", "annotations")
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
-class _Function(_Strict, extra="allow"):
+class _Function(_Strict):
     name: str
+    arguments: Any = None
+    # Of OpenAI's client and of proxies, which send back what they were given.
+    parsed_arguments: Any = None
+    provider_specific_fields: Any = None
 
 
-class _ToolCall(_Strict, extra="allow"):
-    id: str
+class _ToolCall(_Strict):
+    id: str | None = None
     function: _Function
+    type: Any = None
+    index: Any = None
+    extra_content: Any = None
+    provider_specific_fields: Any = None
 
 
 def _as_sent(call: Any, check: ValidatorFunctionWrapHandler) -> Any:
     check(call)
     return call  # templates write the fields of a call in the order they have
+
+
+def _check_blocks(blocks: list[Any]) -> None:
+    """Refuse fields of text that nobody would read; other kinds are refused where they are read."""
+    for block in blocks:
+        kind = block.get("type") if isinstance(block, Mapping) else None
+        if kind not in ("text", "refusal"):
+            continue
+        for name in block:
+            if name not in ("type", kind, *_OF_BLOCKS):
+                problem = f"has an unknown field {show(name)} in a content block"
+                raise PydanticCustomError("part", "{problem}", {"problem": problem})
 
 
 class ChatMessage(_Strict):
@@ -76,13 +98,20 @@ class ChatMessage(_Strict):
         if not isinstance(message, Mapping):
             return message
         values = {key: value for key, value in message.items() if value is not None}
+        values.pop("parsed", None)  # OpenAI's client adds what it has read of the content
+        if "reasoning" in values:  # what vLLM and OpenRouter call it
+            values.setdefault("reasoning_content", values.pop("reasoning"))
         return {key: value for key, value in values.items() if value or key not in _EMPTY}
 
     @model_validator(mode="after")
     def _check_parts(self) -> ChatMessage:
         if self.role == "tool" and not isinstance(self.tool_call_id, str):
             raise PydanticCustomError("part", "must have the id of a call as 'tool_call_id'")
-        if self.content is None and not self.tool_calls:
+        if self.role != "tool" and self.tool_call_id is not None:
+            raise PydanticCustomError("part", "has a 'tool_call_id', as only results have")
+        if isinstance(self.content, list):
+            _check_blocks(self.content)
+        if self.content is None and self.role not in ("assistant", "tool"):
             raise PydanticCustomError("part", "has no 'content'")
         return self
 

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from adafuse._version import __version__
+from adafuse.constraints.constraint import finished_check
 from adafuse.events import MemberUsage, Round
 from adafuse.serve.logprobs import WordLogprobs
 from adafuse.serve.request import Ask, Served
@@ -36,7 +37,8 @@ class Choice:
         self.index = index
         self.text = ""
         self.calls: dict[str, dict[str, Any]] = {}
-        self.parts = AnswerParts(ask.tools, by_word=False)
+        check = finished_check(ask.prompts[index].tools) if ask.tools else None
+        self.parts = AnswerParts(ask.tools, by_word=False, check=check)
         self.words = WordLogprobs(ask)
         self._tools = ask.tools
 
@@ -58,6 +60,8 @@ class Choice:
     def finish_reason(self) -> str | None:
         """Why the answer ended; None while it goes on."""
         reason = self.parts.finish_reason
+        if reason == "stop" and self.calls:
+            return "tool_calls"  # as they are told, though none of them can be carried out
         return "stop" if reason == "stop_string" else reason
 
     @property

@@ -98,7 +98,7 @@ class AnswerTelemetry:
             "gen_ai.request.temperature": float(config.temperature),
             "gen_ai.output.type": "json" if config.json_schema is not None else "text",
             "adafuse.members": self._members,
-            "adafuse.branches": config.branches,
+            "adafuse.branches": config.branch_count,
             "adafuse.max_words": config.max_words,
             "adafuse.margin_threshold": float(config.margin_threshold),
             "adafuse.constrained": prompt.constraint is not None,

@@ -6,12 +6,14 @@ their chunks and messages hold is made from `Part` and `AnswerParts`.
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from adafuse.events import Round
-from adafuse.tools import CallScanner, InvalidCall, Piece, TextPiece, ToolCall
+from adafuse.tools import CallScanner, InvalidCall, Piece, TextPiece, ToolCall, call_text
 
 __all__ = ["AnswerParts", "CallPart", "Part"]
 
@@ -42,14 +44,24 @@ class AnswerParts:
     Args:
         tools: names of those that may be called; without any, everything is text.
         by_word: whether every word has parts of its own; otherwise every round has.
+        check: tells, of a tool's name and the arguments of a whole call, why they do not fit: a
+            grammar cannot hold calls to every schema.
     """
 
-    def __init__(self, tools: Collection[str] = (), *, by_word: bool = True) -> None:
+    def __init__(
+        self,
+        tools: Collection[str] = (),
+        *,
+        by_word: bool = True,
+        check: Callable[[str, Mapping[str, Any]], str] | None = None,
+    ) -> None:
         self.rounds: list[Round] = []  # read so far
         self.last: Round | None = None  # the round that ended the answer
         self._by_word = by_word
         self._scanner = CallScanner(tools) if tools else None
         self._ids: list[str] = []
+        self._check = check
+        self._unfit: dict[int, InvalidCall] = {}  # by which call of the answer it is
 
     def feed(self, round_: Round) -> Iterator[Part]:
         """Yield what a round adds; what cannot be told yet comes with a later one."""
@@ -69,8 +81,25 @@ class AnswerParts:
                 while len(self._ids) <= piece.index:
                     self._ids.append(f"call_{uuid.uuid4().hex}")
                 index, name, id_ = piece.index, piece.name, self._ids[piece.index]
-                call = CallPart(index, id_, name, piece.arguments, piece.invalid, piece.gap)
+                invalid = piece.invalid or (self._checked(index) if piece.done else None)
+                call = CallPart(index, id_, name, piece.arguments, invalid, piece.gap)
                 yield Part("", call)
+            elif piece.done and (invalid := self._checked(piece.index)) is not None:
+                yield Part("", CallPart(piece.index, self._ids[piece.index], None, "", invalid, ""))
+
+    def _checked(self, index: int) -> InvalidCall | None:
+        """A whole call that does not fit its tool."""
+        call = self._scanner.calls[index] if self._scanner is not None else None
+        if self._check is None or not isinstance(call, ToolCall):
+            return None
+        if not (why := self._check(call.name, call.arguments)):
+            return None
+        arguments = json.dumps(call.arguments, ensure_ascii=False)
+        error = f"the arguments do not fit the tool's schema: {why}"
+        self._unfit[index] = InvalidCall(
+            call_text(call.name, call.arguments), call.name, arguments, error
+        )
+        return self._unfit[index]
 
     @property
     def invalid(self) -> dict[str, InvalidCall]:
@@ -84,11 +113,12 @@ class AnswerParts:
 
     def _ended(self) -> Iterator[tuple[str, ToolCall | InvalidCall]]:
         calls = self._scanner.calls if self._scanner is not None else []
-        return zip(self._ids, calls, strict=False)
+        fitting = [self._unfit.get(at, call) for at, call in enumerate(calls)]
+        return zip(self._ids, fitting, strict=False)
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the answer ended: "tool_calls" if it calls tools and was not cut within a call."""
+        """Why the answer ended: "tool_calls" if it calls tools, and no limit ended it."""
         reason = self.last.finish_reason if self.last is not None else None
-        cut = bool(self.invalid) and reason != "stop"
+        cut = reason == "length" or (bool(self.invalid) and reason != "stop")
         return "tool_calls" if self.calls and not cut else reason

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adafuse.errors import ConfigError
-from adafuse.validation import show
+from adafuse.validation import refuse_unknown, show
 
 __all__ = ["check_tool_choice", "read_tool_choice"]
 
@@ -53,13 +53,18 @@ def read_tool_choice(choice: Any, names: Sequence[str]) -> str:
 
 def _of_mapping(choice: Mapping[str, Any]) -> tuple[Any, bool]:
     """The word or name in a mapping, and whether it is a name."""
-    function = choice.get("function")
-    if isinstance(function, Mapping) and "name" in function:
-        return function["name"], True
-    if "name" in choice:
-        return choice["name"], True
-    if choice.get("type") in (*_MODES, *_SAME):
-        return choice["type"], False
+    kind, function = choice.get("type", "function"), choice.get("function")
+    if isinstance(kind, str) and kind in (*_MODES, *_SAME):
+        refuse_unknown("field of tool_choice", choice, ("type",))
+        return kind, False
+    if kind in ("function", "tool"):
+        if isinstance(function, Mapping) and "name" in function:
+            refuse_unknown("field of tool_choice", choice, ("type", "function"))
+            refuse_unknown("field of tool_choice.function:", function, ("name",))
+            return function["name"], True
+        if "name" in choice:
+            refuse_unknown("field of tool_choice", choice, ("type", "name"))
+            return choice["name"], True
     raise ConfigError(f"tool_choice {dict(choice)!r} names no tool; use {{'type': 'function', …}}")
 
 

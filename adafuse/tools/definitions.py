@@ -5,15 +5,25 @@ Knows neither calls nor how members are shown tools.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adafuse.errors import PromptError
+from adafuse.tools.parameters import object_schema
 from adafuse.tools.partial_json import TOOL_NAME
 from adafuse.validation import show
 
 __all__ = ["read_tools"]
+
+_OF_TOOL = ("type", "function")
+# "return" is of `transformers.utils.get_json_schema`, and some templates show it.
+_OF_FUNCTION = ("name", "description", "parameters", "strict", "return")
+# What other interfaces call a tool's parameters.
+_OTHERS_NAMES = dict.fromkeys(
+    ("input_schema", "inputSchema", "parametersJsonSchema", "schema", "parameters"), "parameters"
+)
 
 
 def read_tools(tools: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -45,37 +55,38 @@ def _read_tool(index: int, tool: object) -> dict[str, Any]:
             f"tool {index} must be {{'type': 'function', 'function': {{'name': …}}}}, as OpenAI "
             "writes function tools"
         )
+    _refuse_ignored(f"tool {show(function.get('name', index))}", tool, _OF_TOOL)
     kind = tool.get("type", "function")
     if not isinstance(kind, str) or kind != "function":
         raise PromptError(f"tool {index} is of type {show(kind)}; only functions can be called")
     name = function.get("name")
     if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
-        raise PromptError(f"tool {index} needs a 'name' of 1 to 64 of A-Z a-z 0-9 _ . -")
+        given = "" if name is None else f", not {show(name)}"
+        raise PromptError(f"tool {index} needs a 'name' of 1 to 64 of A-Z a-z 0-9 _ . -{given}")
     where = f"tool {name!r}"
+    _refuse_ignored(where, function, _OF_FUNCTION)
     description = function.get("description")
     if not isinstance(description, str | None):
         raise PromptError(f"{where} must have text as 'description'")
     filled = {
         "name": name,
         "description": description or "",
-        "parameters": _read_parameters(where, function.get("parameters")),
+        "parameters": object_schema(where, function.get("parameters")),
     }
     others = {key: value for key, value in function.items() if key not in filled}
     return _json_copy(where, {**tool, "type": "function", "function": {**filled, **others}})
 
 
-def _read_parameters(where: str, schema: object) -> dict[str, Any]:
-    if schema is None or (isinstance(schema, Mapping) and not schema):
-        return {"type": "object", "properties": {}}
-    if not isinstance(schema, Mapping):
-        raise PromptError(f"{where} must have a JSON schema as 'parameters'")
-    properties = schema.get("properties", {})
-    kind = schema.get("type", "object" if "properties" in schema else None)
-    if not isinstance(kind, str) or kind != "object" or not isinstance(properties, Mapping):
-        raise PromptError(
-            f"{where} must have parameters of 'type' 'object' with 'properties': a call names them"
-        )
-    return {**schema, "type": "object", "properties": properties}
+def _refuse_ignored(where: str, given: Mapping[str, Any], fields: Sequence[str]) -> None:
+    """Refuse fields in which something is meant that nobody would follow."""
+    for field in given:
+        if field not in fields:
+            meant = _OTHERS_NAMES.get(field) if isinstance(field, str) else None
+            near = [meant] if meant else difflib.get_close_matches(str(field), fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(fields)}"
+            if near == ["parameters"] and "function" in fields:
+                hint = "'parameters' belong into its 'function'"
+            raise PromptError(f"{where} has an unknown field {show(field)}; {hint}")
 
 
 def _json_copy(where: str, value: Mapping[str, Any]) -> dict[str, Any]:

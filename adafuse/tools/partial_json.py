@@ -134,24 +134,18 @@ def unquoted(text: str) -> str:
 
 
 def load_json(text: str) -> Any:
-    """Read JSON as its standard has it; ValueError or RecursionError says what is wrong."""
+    """Read JSON as its standard has it; ValueError or RecursionError says what is wrong.
+
+    Of a name that an object has twice, the last value counts: grammars let free names be so.
+    """
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float
-        )
+        value = json.loads(text, parse_constant=_constant, parse_float=_float)
     except json.JSONDecodeError as error:
         raise ValueError(f"{MALFORMED}: {error}") from None
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ValueError("the call's JSON holds half of a surrogate pair") from None
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("an object in the call's JSON has a key twice")
     return value
 
 

@@ -15,9 +15,10 @@ from adafuse.errors import IncompleteAnswerError
 from adafuse.events import Candidate, Round
 from adafuse.telemetry.logprobs import LEAST, word_logprobs
 from adafuse.tools.answer_parts import AnswerParts, Part
+from adafuse.validation import warn
 from adafuse_integrations._shared.trace import answer_info, round_info, totals
 
-__all__ = ["DescribedPart", "read_parts"]
+__all__ = ["DescribedPart", "read_parts", "warn_if_closed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,15 @@ def read_parts(
     yield end
     if error is not None and not keep_incomplete:
         raise error
+
+
+def warn_if_closed(finish_reason: object) -> None:
+    """Warn of an answer that is read as an object, which cannot say that a limit closed it."""
+    if finish_reason == "length":
+        warn(
+            "a limit closed the answer, so the object may lack what was still to come; raise "
+            "max_tokens, or give lists and strings in its schema bounds of their own"
+        )
 
 
 def word_scores(round_: Round, top: int) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,10 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from adafuse.config import CONSTRAINTS
-from adafuse.errors import ConfigError
-from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
+from adafuse.constraints.constraint import finished_check
+from adafuse.errors import ConfigError, PromptError
+from adafuse.prompting.chat_formats import plain_conversation
+from adafuse.prompting.prompt import Message, PromptFormat, read_part
 from adafuse.prompting.response_format import response_schema, with_instruction
 from adafuse.telemetry.logprobs import refuse_rule
 from adafuse.tools import read_tools
@@ -131,16 +133,28 @@ class ChatFields(EnsembleFields):
 
     def _answer_parts(self) -> AnswerParts:
         """What takes the answer of this call apart."""
-        return AnswerParts([tool["function"]["name"] for tool in self._current_call.shown])
+        shown = self._current_call.shown
+        names = [tool["function"]["name"] for tool in shown]
+        return AnswerParts(names, check=finished_check(shown) if shown else None)
 
     def _count_prompt_tokens(self, messages: Sequence[Message]) -> int:
-        """Tokens that the first member reads before it answers: its template included."""
+        """Tokens that the first member reads before it answers: its template included.
+
+        Any part of a conversation counts. One that no form of the template takes is counted as
+        members without a template read it.
+        """
         first = self._answering()[0]
         count = getattr(first, "count_prompt_tokens", None)
         if count is None:
             raise ConfigError(f"member {first.name!r} cannot count the tokens of messages")
-        prompt = read_prompt(self._instructed(messages))
-        return int(count(replace(prompt, tools=self._current_call.shown)))
+        if not messages:
+            return 0
+        prompt = replace(read_part(self._instructed(messages)), tools=self._current_call.shown)
+        try:
+            return int(count(prompt))
+        except PromptError:
+            written, _ = plain_conversation(prompt.messages, prompt.tools)
+            return next(self._token_counts(written))
 
     def _identity(self) -> dict[str, Any]:
         call = self._current_call

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Self, TypeVar, cast, get_args
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from adafuse.backends import Backend, check_backend
-from adafuse.config import with_preset
 from adafuse.decoding.failures import check_floor
 from adafuse.decoding.member import Member
 from adafuse.decoding.subset import answering, answering_config
@@ -19,6 +18,7 @@ from adafuse.ensemble import Ensemble, Models
 from adafuse.ensemble_file import read_models
 from adafuse.errors import ConfigError
 from adafuse.events import Round
+from adafuse.presets import with_preset
 from adafuse.prompting.prompt import Message, PromptFormat, read_prompt
 from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec
 from adafuse.validation import refuse_unknown
@@ -113,7 +113,7 @@ class EnsembleFields(DecodingFields):
         if isinstance(ensemble := values.get("ensemble"), Ensemble):
             own = {name: getattr(ensemble.config, core) for name, core in SETTINGS.items()}
             return {**own, **filled}
-        members, of_file = read_models(filled.get("models"))
+        members, of_file = read_models(filled.get("models"), to_answer=True)
         settings = {name: of_file[core] for name, core in SETTINGS.items() if core in of_file}
         return {**settings, **filled, "models": members} if members is not None else filled
 

@@ -31,7 +31,7 @@ from langchain_core.messages import (
 )
 
 from adafuse.errors import PromptError
-from adafuse.prompting.messages import core_call, read_messages, written_call
+from adafuse.prompting.messages import core_call, read_arguments, read_messages, written_call
 from adafuse.validation import show
 
 __all__ = ["core_messages"]
@@ -76,7 +76,13 @@ def _ai_message(
     message: AIMessage, text: str, reasoning: str, blocks: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     calls = [(call["id"], call["name"], call["args"]) for call in message.tool_calls]
-    invalid = [(call["name"], call["args"]) for call in message.invalid_tool_calls]
+    invalid = []
+    for each in message.invalid_tool_calls:
+        arguments = _refused_arguments(each["args"])
+        if each["name"] and isinstance(arguments, dict):
+            calls.append((each["id"], each["name"], arguments))
+        else:
+            invalid.append((each["name"], arguments))
     listed = {call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)}
     for block in blocks:
         id_ = block.get("call_id") or block.get("id")
@@ -99,14 +105,22 @@ def _ai_message(
     return said
 
 
+def _refused_arguments(arguments: str | None) -> Any:
+    """Those of a call that LangChain could not read, though others write none like this."""
+    if not (arguments or "").lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):
+            return read_arguments(arguments)
+    return arguments
+
+
 def _arguments(block: dict[str, Any]) -> Any:
     """The arguments of a call that is a content block: Anthropic's, OpenAI's or LangChain's."""
     arguments: Any = next(
         (block[key] for key in ("args", "input", "arguments") if key in block), {}
     )
     if isinstance(arguments, str) and block["type"] != "invalid_tool_call":
-        with suppress(ValueError):
-            return json.loads(arguments or "{}")
+        with suppress(ValueError, RecursionError):
+            return read_arguments(arguments)
     return arguments
 
 

@@ -16,15 +16,18 @@ from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, Py
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from adafuse.config import read_schema
 from adafuse.errors import ConfigError, IncompleteAnswerError
 from adafuse.prompting.response_format import ANY_OBJECT
+from adafuse.tools.parameters import object_schema
+from adafuse_integrations._shared.answer_stream import warn_if_closed
 from adafuse_integrations._shared.trace import read_answer
+from adafuse_integrations.langchain._tools import described
+from adafuse_integrations.langchain._typed_dicts import with_defaults
 
-__all__ = ["Method", "call_parser", "decoding_schema", "json_parser", "with_raw"]
+__all__ = ["Method", "call_parser", "decoding_schema", "json_parser", "read_shape", "with_raw"]
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
@@ -46,9 +49,20 @@ def decoding_schema(schema: Any) -> dict[str, Any]:
     return read_schema("json_schema", schema)
 
 
+def read_shape(schema: Any) -> Any:
+    """A schema as LangChain's own converter takes it; ConfigError where nobody can read it."""
+    try:
+        return with_defaults(schema)
+    except TypeError as error:
+        raise ConfigError(f"no schema can be read: {error}") from error
+
+
 def _converted(schema: Any) -> dict[str, Any]:
     try:
-        return convert_to_json_schema(schema)
+        function = described(schema)["function"]
+        notes = {"title": function["name"], "description": function.get("description")}
+        kept = {name: note for name, note in notes.items() if note}
+        return {**kept, **object_schema("the schema", function.get("parameters"))}
     except (ValueError, TypeError) as error:  # LangChain's messages are several lines
         raise ConfigError(f"no schema can be read: {' '.join(str(error).split())}") from error
 
@@ -66,6 +80,8 @@ def _no_answer(result: Sequence[Generation]) -> bool:
     message = _message(result)
     if message is not None and "incomplete" in message.response_metadata:
         raise IncompleteAnswerError("JSON answer", read_answer(message.response_metadata))
+    if message is not None:
+        warn_if_closed(message.response_metadata["finish_reason"])
     return message is not None and bool(message.tool_calls)
 
 
@@ -92,12 +108,16 @@ def json_parser(schema: Any) -> BaseOutputParser[Any]:
 def _uncalled(result: Sequence[Generation], name: str) -> None:
     """Raise if a whole message holds no call that can be carried out."""
     message = _message(result)
-    if message is None or message.tool_calls:
+    if message is None:
+        return
+    if message.tool_calls:
+        warn_if_closed(message.response_metadata["finish_reason"])
         return
     answer = read_answer(message.response_metadata)
     if answer.finish_reason != "stop":
         raise IncompleteAnswerError(f"call of {name!r}", answer)
-    raise OutputParserException(f"the answer does not call {name!r}", llm_output=answer.text)
+    why = "".join(f": {call['error']}" for call in message.invalid_tool_calls[:1])
+    raise OutputParserException(f"the answer does not call {name!r}{why}", llm_output=answer.text)
 
 
 class _JsonCall(JsonOutputKeyToolsParser):

@@ -20,6 +20,7 @@ from adafuse_integrations.langchain._structured_output import (
     call_parser,
     decoding_schema,
     json_parser,
+    read_shape,
     with_raw,
 )
 from adafuse_integrations.langchain._tools import Tools, core_tools
@@ -100,7 +101,7 @@ class ChatAdaFuse(ChatModel):
             kwargs: settings to bind as well.
 
         Raises:
-            ConfigError: an unknown tool_choice or argument, or a schema that cannot be enforced.
+            ConfigError: an unknown tool_choice or argument, or parameters that nothing fits.
             PromptError: a tool that cannot be read.
             MissingExtraError: calls need a grammar, and llguidance is not installed.
         """
@@ -144,7 +145,8 @@ class ChatAdaFuse(ChatModel):
         """
         if taken := _DECIDED & kwargs.keys():
             raise ConfigError(f"with_structured_output decides {', '.join(sorted(taken))} itself")
-        traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+        shape = read_shape(schema)  # which LangChain describes to tracers
+        traced = {"kwargs": {"method": method, "strict": strict}, "schema": shape}
         if method == "function_calling" and schema is not None and not tools:
             (tool,) = core_tools([schema])
             name = tool["function"]["name"]

@@ -31,8 +31,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 
 from adafuse.errors import PromptError
-from adafuse.prompting.messages import core_call, read_messages, written_call
-from adafuse.tools.partial_json import load_json
+from adafuse.prompting.messages import core_call, read_arguments, read_messages, written_call
 
 __all__ = ["core_messages", "refuse_others"]
 
@@ -131,9 +130,6 @@ def _legacy_call(where: str, call: Any) -> _Call:
 
 def _arguments(arguments: Any) -> Any:
     """Arguments as a mapping, or what was given if they are none."""
-    if arguments is None or arguments == "":
-        return {}
-    if isinstance(arguments, str):
-        with suppress(ValueError, RecursionError):
-            arguments = load_json(arguments)
+    with suppress(ValueError, RecursionError):
+        arguments = read_arguments(arguments)
     return dict(arguments) if isinstance(arguments, Mapping) else arguments

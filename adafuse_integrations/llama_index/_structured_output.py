@@ -28,6 +28,7 @@ from pydantic_core import from_json
 
 from adafuse.config import read_schema
 from adafuse.errors import ConfigError
+from adafuse_integrations._shared.answer_stream import warn_if_closed
 from adafuse_integrations.llama_index._call import EnsembleLLM
 
 __all__ = ["StructuredAnswers"]
@@ -119,7 +120,7 @@ class StructuredAnswers(EnsembleLLM):
             )
             return predicted
         ask = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
-        return _whole(output_cls, _text(ask("")))
+        return _whole(output_cls, ask(""))
 
     async def astructured_predict(
         self,
@@ -135,7 +136,7 @@ class StructuredAnswers(EnsembleLLM):
             )
             return predicted
         ask = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
-        return _whole(output_cls, _text(await ask("a")))
+        return _whole(output_cls, await ask("a"))
 
     def stream_structured_predict(
         self,
@@ -212,7 +213,7 @@ def _growing(ask: Callable[[str], Any], output_cls: type[M]) -> Generator[M | Fl
     reader = _Growing(output_cls)
     with closing(ask("stream_")) as responses:
         for response in responses:
-            yield from reader.feed(_text(response))
+            yield from reader.feed(response)
     yield from reader.finish()
 
 
@@ -222,7 +223,7 @@ async def _agrowing(
     reader = _Growing(output_cls)
     async with aclosing(await ask("astream_")) as responses:
         async for response in responses:
-            for object_ in reader.feed(_text(response)):
+            for object_ in reader.feed(response):
                 yield object_
     for object_ in reader.finish():
         yield object_
@@ -235,14 +236,16 @@ class _Growing(Generic[M]):
         self._output_cls = output_cls
         self._partial_cls = create_flexible_model(output_cls)
         self._text = ""
+        self._finish_reason: str | None = None
         self._value: Any = None
         self._last: M | FlexibleModel | None = None
 
-    def feed(self, text: str) -> Iterator[M | FlexibleModel]:
+    def feed(self, response: CompletionResponse | ChatResponse) -> Iterator[M | FlexibleModel]:
         """Yield the object as far as it goes, if more of it can be read."""
-        self._text = text
+        self._text = _text(response)
+        self._finish_reason = (response.raw or {}).get("finish_reason")
         try:
-            value = from_json(text, allow_partial="trailing-strings")
+            value = from_json(self._text, allow_partial="trailing-strings")
         except ValueError:
             return  # nothing of it yet
         if value == self._value or not isinstance(value, dict):
@@ -256,6 +259,7 @@ class _Growing(Generic[M]):
 
     def finish(self) -> Iterator[M]:
         """Yield the object, now that its JSON is whole, unless it came last already."""
+        warn_if_closed(self._finish_reason)
         whole = self._output_cls.model_validate_json(self._text)
         if whole != self._last:
             yield self._report(whole)
@@ -266,7 +270,8 @@ class _Growing(Generic[M]):
         return object_
 
 
-def _whole(output_cls: type[M], text: str) -> M:
-    object_ = output_cls.model_validate_json(text)
+def _whole(output_cls: type[M], response: CompletionResponse | ChatResponse) -> M:
+    warn_if_closed((response.raw or {}).get("finish_reason"))
+    object_ = output_cls.model_validate_json(_text(response))
     dispatcher.event(LLMStructuredPredictEndEvent(output=object_))
     return object_

@@ -8,9 +8,11 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.tools.types import BaseTool
+from llama_index.core.tools.types import BaseTool, ToolMetadata
+from pydantic import BaseModel
 from pydantic_core import from_json
 
+from adafuse.config import read_schema
 from adafuse.errors import PromptError
 
 __all__ = ["core_tools", "selections"]
@@ -32,10 +34,16 @@ def _core_tool(index: int, tool: Any) -> Mapping[str, Any]:
     metadata = tool.metadata
     # The name as it is: LlamaIndex finds the tool by it, and its own `to_openai_tool` changes it.
     function = {"name": metadata.name, "description": metadata.description}
-    return {
-        "type": "function",
-        "function": {**function, "parameters": metadata.get_parameters_dict()},
-    }
+    return {"type": "function", "function": {**function, "parameters": _parameters(metadata)}}
+
+
+def _parameters(metadata: ToolMetadata) -> dict[str, Any]:
+    """Of the class itself, of which LlamaIndex's own code keeps a few keywords only."""
+    schema = metadata.fn_schema
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return metadata.get_parameters_dict()
+    read = read_schema("a tool's fn_schema", schema)
+    return {name: part for name, part in read.items() if name not in ("title", "description")}
 
 
 def selections(response: ChatResponse) -> list[ToolSelection]:

@@ -178,7 +178,8 @@ class AdaFuseLLM(StructuredAnswers):
         refuse_unknown("argument", kwargs, [])
         calls = selections(response)
         if not calls and error_on_no_tool_call:
-            raise NoToolCallError(response.message.content or "")
+            cut = isinstance(response.raw, dict) and response.raw.get("finish_reason") == "length"
+            raise NoToolCallError(response.message.content or "", cut=cut)
         return calls
 
 

@@ -26,8 +26,9 @@ from adafuse_integrations.llama_index.base import AdaFuseLLM
 
 __all__ = ["GrammarReActAgent", "react_grammar"]
 
-_ANSWER = r"/\S[^\n]{2,199}/"
-_THOUGHT = r"/[^\s:][^\n:]{2,199}/"  # a colon could make "Answer:" of it
+# Any text, but for lines that begin another step, as models go on that have seen one.
+_ANSWER = r"/(?s:\S.*)/ & ~/(?s:.*)\n *(Thought|Action|Action Input|Observation|Answer):(?s:.*)/"
+_THOUGHT = r"/[^\s:][^\n:]{0,199}/"  # a colon could make "Answer:" of it
 
 
 def react_grammar(
@@ -39,7 +40,8 @@ def react_grammar(
         Action: multiply                           Answer: It is 42.
         Action Input: {"a": 6, "b": 7}
 
-    Thoughts and answers are one line each, of 3 to 200 characters; thoughts have no colon.
+    Thoughts are one line of up to 200 characters without a colon; answers are any text but lines
+    that begin another step.
 
     Args:
         tools: those of the agent; their arguments match their schemas.
@@ -48,7 +50,7 @@ def react_grammar(
         max_tokens: of a step; what arguments leave open is bounded by it.
 
     Raises:
-        ConfigError: neither is left, or the arguments of a tool cannot be enforced.
+        ConfigError: neither is left, or nothing fits the parameters of a tool.
         PromptError: a tool cannot be read.
         MissingExtraError: llguidance is not installed.
     """
@@ -92,7 +94,7 @@ class GrammarReActAgent(ReActAgent):
         """Take a step in a form that can be read.
 
         Raises:
-            ConfigError: the model is no AdaFuseLLM, or the arguments of a tool cannot be enforced.
+            ConfigError: the model is no AdaFuseLLM, or nothing fits the parameters of a tool.
         """
         if not isinstance(self.llm, AdaFuseLLM):
             raise ConfigError(f"the llm must be an AdaFuseLLM, not {type(self.llm).__name__}")

@@ -12,10 +12,11 @@ from dataclasses import fields, replace
 from typing import Any
 
 from adafuse.cli.common import model_folder
-from adafuse.config import DecodingConfig, with_preset
+from adafuse.config import DecodingConfig
 from adafuse.ensemble import MAX_CONCURRENCY, Ensemble
 from adafuse.ensemble_file import read_models
 from adafuse.errors import AdaFuseWarning, ConfigError
+from adafuse.presets import with_preset
 from adafuse.spec import as_spec
 from adafuse.validation import read_stops, refuse_unknown, show, whole
 

@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,11 +19,12 @@ from adafuse.demo.models import prepare_all
 from adafuse.errors import ConfigError
 from adafuse.loading.loader import load_members
 from adafuse.local.member import LocalMember
-from adafuse.spec import MemberSpec
 from benchmarks.decisions.reading import BRANCHES, MARGIN, MAX_WORD_TOKENS, Reader
 from benchmarks.decisions.records import Ledger, run_kind
-from benchmarks.decisions.texts import KINDS, PLAIN, texts
+from benchmarks.decisions.texts import KINDS, texts
+from benchmarks.members import specs_of
 from benchmarks.rows import FOLDER
+from benchmarks.tasks.command import DType, Plain
 
 __all__ = ["load", "main", "run"]
 
@@ -33,7 +34,8 @@ def main(
         list[str] | None,
         typer.Option(help="NAME=FOLDER or a hub id; may be repeated. Default: the demo models."),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    plain: Plain = None,
+    dtype: DType = "float32",
     borders: Annotated[int, typer.Option(help="Of each kind, at least.", min=1)] = 1000,
     kinds: Annotated[
         list[str] | None, typer.Option(help=f"One of {', '.join(KINDS)}; may be repeated.")
@@ -55,7 +57,7 @@ def main(
         torch.set_num_threads(threads)
     if not report:
         with quiet_libraries():
-            run(out, wanted, members or [], dtype, borders, seed, data, prose)
+            run(out, wanted, members or [], dtype, borders, seed, data, prose, plain or ())
     from benchmarks.decisions.report import write_report
 
     write_report(out, wanted, seed, shlex.join(sys.argv[1:]), _console())
@@ -70,6 +72,7 @@ def run(
     seed: int,
     data: Path,
     prose: Path | None = None,
+    plain: Sequence[str] = (),
     loaded: list[LocalMember] | None = None,
 ) -> None:
     """Read texts of each kind until there are so many borders on record.
@@ -81,9 +84,9 @@ def run(
     _claim(out, {
         "members": names or list(prepare_all()), "dtype": dtype, "seed": seed,
         "branches": BRANCHES, "margin threshold": MARGIN, "max word tokens": MAX_WORD_TOKENS,
-        "prose": prose.name if prose else "squad",
+        "prose": prose.name if prose else "squad", "plain": sorted(plain),
     })  # fmt: skip
-    readers = {one.name: Reader(one) for one in loaded or load(members, dtype)}
+    readers = {one.name: Reader(one) for one in loaded or load(members, dtype, plain)}
     with progress_bars(shown=True) as bars:
         for kind in kinds:
             began, ledger = time.perf_counter(), Ledger(out / f"{kind}.jsonl")
@@ -92,22 +95,12 @@ def run(
             bars.console.print(f"{kind}: {time.perf_counter() - began:.0f} s")
 
 
-def load(members: list[str], dtype: str) -> list[LocalMember]:
-    """Members by name; one without a chat template reads messages as a list of questions."""
-    named = [_named(one) for one in members] or [
-        (name, str(folder)) for name, folder in prepare_all().items()
-    ]
-    specs = [MemberSpec(model, name=name, prompt_cache_mb=0) for name, model in named]
-    found = []
-    for member, spec in zip(load_members(specs, dtype=dtype), specs, strict=True):
-        if member.tokenizer.chat_template is None:
-            spec = replace(spec, chat_template=PLAIN)
-            member = LocalMember(
-                member.runner, member.tokenizer, member.name, chat_template=PLAIN,
-                prompt_cache_mb=0,
-            )  # fmt: skip
-        found.append(member)
-    return found
+def load(members: list[str], dtype: str, plain: Sequence[str] = ()) -> list[LocalMember]:
+    """Members by name; see `specs_of` for how they read messages."""
+    named = dict(map(_named, members)) or {
+        name: str(folder) for name, folder in prepare_all().items()
+    }
+    return load_members(specs_of(named, dtype, plain, cache_mb=0))
 
 
 def _console() -> Console:

@@ -216,7 +216,7 @@ class Reader:
     def _ranks(self, path: _Path) -> list[int]:
         """Ranks of the tokens that branches begin with: end tokens are one branch."""
         ranks, ended = [], False
-        for rank, token in enumerate(stats_of(path.node).top[: self._config.branches]):
+        for rank, token in enumerate(stats_of(path.node).top[: self._config.branch_count]):
             ends = token in self.member.end_ids
             if not (ends and ended):
                 ranks.append(rank)

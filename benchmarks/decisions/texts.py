@@ -14,16 +14,7 @@ from typing import Any
 
 from adafuse.errors import ConfigError
 
-__all__ = ["KINDS", "PLAIN", "Text", "texts"]
-
-PLAIN = """\
-{%- for m in messages %}{% if m['role'] == 'system' %}{{ m['content'] }}
-
-{% elif m['role'] == 'user' %}{{ m['content'] }}
-{% else %}Answer: {{ m['content'] }}
-
-{% endif %}{% endfor %}{% if add_generation_prompt %}Answer:{% endif %}"""
-"""Messages for a base model: a plain list of questions and answers."""
+__all__ = ["KINDS", "Text", "texts"]
 
 _BEGINNING = 48  # words of a document before those that are read
 _PART = 64  # words of a document that are read

@@ -22,7 +22,7 @@ __all__ = ["SETTINGS", "run"]
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "words": {},
     "paper": {"preset": "paper"},
-    "branches=1": {"branches": 1},
+    "branches=3": {"branches": 3},
 }
 PLAIN: Mapping[str, Mapping[str, Any]] = {"words, no speculation": {"speculation": False}}
 

@@ -1,8 +1,8 @@
 """The test sets: what is asked and how, how long an answer may be, and how it is scored.
 
 Messages are the same for all members; each renders them as it was trained to read: a model with a
-chat template by that, another as a list of questions and answers (`PLAIN`). Solved examples are
-written here, so that no row of a set is shown before another.
+chat template by that, another as a list of questions and answers (`benchmarks.members`). Solved
+examples are written here, so that no row of a set is shown before another.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,17 +13,7 @@ from typing import Any
 from adafuse.compare.dataset import Layout, Question, read_questions, read_rows
 from adafuse.errors import ConfigError
 
-__all__ = ["PLAIN", "TASKS", "Task", "questions_of"]
-
-PLAIN = """\
-{{ bos_token }}
-{%- for m in messages %}{% if m['role'] == 'system' %}{{ m['content'] }}
-
-{% elif m['role'] == 'user' %}{{ m['content'] }}
-{% else %}Answer: {{ m['content'] }}
-
-{% endif %}{% endfor %}{% if add_generation_prompt %}Answer:{% endif %}"""
-"""Template of members that have none of their own."""
+__all__ = ["TASKS", "Task", "questions_of"]
 
 Row = Mapping[str, Any]
 

@@ -89,7 +89,7 @@ def main(
     questions = {name: questions_of(one, data, rows, offset) for name, one in chosen.items()}
     folders = systems.find_members(member or [])
     plans = systems.plan([*folders], ensemble or [], system or [f"paper={systems.PAPER}"])
-    specs = systems.specs_of(folders, plans, dtype, plain or [])
+    specs = systems.needed(folders, plans, dtype, plain or [])
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder / "ledger.jsonl")
     if threads:

@@ -13,12 +13,13 @@ from adafuse import Ensemble
 from adafuse.compare.systems import System, members_alone, together
 from adafuse.config import DecodingConfig
 from adafuse.demo.models import prepare_all
+from adafuse.ensemble_file import read_models
 from adafuse.errors import ConfigError
 from adafuse.local.member import LocalMember
-from adafuse.spec import MemberSpec, as_spec, names_of
-from benchmarks.tasks.catalogue import PLAIN
+from adafuse.spec import MemberSpec, names_of
+from benchmarks.members import specs_of
 
-__all__ = ["Plan", "build", "find_members", "plan", "specs_of"]
+__all__ = ["Plan", "build", "find_members", "needed", "plan"]
 
 PAPER = "preset:paper"
 KEPT_MB = 512  # a block of prompts, which every system reads
@@ -98,12 +99,7 @@ def _read(text: str, members: Sequence[str], groups: Sequence[tuple[str, ...]]) 
 
 def _fitted(name: str, path: Path, members: Sequence[str]) -> Plan:
     """A system from `ensemble.yaml`: members by the names that they have here."""
-    try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-        specs = [as_spec(one) for one in record["members"]]
-        settings = dict(record.get("settings") or {})
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} is no ensemble's file: {error}") from None
+    specs, settings = read_models(path)
     heard = {one: spec.weight for one, spec in zip(names_of(specs), specs, strict=True)
              if spec.weight > 0}  # fmt: skip
     group = _members("+".join(heard), members)
@@ -112,32 +108,12 @@ def _fitted(name: str, path: Path, members: Sequence[str]) -> Plan:
     return Plan(f"{'+'.join(group)} {name}", group, settings)
 
 
-def specs_of(
+def needed(
     folders: Mapping[str, Path], plans: Sequence[Plan], dtype: str, plain: Collection[str]
 ) -> list[MemberSpec]:
-    """The members that some system needs.
-
-    Those named in `plain`, and those that have no chat template of their own, get `PLAIN`.
-    """
-    if unknown := set(plain) - set(folders):
-        raise ConfigError(f"there is no member {min(unknown)!r} to read plain prompts")
-    return [
-        MemberSpec(
-            str(folder),
-            name=name,
-            dtype=dtype,
-            prompt_cache_mb=KEPT_MB,
-            chat_template=PLAIN if name in plain or not _has_template(folder) else None,
-        )
-        for name, folder in folders.items()
-        if any(name in one.members for one in plans)
-    ]
-
-
-def _has_template(folder: Path) -> bool:
-    from transformers import AutoTokenizer
-
-    return bool(AutoTokenizer.from_pretrained(folder).chat_template)
+    """The members that some system needs; see `specs_of`."""
+    used = {name for one in plans for name in one.members}
+    return [spec for spec in specs_of(folders, dtype, plain, KEPT_MB) if spec.name in used]
 
 
 def build(

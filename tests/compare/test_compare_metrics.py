@@ -168,11 +168,18 @@ def test_usual_rows_are_understood() -> None:
     assert [one.references for one in found] == [("x",), ("x",), ("x", "y"), ("u",)]
 
 
-def test_files_are_read_line_by_line(tmp_path: Path) -> None:
+def test_files_are_read_line_by_line_or_as_an_array(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "é?"}\n\n{"question": "b"}\n', encoding="utf-8")
     assert [row["question"] for row in read_rows(path)] == ["é?", "b"]
-    for text, said in (("{", "line 1 is not JSON"), ("[1]", "line 1 must be an object")):
+    path.write_text(' [{"question": "é?"},\n {"question": "b"}]\n', encoding="utf-8")
+    assert [row["question"] for row in read_rows(path)] == ["é?", "b"]  # one array
+    for text, said in (
+        ("{", "line 1 is not JSON"),
+        ("1", "line 1 must be an object"),
+        ("[{}, 1]", "row 2 must be an object"),
+        ("[{}", "rows.jsonl is not JSON"),
+    ):
         path.write_text(text)
         with pytest.raises(ConfigError, match=said):
             read_rows(path)

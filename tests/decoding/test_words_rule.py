@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from adafuse import ConfigError, DecodingConfig, Ensemble
-from adafuse.config import PRESETS
 from adafuse.decoding.candidates import choose
 from adafuse.decoding.combining import combined, mixture_score
 from adafuse.decoding.member import PromptNLL
@@ -20,6 +19,7 @@ from adafuse.decoding.weighting import prompt_weights
 from adafuse.events import Candidate
 from adafuse.local.member import LocalMember
 from adafuse.local.prompt_nll import prompt_nll, said
+from adafuse.presets import PRESETS
 from adafuse.prompting.prompt import read_prompt
 from adafuse.testing import ScriptedMember
 from families import family

@@ -90,6 +90,19 @@ def test_numbers_are_those_of_the_readings(models: list[str]) -> None:
     assert loaded.weights == result.weights
 
 
+def test_stops_of_use_end_answers_in_a_fit_too(models: list[str], tmp_path: Path) -> None:
+    """A base model ends by what begins a stop; without one its end tokens alone count."""
+    out = tmp_path / "ensemble.yaml"
+    plain = fit(models, ROWS, out=out)
+    stopped = fit(models, ROWS, out=out, stop=["a", "e"])
+    assert all(b.mean < a.mean for a, b in zip(plain.members, stopped.members, strict=True))
+    assert fit(models, ROWS, out=out, stop=["a"], pool_stops=False).members == plain.members
+    assert Ensemble.load(str(out)).config.stop == ("a",)
+    documents = [{"text": f"{n} one two three four five six seven eight nine"} for n in range(6)]
+    given = fit(models, documents, out=None, stop=["a", "e"])
+    assert given.members == fit(models, documents, out=None).members  # nothing ends there
+
+
 def test_a_fit_that_was_killed_goes_on(
     models: list[str], read: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

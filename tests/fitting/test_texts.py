@@ -114,6 +114,10 @@ def test_pieces_of_a_document_hold_all_of_it(word: str) -> None:
         ({"answer": "x"}, "row 1: it has none of 'messages', 'prompt'"),
         ({"question": "x?", "answer": " "}, "row 1: its answer is empty"),
         ({"question": "x?", "answer": " x?\n"}, "row 1: its answer is a copy of its prompt"),
+        (
+            {"context": "Of x.", "question": "x?", "answer": "x?"},
+            "row 1: its answer is a copy of its prompt",
+        ),
         ({"question": "x?", "answer": "\ud800"}, "row 1: answer has a lone surrogate"),
         ({"messages": TURNS[:2]}, "row 1: its messages must end with what the assistant said"),
         ({"messages": []}, "row 1: its messages must end"),

@@ -16,7 +16,7 @@ NAN, INF, HUGE = math.nan, math.inf, 10**400
 BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "margin_threshold": (-0.01, 1.01, NAN, INF, "0.5", None, True, HUGE, [0.5]),
     "max_words": (0, -1, 1.0, 2.5, "3", None, True, NAN),
-    "branches": (0, -3, 3.0, "3", None, False, INF),
+    "branches": (0, -3, 3.0, "3", False, INF),
     "max_word_tokens": (0, 16.0, None, True, "16"),
     "max_new_tokens": (0, -1, 1.5, None, True, INF, "256"),
     "temperature": (-0.1, NAN, INF, -INF, "1", None, True, HUGE),
@@ -128,13 +128,28 @@ def test_good_values_are_kept_and_given_one_form() -> None:
     assert config.stop == ("a", "b")
     assert DecodingConfig().override(stop="end").stop == ("end",)
     assert DecodingConfig().override(stop=None).stop == ()
-    assert DecodingConfig(margin_threshold=0, repetition_penalty=0.5).branches == 3
+    assert DecodingConfig(margin_threshold=0, repetition_penalty=0.5).branch_count == 1
+
+
+def test_members_propose_several_words_where_that_changes_answers() -> None:
+    """One branch is as good as several where the likeliest wins; draws need more."""
+    config = DecodingConfig()
+    for settings, count in (
+        ({}, 1),
+        ({"temperature": 0.5}, 3),
+        ({"rule": "paper"}, 3),
+        ({"preset": "paper"}, 3),
+        ({"temperature": 0.5, "branches": 1}, 1),
+        ({"branches": 4}, 4),
+        ({"rule": "paper", "branches": None}, 3),
+    ):
+        assert config.override(**settings).branch_count == count
 
 
 def test_settings_are_frozen_and_overriding_copies() -> None:
     config = DecodingConfig()
     changed = config.override(branches=5)
-    assert (config.branches, changed.branches) == (3, 5)
+    assert (config.branches, changed.branches) == (None, 5)
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.branches = 4  # type: ignore[misc]
 
@@ -145,7 +160,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         "combine": "mixture",
         "margin_threshold": 0.7,
         "max_words": 3,
-        "branches": 3,
+        "branches": None,
         "max_word_tokens": 16,
         "weights": None,
         "prompt_exponent": 0.0,
@@ -155,6 +170,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         "seed": None,
         "stop": (),
         "max_new_tokens": 256,
+        "repetition_guard": True,
         "speculation": True,
         "timeout": None,
         "round_timeout": None,

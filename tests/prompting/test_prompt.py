@@ -1,5 +1,6 @@
 """Prompts that cannot be read are refused in one line, before any member is opened."""
 
+import json
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ BAD_PROMPTS: dict[str, tuple[Any, str]] = {
     "call name": ([assistant([call(), call(name="")])], "message 0, tool call 1 has no 'name'"),
     "call id": ([assistant([{**call(), "id": 5}])], "tool call 0 must have text as 'id'"),
     "arguments": ([assistant([call(arguments="{a")])], "'arguments' that cannot be read: .*JSON"),
-    "no arguments": ([assistant([call(arguments=None)])], "a mapping as 'arguments', not null"),
+    "a number": ([assistant([call(arguments=5)])], "a mapping as 'arguments', not 5"),
     "a list": ([assistant([call(arguments="[1]")])], r"a mapping as 'arguments', not \[1\]"),
     "odd arguments": ([assistant([call(arguments={"a": {1}})])], "cannot be read: .* set "),
     "not a number": ([assistant([call(arguments={"a": float("nan")})])], "cannot be read: .*NaN"),
@@ -176,6 +177,26 @@ def test_tools_go_with_conversations() -> None:
         read_prompt(user("x"), tools=[*tools, {"function": {"name": "a b"}}])
 
 
+@pytest.mark.parametrize(
+    ("written", "arguments"),
+    [
+        *((text, {}) for text in ("", " ", "\n", None, "null", "{}", "[]", [], {}, '"{}"', '""')),
+        ('{"a": 1}', {"a": 1}),
+        (json.dumps('{"a": "ü"}'), {"a": "ü"}),
+        (json.dumps('{"a": 1, "a": 2}'), {"a": 2}),
+    ],
+)
+def test_arguments_are_read_as_other_servers_and_clients_write_them(
+    written: Any, arguments: dict[str, Any]
+) -> None:
+    """What others write is read: no text for no arguments, and JSON that is encoded twice."""
+    given = assistant([call(arguments=written)])
+    assert read_prompt([given]).messages[0]["tool_calls"][0]["function"]["arguments"] == arguments
+    unsaid = {"id": "1", "type": "function", "function": {"name": "f"}}
+    (read,) = read_prompt([assistant([unsaid])]).messages
+    assert read["tool_calls"][0]["function"]["arguments"] == {}
+
+
 def test_a_tuple_of_messages_is_a_conversation() -> None:
     assert read_prompt(tuple(user("x"))) == read_prompt(user("x"))
 
@@ -186,6 +207,20 @@ def test_a_prompt_beyond_a_members_window_is_refused_before_the_others_start() -
         Ensemble(members).generate("prompt")
     assert (error.value.member, error.value.window, error.value.prompt_tokens) == ("narrow", 6, 6)
     assert Ensemble(members).generate("promp").finish_reason == "length"
+
+
+def test_a_prompt_beyond_several_windows_names_the_smallest() -> None:
+    class Broken(ScriptedMember):
+        def open(self, *_: Any) -> Any:
+            raise RuntimeError("not even opened")
+
+    windows = {"small": 30, "smallest": 9, "wide": 999, "middle": 12}
+    members = [ScriptedMember("x", name, window=size) for name, size in windows.items()]
+    with pytest.raises(ContextWindowError, match=r"'smallest', whose context window is 9") as error:
+        Ensemble([*members, Broken(name="broken")]).generate("p" * 40, on_member_error="drop")
+    assert (error.value.window, error.value.prompt_tokens) == (9, 40)
+    with pytest.raises(ContextWindowError, match="'small', whose context window is 30"):
+        Ensemble(members).only(["wide", "small"]).generate("p" * 40)
 
 
 def refuse(*_: Any) -> None:

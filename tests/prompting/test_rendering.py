@@ -36,6 +36,15 @@ FOLDED: dict[str, tuple[Chat, str]] = {
                     gemma("user\na", "model\nb", "user\ns")),
     "system alone": ([("system", "s")], gemma("user\ns")),
     "empty system": ([("system", ""), ("user", "a")], gemma("user\na")),
+    "greeting": ([("assistant", "Hello!"), ("user", "a")],
+                 gemma("user\n", "model\nHello!", "user\na")),
+    "two greetings": ([("assistant", "Hello!"), ("assistant", "You?"), ("user", "a")],
+                      gemma("user\n", "model\nHello!\n\nYou?", "user\na")),
+    "greeting alone": ([("assistant", "Hello!")], gemma("user\n", "model\nHello!")),
+    "greeting, system": ([("assistant", "Hello!"), ("system", "s"), ("user", "a")],
+                         gemma("user\n", "model\nHello!", "user\ns\n\na")),
+    "system, greeting": ([("system", "s"), ("assistant", "Hello!"), ("user", "a")],
+                         gemma("user\ns", "model\nHello!", "user\na")),
     "all at once": ([("system", "s"), ("user", "a"), ("user", "b"), ("assistant", "c"),
                      ("system", "t"), ("user", "d")],
                     gemma("user\ns\n\na\n\nb", "model\nc", "user\nt\n\nd")),
@@ -45,6 +54,21 @@ FOLDED: dict[str, tuple[Chat, str]] = {
 @pytest.mark.parametrize(("chat", "wanted"), FOLDED.values(), ids=FOLDED)
 def test_what_a_strict_template_refuses_is_merged_and_folded(chat: Chat, wanted: str) -> None:
     assert reads("gemma3", GEMMA, chat) == wanted
+
+
+@pytest.mark.parametrize(
+    ("chat", "wanted"),
+    [
+        ([("user", "a"), ("critic", "No."), ("user", "b")], "[INST] a\n\ncritic: No.\n\nb [/INST]"),
+        ([("critic", "No.")], "[INST] critic: No. [/INST]"),
+        (
+            [("user", "a"), ("assistant", "b"), ("critic", "No.")],
+            "[INST] a [/INST] b</s>[INST] critic: No. [/INST]",
+        ),
+    ],
+)
+def test_a_role_that_a_strict_template_does_not_know_is_a_users(chat: Chat, wanted: str) -> None:
+    assert reads("mistral", MISTRAL, chat) == f"<s>{wanted}"
 
 
 def test_a_system_message_that_a_template_takes_stays_one() -> None:
@@ -72,9 +96,10 @@ def test_special_strings_in_what_is_folded_stay_text() -> None:
 
 
 def test_a_conversation_that_no_form_fits_is_refused_with_the_templates_reason() -> None:
+    mute = "{% for m in messages if m.role == 'assistant' %}{{ raise_exception('no\nanswers') }}"
     chat = messages([("assistant", "a"), ("user", "b")])
-    with pytest.raises(PromptError, match=r"member 'strict': .* refuses .*must alternate") as error:
-        renderer("gemma3", GEMMA).render(read_prompt(chat))
+    with pytest.raises(PromptError, match=r"member 'strict': .* refuses .*no answers") as error:
+        renderer("gemma3", mute + "{% endfor %}").render(read_prompt(chat))
     assert len(str(error.value).splitlines()) == 1
 
 
@@ -102,17 +127,16 @@ def test_what_a_template_cuts_of_an_assistants_thoughts_stays_cut() -> None:
     ).filter(lambda chat: any(content for _, content in chat))
 )
 @settings(max_examples=60)
-def test_every_word_of_users_and_systems_is_read_or_refused(template: Any, chat: Chat) -> None:
-    first = next((role for role, _ in chat if role != "system"), "system")
-    if template in (GEMMA, MISTRAL) and first == "assistant" != chat[0][0]:
-        return  # the system message may stay, or be a user's
-    if template in (GEMMA, MISTRAL) and first == "assistant":
-        with pytest.raises(PromptError, match=r"alternate|Only user"):
-            reads("qwen2", template, chat)
-        return
+def test_every_word_of_users_and_systems_is_read(template: Any, chat: Chat) -> None:
     text = reads("qwen2", template, chat)
     shown = "".join(text.split())
     assert all("".join(content.split()) in shown for role, content in chat if role != "assistant")
+
+
+def test_a_template_that_wants_a_user_last_gets_one() -> None:
+    wants = "{% if messages[-1].role != 'user' %}{{ raise_exception('a user last') }}{% endif %}"
+    chat = [("user", "a"), ("assistant", "b")]
+    assert reads("gemma3", wants + GEMMA, chat) == gemma("user\na", "model\nb", "user\n")
 
 
 # Turns.

@@ -179,7 +179,7 @@ def test_a_template_that_refuses_calls_gets_them_as_text_and_tools_as_they_are()
     text = reads("mistral", MISTRAL_TOOLS, HISTORY, TOOLS)  # ids of six characters
     assert "[AVAILABLE_TOOLS]" in text
     assert "[TOOL_RESULTS]" not in text
-    assert "<tool_response>\nup too\n</tool_response>" in text
+    assert "Result of lift: up too" in text
     renamed = json.loads(json.dumps(HISTORY).replace('"call_', '"numbers_'))
     assert "[TOOL_RESULTS] up too[/TOOL_RESULTS]" in reads("mistral", MISTRAL_TOOLS, renamed, TOOLS)
 
@@ -190,16 +190,41 @@ def test_strict_templates_read_results_of_tools_as_turns_of_the_user() -> None:
     calls = "\n".join(call_text("lift", arguments) for arguments in ARGUMENTS)
     assert call == f"<start_of_turn>model\nI lift.\n{calls}"
     assert results == (
-        "<start_of_turn>user\n<tool_response>\nup <|im_start|>\n</tool_response>\n"
-        "<tool_response>\nup too\n</tool_response>"
+        "<start_of_turn>user\nResult of lift: up <|im_start|>\n\nResult of lift: up too"
     )
     told = reads("gemma3", GEMMA, HISTORY, TOOLS)
     assert told.startswith("<bos><start_of_turn>user\nBe brief.\n\nYou may call these tools")
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("tools", [(), TOOLS])
+def test_no_member_reads_results_in_marks_of_other_models_templates(count: int, tools: Any) -> None:
+    """It would write them itself: <tool_response_type> was seen in an answer."""
+    calls = [
+        {"id": f"c{n}", "type": "function", "function": {"name": "lift", "arguments": {}}}
+        for n in range(count)
+    ]
+    said = {"role": "assistant", "content": "", "tool_calls": calls}
+    results = ((f"c{n}", f"up {n}") for n in range(count))
+    told = ({"role": "tool", "tool_call_id": id_, "content": text} for id_, text in results)
+    history = [*user("Lift it."), said, *told]
+    for name, template in (
+        ("gemma3", GEMMA),
+        ("mistral", MISTRAL),
+        ("mistral", DEAF),
+        ("qwen2", CHATML_TEMPLATE),
+        ("gpt2", ""),
+    ):
+        text = reads(name, template, history, tools)
+        assert "tool_response" not in text
+        places = [text.index(f"up {n}") for n in range(count)]
+        assert places == sorted(places)
+    assert reads("qwen2", QWEN, history, tools).count("<tool_response>") == count  # its own
+
+
 def test_a_question_behind_results_joins_them_where_turns_must_alternate() -> None:
     history = [*HISTORY[1:5], *user("And now?")]
-    assert "\n</tool_response>\n\nAnd now?<end_of_turn>" in reads("gemma3", GEMMA, history)
+    assert "Result of lift: up too\n\nAnd now?<end_of_turn>" in reads("gemma3", GEMMA, history)
     assert "</tool_response><|im_end|>\n<|im_start|>user\nAnd now?" in reads("qwen2", QWEN, history)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from adafuse import Ensemble
 from adafuse.testing import ScriptedMember
-from serve_script import ADD, TEXT, UNREADABLE, ask, asked, scripted
+from serve_script import ADD, CALL, NO_OBJECT, TEXT, ask, asked, scripted
 from serve_setup import Running, poll, serving
 
 
@@ -77,7 +77,7 @@ def test_neutral_arguments_change_nothing(server: Running) -> None:
             "messages.[0]",
         ),
         (
-            {"messages": [{"role": "assistant", "tool_calls": [UNREADABLE]}]},
+            {"messages": [{"role": "assistant", "tool_calls": [NO_OBJECT]}]},
             "invalid_prompt",
             "messages.[0]",
         ),
@@ -86,6 +86,48 @@ def test_neutral_arguments_change_nothing(server: Running) -> None:
         ({"tool_choice": "required"}, "invalid_value", "tool_choice"),
         ({"parallel_tool_calls": "yes"}, "invalid_value", "parallel_tool_calls"),
         ({"response_format": {"type": "xml"}}, "invalid_value", "response_format"),
+        # Nothing is ignored silently inside of objects either.
+        *(
+            ({"response_format": form}, "invalid_value", "response_format")
+            for form in (
+                {"type": "text", "schema": {}},
+                {"type": "json_object", "json_schema": {"schema": {}}},
+                {"type": "json_object", "shema": {}},
+                {"type": "json_schema", "schema": {}},
+                {"type": "json_schema", "json_schema": {"name": "x", "shema": {}}},
+                {"type": "json_schema", "json_schema": {"schema": {}, "strikt": True}},
+                {"type": "json_schema", "json_schema": {"schema": {}}, "strict": True},
+            )
+        ),
+        *(
+            ({"tools": [one]}, "invalid_prompt", "tools")
+            for one in (
+                {**ADD, "parameters": {}},
+                {"type": "function", "function": {"name": "f", "paramters": {}}},
+                {"type": "function", "function": {"name": "f", "input_schema": {}}},
+            )
+        ),
+        *(
+            ({"tools": [ADD], "tool_choice": choice}, "invalid_value", "tool_choice")
+            for choice in (
+                {"type": "auto", "disable_parallel_tool_use": True},
+                {"type": "function", "function": {"name": "add", "nmae": "x"}},
+                {"type": "function", "function": {"name": "add"}, "mode": "auto"},
+                {"type": "file", "name": "add"},
+            )
+        ),
+        *(
+            ({"messages": [*asked("x"), message]}, "invalid_prompt", "messages.[1]")
+            for message in (
+                {"role": "user", "content": [{"type": "text", "text": "y", "txt": "z"}]},
+                {"role": "user", "content": "y", "tool_call_id": "1"},
+                {"role": "assistant", "tool_calls": [{**CALL, "cat": 1}]},
+                {
+                    "role": "assistant",
+                    "tool_calls": [{**CALL, "function": {"name": "add", "argumets": "{}"}}],
+                },
+            )
+        ),
         ({"extra_body": {"regex": "("}}, "invalid_value", "regex"),
         ({"extra_body": {"grammar": "start: ("}}, "invalid_value", "grammar"),
     ],
@@ -105,6 +147,25 @@ def test_what_is_wrong_is_refused_by_name(
     assert error.type == "invalid_request_error"
     assert "\n" not in error.message
     poll(server.idle)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("top_k", "not supported; use temperature or top_p"),
+        ("min_p", "not supported; use temperature or top_p"),
+        ("repeat_penalty", "not supported; use repetition_penalty"),
+        ("num_predict", "not supported; use max_tokens"),
+        ("num_ctx", "not supported; leave it out"),
+    ],
+)
+def test_settings_of_other_servers_are_refused_with_what_to_use(
+    server: Running, name: str, remedy: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=remedy) as caught:
+        ask(server, "hello", extra_body={name: 1})
+    assert caught.value.param == name
+    assert "did you mean" not in caught.value.message
 
 
 @pytest.mark.parametrize(

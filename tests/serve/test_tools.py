@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
 
 import openai
 import pytest
 
-from serve_script import ADD, TEXT, Person, ask, asked, scripted
+from serve_script import ADD, CALL, TEXT, Person, ask, asked, scripted
 from serve_setup import Running, serving
 
 
@@ -84,6 +86,71 @@ def test_a_call_that_is_cut_is_the_same_streamed_and_whole(server: Running, toke
     assert reason in ("length", "tool_calls")
 
 
+@pytest.mark.parametrize("tokens", range(20, 66, 5))
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_server_writes_it_reads(server: Running, tokens: int, stream: bool) -> None:
+    """A cut call, too: else its conversation could never go on."""
+    options = {"tools": [ADD], "max_tokens": tokens, "tool_choice": "required"}
+    if stream:
+        with server.openai().chat.completions.stream(
+            model="adafuse", messages=asked("add"), **options
+        ) as events:
+            with suppress(openai.LengthFinishReasonError):
+                events.until_done()
+            message: Any = events.current_completion_snapshot.choices[0].message
+    else:
+        message = ask(server, "add", **options).choices[0].message
+    called = message.tool_calls or ()
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "cut?"} for call in called]
+    history = [*asked("add"), message, *results, *asked("hello")]
+    done = ask(server, "", messages=history, tools=[ADD]).choices[0]
+    assert (done.message.content, done.finish_reason) == (TEXT, "stop")
+
+
+def test_a_parsed_message_is_read(server: Running) -> None:
+    """OpenAI's client sends back what it has read of the content and of arguments."""
+    strict = {**ADD["function"], "strict": True}
+    client = server.openai().chat.completions
+    said = client.parse(model="adafuse", messages=asked("person"), response_format=Person)
+    called = client.parse(
+        model="adafuse",
+        messages=asked("add"),
+        tools=[{"type": "function", "function": strict}],  # type: ignore[list-item]
+    )
+    call = called.choices[0].message.tool_calls[0]
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "3"}]
+    for history in ([said.choices[0].message], [called.choices[0].message, *results]):
+        done = ask(server, "", messages=[*asked("x"), *history, *asked("hello")])
+        assert done.choices[0].message.content == TEXT
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"tool_calls": [{"id": "1", "type": "function", "function": {"name": "add"}}]},
+        *(
+            {"tool_calls": [{**CALL, "function": {"name": "add", "arguments": arguments}}]}
+            for arguments in ("", " ", None, '"{}"', {"a": 1}, json.dumps('{"a": 1}'), "[]")
+        ),
+        {"tool_calls": [{**CALL, "index": 0}], "content": ""},
+        {"tool_calls": [{**CALL, "id": None}]},
+        {"tool_calls": [{**CALL, "extra_content": {"google": {"thought_signature": "x"}}}]},
+        {"content": "2", "reasoning": "1 + 1"},
+        {"content": "2", "reasoning_content": "1 + 1"},
+        {"content": None},
+        {"content": [{"type": "text", "text": "2", "cache_control": {"type": "ephemeral"}}]},
+        {"content": "2", "refusal": None, "annotations": [], "audio": None},
+    ],
+    ids=str,
+)
+def test_what_other_servers_write_is_read(server: Running, message: dict[str, Any]) -> None:
+    results = [{"role": "tool", "tool_call_id": "1", "content": None}] * ("tool_calls" in message)
+    history = [*asked("x"), {"role": "assistant", **message}, *results, *asked("hello")]
+    reply = server.post({"messages": history, "tools": [ADD]})
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["choices"][0]["message"]["content"] == TEXT
+
+
 def test_json_schemas(server: Running) -> None:
     parsed = server.openai().chat.completions.parse(
         model="adafuse", messages=asked("person"), response_format=Person
@@ -100,6 +167,13 @@ def test_json_schemas(server: Running) -> None:
     assert plain.choices[0].message.content == TEXT
 
 
+def test_json_objects_may_have_a_schema_as_llama_cpp_has_it(server: Running) -> None:
+    form = {"type": "json_object", "schema": Person.model_json_schema()}
+    for text in ("person", "hello"):  # the second is another text, held to it
+        done = ask(server, text, response_format=form, max_tokens=200)
+        assert set(json.loads(done.choices[0].message.content)) == {"name", "age"}
+
+
 def test_members_are_told_of_the_schema(server: Running) -> None:
     form = {
         "type": "json_schema",
@@ -109,6 +183,29 @@ def test_members_are_told_of_the_schema(server: Running) -> None:
     assert said[0] == '"'  # the answer is held to it, too
     free = ask(server, "system").choices[0].message.content
     assert free == "system"  # the first message is the user's
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("form", ["call", "json"])
+def test_what_a_limit_closed_is_not_told_as_whole(server: Running, form: str, stream: bool) -> None:
+    """An agent that does not look would write half a file."""
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    tool = {"type": "function", "function": {"name": "keep", "parameters": schema}}
+    options: dict[str, Any] = {
+        "call": {"tools": [tool], "tool_choice": "required"},
+        "json": {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "keep", "schema": schema},
+            }
+        },
+    }[form]
+    said: dict[str, list[str]] = {"short": [], "long": []}
+    for asked_for, reasons in said.items():
+        done = ask(server, f"{asked_for} {form}", stream=stream, max_tokens=90, **options)
+        choices = [chunk.choices[0] for chunk in done] if stream else done.choices
+        reasons += [choice.finish_reason for choice in choices if choice.finish_reason]
+    assert said == {"short": ["tool_calls" if form == "call" else "stop"], "long": ["length"]}
 
 
 def test_json_that_is_cut_has_length_as_its_reason(server: Running) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.validators import extend
 
-__all__ = ["NEVER", "REFUSED", "VALIDATOR", "ended", "wrong"]
+__all__ = ["NEVER", "REFUSED", "VALIDATOR", "wrong"]
 
 
 def _multiple_of(_: Any, step: Any, value: Any, __: Any) -> Iterator[ValidationError]:
@@ -46,13 +46,6 @@ def wrong(schema: Any, text: str) -> str:
         return f"{type(error).__name__}: {error}"
     errors = VALIDATOR(schema, format_checker=FORMATS).iter_errors(value)
     return "; ".join(error.message for error in errors)
-
-
-def ended(text: str, finish_reason: str | None) -> bool:
-    """Whether an answer ended by itself, or is a number, which can always go on."""
-    return finish_reason == "stop" or (
-        finish_reason == "length" and text.strip("-.0123456789") == ""
-    )
 
 
 def _of_strings(*listed: str, **keywords: Any) -> dict[str, Any]:

@@ -29,7 +29,8 @@ TEXT = "Grüße – 你好, 😀\n\n  if x < 5:\t'<think>'\n"
 TWO_CALLS = "\n".join(
     ["Let me see.", call_text("add", {"a": 1, "b": 2}), call_text("add", {"a": 3, "b": 4})]
 )
-UNREADABLE = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{"}}
+CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+NO_OBJECT = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "[1]"}}
 
 
 class Person(BaseModel):
@@ -48,6 +49,9 @@ def respond(prompt: Prompt) -> str:
         return TWO_CALLS if prompt.tools else "nothing to call"
     if asked == "person":
         return json.dumps({"name": "Ada", "age": 36})
+    if asked.endswith((" call", " json")):
+        arguments = {"name": "Ada " * (1 if asked.startswith("short") else 40)}
+        return call_text("keep", arguments) if asked.endswith("call") else json.dumps(arguments)
     if asked == "system":
         return str(prompt.messages[0]["content"])
     return CODE if asked == "code" else TEXT

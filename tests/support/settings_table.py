@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from adafuse.config import ABOUT_PRESETS, DecodingConfig
+from adafuse.config import DecodingConfig
+from adafuse.presets import ABOUT_PRESETS
 from adafuse_integrations._shared.settings import SETTINGS
 
 __all__ = ["settings_table"]

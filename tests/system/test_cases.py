@@ -28,7 +28,7 @@ def test_cases_show_documents_and_are_scored_where_there_is_an_answer(
     ]
     folders = dict.fromkeys(("a", "b"), tmp_path)
     monkeypatch.setattr(systems, "find_members", lambda given: folders)
-    monkeypatch.setattr(systems, "_has_template", lambda folder: True)
+    monkeypatch.setattr("benchmarks.members._has_template", lambda folder: True)
     monkeypatch.setattr(cases, "load_members", lambda specs: members)
     path, out = tmp_path / "cases.jsonl", tmp_path / "out.json"
     path.write_text("\n".join(map(json.dumps, CASES)), encoding="utf-8")

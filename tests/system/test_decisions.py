@@ -19,7 +19,8 @@ from adafuse.text.words import Word
 from benchmarks.decisions import command, records, shared_tree, texts
 from benchmarks.decisions.reading import BRANCHES, MARGIN, Reader
 from benchmarks.decisions.records import record
-from benchmarks.decisions.texts import PLAIN, Text
+from benchmarks.decisions.texts import Text
+from benchmarks.members import PLAIN
 from families import family
 
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where is it?"}]

@@ -14,8 +14,9 @@ from adafuse.errors import ConfigError, DecodingError
 from adafuse.spec import MemberSpec
 from adafuse.testing import ScriptedMember
 from benchmarks.__main__ import app
+from benchmarks.members import PLAIN
 from benchmarks.tasks import answering, command, results, systems
-from benchmarks.tasks.catalogue import PLAIN, TASKS, questions_of
+from benchmarks.tasks.catalogue import TASKS, questions_of
 
 ROWS = [{"question": f"What is {at} and 1?", "answer": f"It is {at + 1}"} for at in range(7)]
 
@@ -50,7 +51,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     def load(specs: Sequence[MemberSpec]) -> list[ScriptedMember]:
         return [members[spec.name] for spec in specs if spec.name]
 
-    monkeypatch.setattr(systems, "_has_template", lambda folder: True)
+    monkeypatch.setattr("benchmarks.members._has_template", lambda folder: True)
     monkeypatch.setattr(command, "load_members", load)
     monkeypatch.setattr(command, "RESULTS", tmp_path / "tasks.json")
     return asked
@@ -94,7 +95,7 @@ def test_a_system_is_for_every_ensemble_unless_it_names_members() -> None:
         ("a+b", "x=sead:1", "x: .*sead"),
         ("a+b", "x=branches:0", "x: branches"),
         ("a+b", "x=weights:[1", "cannot be read"),
-        ("a+b", "x=none.yaml", "none.yaml is no ensemble's file"),
+        ("a+b", "x=none.yaml", "none.yaml cannot be read"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(ensemble: str, system: str, message: str) -> None:
@@ -242,15 +243,15 @@ def test_nothing_answered_gives_no_table() -> None:
 def test_members_read_plain_prompts_if_they_have_no_template_or_are_told_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(systems, "_has_template", lambda folder: folder.name != "base")
+    monkeypatch.setattr("benchmarks.members._has_template", lambda folder: folder.name != "base")
     folders = {name: Path(name) for name in ("chat", "base", "told", "idle")}
     plans = systems.plan([*folders], ["chat+base+told"], ["x="])
-    found = systems.specs_of(folders, plans, "float32", ["told"])
+    found = systems.needed(folders, plans, "float32", ["told"])
     assert {spec.name: spec.chat_template for spec in found} == {
         "chat": None, "base": PLAIN, "told": PLAIN,
     }  # fmt: skip
     with pytest.raises(ConfigError, match="no member 'other'"):
-        systems.specs_of(folders, plans, "float32", ["other"])
+        systems.needed(folders, plans, "float32", ["other"])
 
 
 def test_an_unknown_task_is_refused(folder: Path, scripted: list[str]) -> None:

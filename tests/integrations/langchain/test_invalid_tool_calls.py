@@ -42,6 +42,20 @@ def test_a_call_that_is_cut_is_invalid_and_nobody_completes_it(limit: int) -> No
     assert str(invalid["args"]) in SHOUT
 
 
+@pytest.mark.parametrize("choice", ["auto", "any", "shout"])
+def test_a_call_that_a_limit_closed_is_told_as_ended_by_it(choice: str) -> None:
+    """It can be carried out, and is not what it would have been: an agent must be able to see."""
+    script = call_text("shout", {"text": "loud " * 40})
+    for limit, reason in ((100, "length"), (400, "tool_calls")):
+        chat = ChatAdaFuse(ensemble=watched(script)[0], max_tokens=limit)
+        bound = chat.bind_tools([shout], tool_choice=choice)
+        message = bound.invoke("x")
+        assert message.tool_calls
+        assert message.response_metadata["finish_reason"] == reason
+        *_, last = bound.stream("x")
+        assert last.response_metadata["finish_reason"] == reason
+
+
 @pytest.mark.parametrize("stop", ["shout", "\n", '"b', "}}", "</tool_call>"])
 @pytest.mark.parametrize("choice", ["auto", "any"])
 def test_stop_strings_do_not_reach_into_calls(stop: str, choice: str) -> None:

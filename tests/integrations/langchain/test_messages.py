@@ -144,6 +144,18 @@ def test_invalid_calls_are_told_as_they_were_written() -> None:
     assert one(AIMessage([{"type": "text", "text": "Hm."}, block])) == turned
 
 
+@pytest.mark.parametrize("written", ["", " ", None, "null", '"{}"', "[]"])
+def test_calls_without_arguments_are_read_as_other_servers_write_them(written: Any) -> None:
+    wanted = [{"id": "c", "type": "function", "function": {"name": "now", "arguments": {}}}]
+    block = {"type": "function_call", "call_id": "c", "name": "now", "arguments": written}
+    assert one(AIMessage([block]))["tool_calls"] == wanted  # type: ignore[list-item]
+    invalid: Any = {"name": "now", "args": written, "id": "c", "error": None}
+    message = AIMessage("", invalid_tool_calls=[{**invalid, "type": "invalid_tool_call"}])
+    assert one(message)["tool_calls"] == wanted
+    raw = {"id": "c", "type": "function", "function": {"name": "now", "arguments": written or ""}}
+    assert one(AIMessage("", additional_kwargs={"tool_calls": [raw]}))["tool_calls"] == wanted
+
+
 def test_reasoning_goes_where_templates_look_for_it() -> None:
     blocks: Any = [
         {"type": "reasoning", "reasoning": "I think. "},

@@ -94,6 +94,17 @@ def test_calls_as_older_integrations_kept_them(told: dict[str, Any]) -> None:
     assert one["tool_calls"][0]["function"] == {"name": "multiply", "arguments": {"a": 1}}
 
 
+@pytest.mark.parametrize("written", ["", " ", None, "null", '"{}"', "[]"])
+def test_calls_without_arguments_are_read_as_other_servers_write_them(written: Any) -> None:
+    raw = {"id": "c", "function": {"name": "now", "arguments": written}}
+    messages = [ChatMessage(role="assistant", additional_kwargs={"tool_calls": [raw]})]
+    if isinstance(written, str):
+        block = ToolCallBlock(tool_name="now", tool_kwargs=written)
+        messages.append(ChatMessage(role="assistant", blocks=[block]))
+    for read in core_messages(messages):
+        assert read["tool_calls"][0]["function"] == {"name": "now", "arguments": {}}
+
+
 @pytest.mark.parametrize("calls", [5, "x", {"a": 1}, [5], [{"function": {}}]])
 def test_calls_of_an_unknown_form(calls: Any) -> None:
     with pytest.raises(PromptError, match="message 0"):

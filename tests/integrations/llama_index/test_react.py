@@ -9,11 +9,12 @@ import pytest
 from llama_index.core.agent.react.output_parser import ReActOutputParser
 from llama_index.core.agent.react.types import ActionReasoningStep, ResponseReasoningStep
 
-from adafuse import ConfigError
+from adafuse import ConfigError, Prompt
 from adafuse.constraints.grammar import byte_table
-from adafuse_integrations.llama_index import react_grammar
+from adafuse_integrations.llama_index import AdaFuseLLM, GrammarReActAgent, react_grammar
 from grammar_walks import is_taken, walk
 from llama_index_script import look_up, multiply, now, tools
+from watched_members import run, watched
 
 ACT = 'Thought: I need it.\nAction: multiply\nAction Input: {"a": 6, "b": 7}'
 ANSWER = "Thought: I know.\nAnswer: It is 42."
@@ -45,6 +46,34 @@ def test_what_it_takes() -> None:
     assert not takes(ACT.replace("7", '"7"'))
     assert not takes(ACT.replace("it.", "Answer: it."))
     assert not takes(f"{ANSWER}\nObservation: 42")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["5", "42", "no", "3.", "é", "word " * 80 + "end", "First:\n\n- one\n- two: 2\n"],
+)
+def test_bounds_that_no_one_asked_for(answer: str) -> None:
+    """An answer may be as short and as long as it is, and have lines."""
+    grammar = react_grammar(tools(multiply))
+    assert is_taken(byte_table().matcher(grammar), f"Thought: I know.\nAnswer: {answer}")
+    for line in ("Observation: 5", "Thought: I go on.", "Action: multiply", "Answer: 6"):
+        text = f"Thought: I know.\nAnswer: {answer}\n{line}"
+        assert not is_taken(byte_table().matcher(grammar), text)
+    assert is_taken(byte_table().matcher(grammar), f"Thought: K\nAnswer: {answer}")
+
+
+@pytest.mark.parametrize("answer", ["5", "no", "word " * 80 + "end"])
+def test_an_agent_gives_the_answer_that_its_model_writes(answer: str) -> None:
+    def respond(prompt: Prompt) -> str:
+        observed = any("Observation" in str(m["content"]) for m in prompt.messages[1:])
+        return f"Thought: I can answer now.\nAnswer: {answer}" if observed else ACT
+
+    async def main() -> str:
+        llm = AdaFuseLLM(ensemble=watched(respond=respond)[0], max_tokens=600)
+        agent = GrammarReActAgent(tools=tools(multiply), llm=llm)
+        return str(await agent.run("What is 6 times 7? The number only."))
+
+    assert run(main()) == answer
 
 
 def test_a_step_must_be_possible() -> None:
