@@ -147,13 +147,21 @@ class _Fusion:
             idle = 0 if round_.text or round_.finish_reason else idle + 1
             if idle > _MOST_IDLE:  # a member of one's own may draft nothing for ever
                 raise DecodingError(f"{idle} rounds added nothing: {[*self._group.sessions]}")
-            call_begins = self._enforcer.since if self._enforcer is not None else None
-            if (reason := self._held.add(round_, call_begins)) is not None:
+            call_begins, pending = self._call_begins()
+            reason = self._held.add(round_, call_begins, pending=pending)
+            if reason is not None:
                 yield from self._held.finish(reason, self._usage())
                 return
             yield from self._held.ready()
             if self._config.timeout is not None and spent > self._config.timeout:
                 raise AnswerTimeoutError(self._config.timeout, self._failures.committed)
+
+    def _call_begins(self) -> tuple[int | None, bool]:
+        """With which character a call begins, if one does, and whether it only may."""
+        if self._enforcer is None:
+            return None, False
+        since, pending = self._enforcer.since, self._enforcer.pending
+        return (pending, True) if since is None and pending is not None else (since, False)
 
     def _usage(self) -> dict[str, MemberUsage]:
         """What the answer has cost, and with what weight each member's scores counted."""

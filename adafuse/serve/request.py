@@ -23,7 +23,7 @@ from adafuse.serve.request_models import (
     Request,
     read_model,
 )
-from adafuse.tools import read_tools
+from adafuse.tools import parameters_of, read_tools
 from adafuse.tools.choice import read_tool_choice
 from adafuse.validation import show
 
@@ -65,7 +65,7 @@ class Ask:
     chosen: tuple[int, ...]  # members that answer, by index
     prompts: tuple[Prompt, ...]  # one answer is wanted for each
     config: DecodingConfig
-    tools: tuple[str, ...]  # names of those that may be called
+    tools: Mapping[str, Mapping[str, Any]]  # those that may be called, with their parameters
     chat: bool
     stream: bool  # whether the answers are wanted in pieces
     include_usage: bool  # whether a stream ends with the usage
@@ -95,7 +95,7 @@ def read_chat(body: Mapping[str, Any], served: Served) -> Ask:
     named = name_results(map(_core_message, request.messages))
     messages: list[Message] = [*map(with_cut_calls_as_text, named)]
     prompt = read_prompt(messages, None, tools)
-    shown = names if choice != "none" else ()
+    shown = parameters_of(tools) if choice != "none" else {}
     if config.json_schema is not None and (not shown or choice == "auto"):
         messages = with_instruction(messages, config.json_schema, tools=bool(shown))
         prompt = read_prompt(messages, None, tools)
@@ -155,7 +155,7 @@ def _ask(
     config: DecodingConfig,
     prompts: tuple[Prompt, ...],
     options: tuple[Any, ...] = (),
-    tools: tuple[str, ...] = (),
+    tools: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Ask:
     chosen = served.find(request.model)
     config = answering_config(served.members, chosen, config)
@@ -164,7 +164,7 @@ def _ask(
         chosen,
         tuple(with_constraint(prompt, config, *options) for prompt in prompts),
         config,
-        tools,
+        tools or {},
         chat=isinstance(request, ChatRequest),
         stream=request.stream,
         include_usage=request.stream and request.stream_options.include_usage,

@@ -37,7 +37,8 @@ class Choice:
         self.text = ""
         self.calls: dict[str, dict[str, Any]] = {}
         check = finished_check(ask.prompts[index].tools) if ask.tools else None
-        self.parts = AnswerParts(ask.tools, by_word=False, check=check)
+        schema = ask.config.json_schema is not None
+        self.parts = AnswerParts(ask.tools, by_word=False, check=check, canonical_only=schema)
         self._tools = ask.tools
 
     def feed(self, round_: Round) -> Iterator[dict[str, Any]]:

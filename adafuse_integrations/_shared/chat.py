@@ -18,7 +18,7 @@ from adafuse.errors import ConfigError, PromptError
 from adafuse.prompting.chat_formats import plain_conversation
 from adafuse.prompting.prompt import Message, PromptFormat, read_part
 from adafuse.prompting.response_format import response_schema, with_instruction
-from adafuse.tools import read_tools
+from adafuse.tools import parameters_of, read_tools
 from adafuse.tools.answer_parts import AnswerParts
 from adafuse.tools.choice import read_tool_choice
 from adafuse_integrations._shared.answer_stream import DescribedPart, read_parts
@@ -125,9 +125,10 @@ class ChatFields(EnsembleFields):
 
     def _answer_parts(self) -> AnswerParts:
         """What takes the answer of this call apart."""
-        shown = self._current_call.shown
-        names = [tool["function"]["name"] for tool in shown]
-        return AnswerParts(names, check=finished_check(shown) if shown else None)
+        call = self._current_call
+        check = finished_check(call.shown) if call.shown else None
+        schema = call.config.json_schema is not None
+        return AnswerParts(parameters_of(call.shown), check=check, canonical_only=schema)
 
     def _count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens that the first member reads before it answers: its template included.

@@ -154,7 +154,8 @@ def test_a_tool_takes_the_parameters_that_it_names() -> None:
 @pytest.mark.parametrize("choice", [None, "auto"])
 def test_an_answer_is_free_until_a_call_begins(choice: str | None) -> None:
     constraint = of(choice)
-    assert (constraint.trigger, constraint.strict, constraint.prose) == (CALL_START, False, True)
+    assert (constraint.trigger, constraint.strict, constraint.prose) == (None, False, True)
+    assert set(constraint.tools) == set(CALLS)
     assert accepts(constraint, "anything\n")
     assert accepts(constraint, f"I look. {CALLS['find.it-1']}")
     assert not accepts(constraint, f"{CALLS['now']} and more")
