@@ -50,6 +50,7 @@ def run(
     trigger: str | None = None,
     prose: bool = True,
     guarded: bool = False,
+    names: Sequence[str] = (),
     rule: str = "words",
     pool_stops: bool = True,
     **options: Any,
@@ -66,7 +67,7 @@ def run(
     texts = [Text(given.tokenizer) for given in members]
     prompts = [text.prompt(prompt, prompt_format) for text in texts]
     forms = [form for _, form in prompts]
-    bound = Grammar(grammar, trigger, guarded) if grammar is not None else None
+    bound = Grammar(grammar, trigger, guarded, names) if grammar is not None else None
     stops = [*stop, FALLBACK_STOP] if "fallback" in forms and prose else list(stop)
     own = [
         Member(

@@ -67,8 +67,18 @@ def goes_on(end: str, byte: int) -> bool:
 class Grammar:
     """A grammar and, where the answer is free at first, the text from which on it holds."""
 
-    def __init__(self, grammar: str, trigger: str | None = None, guarded: bool = False) -> None:
+    def __init__(
+        self,
+        grammar: str,
+        trigger: str | None = None,
+        guarded: bool = False,
+        names: Sequence[str] = (),
+    ) -> None:
         self.grammar, self.trigger, self.guarded = grammar, trigger, guarded
+        # Members mind the grammar from the trigger on, the pool from the name of a tool on.
+        choice = "|".join(map(re.escape, names))
+        called = rf'{re.escape(trigger or "")}\s*\{{\s*"name"\s*:\s*"({choice})"'
+        self.called = re.compile(called.encode()) if names else None
         single = [bytes([byte]) for byte in range(256)]
         self.bytes = Vocabulary(single, lambda text: list(text.encode()))  # an id is its byte
 
@@ -82,7 +92,7 @@ class Grammar:
     def longest(self, answer: str, span: str) -> str:
         """The longest beginning of a span that may follow the answer."""
         for length in range(len(span), 0, -1):
-            sentence = self.sentence((answer + span[:length]).encode())
+            sentence = self.held((answer + span[:length]).encode())
             if sentence is None:
                 return span[:length]
             fits = self.bytes.read(self.grammar, sentence)[1] == len(sentence)
@@ -127,9 +137,15 @@ class Grammar:
             return text
         return text[: max((blank.start() for blank in re.finditer(r"\s+", text)), default=0)]
 
+    def held(self, answer: bytes) -> bytes | None:
+        """The part of an answer that the pool is held to the grammar in; None while it is free."""
+        if self.called is not None and not self.called.search(answer):
+            return None
+        return self.sentence(answer)
+
     def _following(self, answer: bytes) -> tuple[bool, set[int]]:
         """Whether an answer may end, and which bytes may follow."""
-        sentence = self.sentence(answer)
+        sentence = self.held(answer)
         if sentence is None:
             return True, set(range(256))
         after = self.bytes.after(self.grammar, sentence)

@@ -12,6 +12,7 @@ from adafuse.decoding.loop import fuse
 from adafuse.errors import IncompleteAnswerError
 from adafuse.local.member import LocalMember
 from adafuse.prompting.prompt import read_prompt
+from adafuse.tools import CALL_START
 
 NEAR = 1e-4
 """A round whose deciding gap is below this could go either way in float32."""
@@ -80,7 +81,9 @@ def _bounds(constraint: Constraint | None) -> dict[str, Any]:
     if constraint is None:
         return {}
     names = ("grammar", "trigger", "prose", "guarded")
-    return {name: getattr(constraint, name) for name in names}
+    told = {name: getattr(constraint, name) for name in names}
+    # Models without training write no other dialect than the one of which they have a token.
+    return told | ({"trigger": CALL_START, "names": constraint.tools} if constraint.tools else {})
 
 
 def _same_scores(ours: Any, theirs: dict[str, float | None]) -> None:
