@@ -189,6 +189,12 @@ class DecodingConfig:
         "As in transformers, over prompt, answer and drafted tokens: it shapes drafts, not "
         "scores; 1 is off.",
     )
+    repetition_guard: bool = _setting(
+        True,
+        check_switch,
+        "In JSON and calls of tools, a string, list or object that goes over the same again and "
+        "again is closed where the schema lets it close.",
+    )
     speculation: bool = _setting(
         True,
         check_switch,

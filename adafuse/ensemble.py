@@ -111,7 +111,7 @@ class Ensemble:
             MissingExtraError: Ray is asked for and not installed.
             ConnectionError: there is no cluster at the address.
         """
-        listed, of_file = read_models(models)
+        listed, of_file = read_models(models, to_answer=True)
         config = DecodingConfig().override(**of_file).override(**settings)
         Admission(max_concurrency, max_queue)  # what is refused should not wait for models
         if not isinstance(listed, list | tuple) or not 1 <= len(listed) <= MAX_MEMBERS:
@@ -193,15 +193,21 @@ class Ensemble:
         return self._decode(checked, config)
 
     def _decode(
-        self, prompt: Prompt, config: DecodingConfig, chosen: Sequence[int] | None = None
+        self,
+        prompt: Prompt,
+        config: DecodingConfig,
+        chosen: Sequence[int] | None = None,
+        *,
+        rated: bool = False,
     ) -> Generator[Round]:
         """As `stream`, of a prompt and settings that are checked already (see `with_constraint`).
 
-        `chosen` are those that answer, by index; `config` is theirs, as of `answering_config`.
+        `chosen` are those that answer, by index; `config` is theirs, as of `answering_config`. With
+        `rated` words that members agree on have scores too.
         """
         members = self.members if chosen is None else [self.members[at] for at in chosen]
         names = [member.name for member in members]
-        rounds = self._admitted(fuse(members, prompt, config), config.timeout)
+        rounds = self._admitted(fuse(members, prompt, config, rated=rated), config.timeout)
         return observed(rounds, members=names, prompt=prompt, config=config)
 
     def _admitted(self, rounds: Generator[Round], patience: float | None) -> Generator[Round]:

@@ -23,11 +23,21 @@ from typing import Any
 from adafuse.config import DecodingConfig
 from adafuse.errors import ConfigError
 from adafuse.spec import MAX_MEMBERS, MemberSpec, as_spec, loadable
-from adafuse.validation import refuse_unknown, show
+from adafuse.validation import refuse_unknown, show, warn
 
-__all__ = ["VERSION", "EnsembleFile", "read_ensemble", "read_models", "write_ensemble"]
+__all__ = [
+    "DIFFERENCE",
+    "VERSION",
+    "EnsembleFile",
+    "read_ensemble",
+    "read_models",
+    "write_ensemble",
+]
 
 VERSION = 1
+DIFFERENCE = "less the best alone"
+"""What `measured` calls nats per word of the mixture less those of the best member: mean, low and
+high. The mixture is better where all are below 0."""
 _SUFFIXES = (".yaml", ".yml")
 _FOR_READERS = ("left_out", "fitted", "measured")
 _PATHS = ("model", "tokenizer")
@@ -54,10 +64,11 @@ class EnsembleFile:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_models(models: Any) -> tuple[Any, dict[str, Any]]:
+def read_models(models: Any, *, to_answer: bool = False) -> tuple[Any, dict[str, Any]]:
     """Models and settings of a file, if that is what is given; else the models as they are.
 
-    A file is one name that ends in .yaml or .yml, alone or in a list of its own.
+    A file is one name that ends in .yaml or .yml, alone or in a list of its own. Where its members
+    are `to_answer` together and its fit says that one of them would do, a warning says so.
 
     Raises:
         ConfigError: the file cannot be read, or stands in a list beside others.
@@ -69,7 +80,27 @@ def read_models(models: Any) -> tuple[Any, dict[str, Any]]:
     if len(listed) > 1:
         raise ConfigError(f"{files[0]} is an ensemble already: give it alone, or members in a list")
     found = read_ensemble(files[0])
+    if to_answer and (doubt := _doubt(found)):
+        warn(f"{files[0]}: {doubt}")
     return list(found.members), dict(found.settings)
+
+
+def _doubt(file: EnsembleFile) -> str:
+    """Why the members of a file need not answer together, by its fit; empty if they should."""
+    measured = file.notes.get("measured")
+    if len(file.members) == 1 or not isinstance(measured, Mapping):
+        return ""
+    voting = [spec for spec in file.members if spec.weight]
+    if len(voting) == 1:
+        return (
+            f"its fit gives {voting[0].name or voting[0].model!r} all the weight; the others only "
+            "draft ahead for it, which pays where they are several times smaller"
+        )
+    match measured.get(DIFFERENCE):
+        case [_, _, int() | float() as high] if high >= 0:
+            said = measured.get("sentence")
+            return f"its fit found its members no better together ({said}); let one speak alone"
+    return ""
 
 
 def _is_file(model: object) -> bool:

@@ -144,7 +144,8 @@ class Round:
         winner: index into `candidates`; -1 if nothing could be drafted.
         margins: the margins each member tested in this round, in order.
         confident: no member fell below the margin threshold.
-        unanimous: the pool held a single candidate, committed without scoring.
+        unanimous: the pool held a single candidate, committed whatever its score: it has one only
+            if probabilities of words are asked for.
         scored: the pool held several, and every member scored them.
         rule: what scores are; see `Candidate`.
         forced: committed without a draft: the grammar left no choice, or the tokens left were

@@ -34,6 +34,7 @@ __all__ = [
     "whole",
 ]
 
+_OURS = ("adafuse", "pydantic")  # which calls the wrappers' checks
 _LONGEST = 1e9  # seconds: what clocks of threads can wait for, and longer than anybody will
 # What `apply_chat_template` of transformers would take for itself, and what templates are given of
 # a conversation.
@@ -107,7 +108,7 @@ def show(value: object) -> str:
 def warn(message: str) -> None:
     """Give an `AdaFuseWarning` at the line of the first caller that is no part of adafuse."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("adafuse"):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, AdaFuseWarning, stacklevel=level + 1)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = [
     "OneLineErrors",
     "file_or_text",
     "model_folder",
+    "one_line",
     "read_json",
     "read_members",
     "read_model",
@@ -48,8 +50,13 @@ class OneLineErrors(TyperCommand):
         return code
 
 
+def one_line(error: object) -> str:
+    """What an error says, as commands write it."""
+    return f"error: {' '.join(str(error).split())}"
+
+
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(one_line(message), file=sys.stderr)
     return code
 
 
@@ -99,10 +106,16 @@ def read_model(member: str) -> str | dict[str, Any]:
     return spec
 
 
-def read_members(models: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+def read_members(
+    models: Sequence[str], *, to_answer: bool = False
+) -> tuple[list[Any], dict[str, Any]]:
     """Members as `--model` gives them, each as `read_model` does, or those of an ensemble's file.
 
-    Returns them, and the file's settings.
+    Returns them, and the file's settings. `to_answer`: see `adafuse.ensemble_file.read_models`.
     """
-    named, settings = read_models(list(models))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        named, settings = read_models(list(models), to_answer=to_answer)
+    for warning in told:  # without the line of code that Python shows
+        typer.echo(f"warning: {warning.message}", err=True)
     return [read_model(one) if isinstance(one, str) else one for one in named], settings

@@ -1,25 +1,29 @@
 """Answers and their figures on a terminal: words coloured by member, and a table.
 
-Exact text is sacred where output is not a terminal: there nothing is added or changed.
+Exact text is sacred where output is not a terminal: nothing is changed there, and nothing added but
+the end of the last line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from io import TextIOWrapper
 from typing import TextIO
 
+import typer
 from rich.color import ColorSystem
 from rich.console import Console, Group
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from adafuse.events import MemberUsage
+from adafuse.events import MemberUsage, Round
 from adafuse.telemetry.summary import Summary
 from adafuse.text.escaping import visible
 
-__all__ = ["AnswerPrinter", "member_styles", "stats_table"]
+__all__ = ["AnswerPrinter", "member_styles", "stats_table", "write_answer"]
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red", "bright_cyan", "bright_yellow")
 
@@ -31,6 +35,8 @@ def member_styles(members: Sequence[str]) -> dict[str, Style]:
 
 class AnswerPrinter:
     """Writes words as they come: exactly as they are, or coloured by member on a terminal.
+
+    What it wrote ends with a line's end.
 
     On a terminal control characters are made visible; colours are left out where the environment
     asks for none (`NO_COLOR`, `TERM=dumb`).
@@ -58,11 +64,36 @@ class AnswerPrinter:
         self.file.flush()
 
     def end(self) -> None:
-        """On a terminal, leave the cursor at the start of a line."""
-        if self._terminal and not self._at_line_start:
+        """End the line that the answer leaves open."""
+        if not self._at_line_start:
             self.file.write("\n")
             self.file.flush()
             self._at_line_start = True
+
+
+def write_answer(stream: Generator[Round], printer: AnswerPrinter) -> list[Round]:
+    """Write the words of an answer as they come; returns its rounds.
+
+    typer.Exit where nobody reads on.
+    """
+    rounds = []
+    with closing(stream), Console(stderr=True).status("reading the question …") as status:
+        try:
+            for round_ in stream:
+                status.stop()
+                rounds.append(round_)
+                for word in round_.words:
+                    printer.write(word, round_.member)
+            printer.end()
+        except BrokenPipeError:
+            # Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), printer.file.fileno())
+            raise typer.Exit(1) from None
+        except BaseException:
+            status.stop()
+            printer.end()  # what is said of it begins a line
+            raise
+    return rounds
 
 
 def stats_table(summary: Summary, usage: Mapping[str, MemberUsage]) -> Group:

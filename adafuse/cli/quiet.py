@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,46 +19,50 @@ def quiet_libraries() -> Iterator[None]:
 
     What they were set to is restored afterwards.
     """
+    verbosity = os.environ.get("TRANSFORMERS_VERBOSITY")
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # transformers sets its level on import
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _no_bars(), _errors_only():  # the first imports them, which sets levels
+                yield
+    finally:
+        if verbosity is None:
+            os.environ.pop("TRANSFORMERS_VERBOSITY", None)
+        else:
+            os.environ["TRANSFORMERS_VERBOSITY"] = verbosity
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Switch off the bars of both libraries, whatever the environment says of the hub's."""
     # Imported here: it takes a moment, which a command's --help should not.
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
     )
+    from transformers.utils import logging as transformers_logging
 
-    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
-    levels = [logger.level for logger in loggers]
-    verbosity = os.environ.get("TRANSFORMERS_VERBOSITY")
-    hub_bars = not are_progress_bars_disabled()
-    model_bars = _switch_model_bars(False)
+    on_hub = not are_progress_bars_disabled()
+    of_models = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # and the hub's
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # transformers sets its level on import
-        disable_progress_bars()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if verbosity is None:
-            os.environ.pop("TRANSFORMERS_VERBOSITY", None)
-        else:
-            os.environ["TRANSFORMERS_VERBOSITY"] = verbosity
-        if hub_bars:
-            enable_progress_bars()
-        if model_bars or (model_bars is None and hub_bars):
-            _switch_model_bars(True)
-            if not hub_bars:
-                disable_progress_bars()  # transformers switches those of the hub too
-
-
-def _switch_model_bars(on: bool) -> bool | None:
-    """Switch transformers' progress bars; return whether they were on, None if not imported."""
-    library = sys.modules.get("transformers.utils.logging")
-    if library is None:
-        return None
-    was_on = bool(library.is_progress_bar_enabled())
-    (library.enable_progress_bar if on else library.disable_progress_bar)()
-    return was_on
+        if of_models:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        (enable_progress_bars if on_hub else disable_progress_bars)()

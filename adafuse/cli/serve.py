@@ -103,7 +103,7 @@ def _serve(
     from adafuse.serve.server import Server, listen
     from adafuse.serve.service import RequestService
 
-    members, of_file = read_members(model)
+    members, of_file = read_members(model, to_answer=True)
     settings |= {"timeout": timeout}
     DecodingConfig().override(**of_file).override(
         **settings

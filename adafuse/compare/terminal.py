@@ -18,13 +18,16 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from adafuse.compare.report._systems import view_systems
+from adafuse.compare.report._verdict import view_verdict
 from adafuse.compare.results import ComparisonResults, Interval, SystemResult
+from adafuse.text.escaping import visible
 
 __all__ = ["progress_bars", "table"]
 
 
 def table(comparison: ComparisonResults) -> Group:
-    """Scores with their intervals, how they differ from the best member's, and seconds."""
+    """Scores with intervals, how they differ from the best member's, seconds, and the verdict."""
     title = f"{len(comparison.questions)} questions; scores of 100 with 95 % intervals"
     drawn = Table(pad_edge=False, header_style="bold", title=title, title_justify="left")
     drawn.add_column("system")
@@ -38,7 +41,13 @@ def table(comparison: ComparisonResults) -> Group:
     lines = [f"{comparison.metric} counts; * 0 is outside the interval of the difference."]
     if sum(not system.alone for system in comparison.systems) > 2 and not comparison.notes:
         lines.append("The best of many is favoured by chance: choose it on other questions.")
-    return Group(drawn, *(Text(line) for line in (*lines, *comparison.notes)))
+    verdict = view_verdict(comparison, view_systems(comparison))
+    said = " ".join(filter(None, (verdict["claim"], verdict["figures"], verdict["advice"])))
+    return Group(
+        drawn,
+        *(Text(line) for line in (*lines, *comparison.notes)),
+        Text(visible(said), style="bold"),
+    )
 
 
 def _cells(comparison: ComparisonResults, system: SystemResult) -> list[str]:

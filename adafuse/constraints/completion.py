@@ -12,6 +12,7 @@ import itertools
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from adafuse.constraints.grammar import Matcher
 
@@ -34,10 +35,14 @@ _SENTENCE = -1
 
 
 class CompletionSearch:
-    """Finds completions of one answer; words in its grammar are tried as they are."""
+    """Finds completions of one answer; words in its grammar are tried as they are.
 
-    def __init__(self, grammar: str) -> None:
+    `ends` are texts that end something in it, and are taken wherever they may come.
+    """
+
+    def __init__(self, grammar: str, ends: Sequence[str] = ()) -> None:
         self._words = _literal_words(grammar)
+        self._ends = [end.encode() for end in ends]
         self._earlier: list[bytes] = []  # completions found by searching, the last first
         self._failures = 0
 
@@ -50,7 +55,7 @@ class CompletionSearch:
                 return completion
         if self._failures >= _FAILURES:
             return None
-        completion = _greedy(matcher) if not self._earlier else None
+        completion = _greedy(matcher, self._ends) if not self._earlier else None
         if completion is None:
             completion = _search(matcher, self._words)
             if completion is None:
@@ -87,7 +92,7 @@ def _mask(matcher: Matcher) -> int:
     return int.from_bytes(matcher.allowed()[:32], "little")
 
 
-def _greedy(matcher: Matcher) -> bytes | None:
+def _greedy(matcher: Matcher, ends: Sequence[bytes]) -> bytes | None:
     """Take what ends something; else what leads to where something may end; else what is new."""
     path = b""
     visits: Counter[int] = Counter()  # how often a step was taken that leads to a mask
@@ -95,7 +100,7 @@ def _greedy(matcher: Matcher) -> bytes | None:
         while len(path) < _LONGEST:
             if matcher.accepting:
                 return path
-            step = matcher.forced or _best_step(matcher, visits)
+            step = matcher.forced or _best_step(matcher, visits, ends)
             if not step or not (fed := matcher.feed(step)):
                 return None
             path += step[:fed]
@@ -104,15 +109,15 @@ def _greedy(matcher: Matcher) -> bytes | None:
         matcher.back(len(path))
 
 
-def _best_step(matcher: Matcher, visits: Counter[int]) -> bytes:
+def _best_step(matcher: Matcher, visits: Counter[int], ends: Sequence[bytes]) -> bytes:
     """The most promising step, by what it leads to; empty if there is none."""
     mask = _mask(matcher)
-    for byte in b'"' if mask.bit_count() > _CLASS else b"]}":
-        if mask >> byte & 1:
-            with matcher.ahead(bytes([byte])):
-                ends = matcher.accepting or _mask(matcher) != mask
-            if ends:
-                return bytes([byte])
+    for step in ((b'"',) if mask.bit_count() > _CLASS else (b"]", b"}")) + tuple(ends):
+        if mask >> step[0] & 1:
+            with matcher.ahead(step) as fed:
+                leads_on = fed == len(step) and (matcher.accepting or _mask(matcher) != mask)
+            if leads_on:
+                return step
     leads: dict[int, bytes] = {}  # the mask after a step (-1: a whole sentence), and that step
     for step in _single_steps(mask):
         with matcher.ahead(step) as allowed:

@@ -14,16 +14,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from adafuse.config import CONSTRAINTS, DecodingConfig
+from adafuse.constraints.call_grammar import (
+    NO_CALL,
+    NO_CALL_WRITTEN,
+    canonical_rules,
+    lark_text,
+    loose_grammar,
+    strict_grammar,
+)
 from adafuse.constraints.grammar import problem_of, regex_grammar
 from adafuse.errors import ConfigError, MissingExtraError
-from adafuse.tools import CALL_END, CALL_START, RESULT_START
 from adafuse.tools.choice import check_tool_choice
 from adafuse.validation import show
 
-__all__ = ["Constraint", "arguments_rule", "finished_check", "read_constraint"]
+__all__ = [
+    "Constraint",
+    "answer_without_calls",
+    "arguments_rule",
+    "finished_check",
+    "read_constraint",
+]
 
-# Neither a call nor, as models that have seen one may go on, what a tool would say.
-_NO_CALL = f"start: TEXT\nTEXT: /(?s:.*)/ & ~/(?s:.*)({CALL_START}|{RESULT_START})(?s:.*)/"
 # Texts, patterns and comments of a grammar; and what names a token, outside of these.
 # One that is not closed goes to the end of its line, so that each character is read once.
 _LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"?|//[^\n]*|/(?:\\.|[^/\\\n])+/?|#[^\n]*')
@@ -42,11 +53,16 @@ class Constraint:
     Attributes:
         grammar: for llguidance: Lark, or JSON of its own.
         trigger: the text with which what the grammar describes begins; the answer is free up to
-            there. None: the whole answer is a sentence of the grammar.
+            there. None: the whole answer is a sentence of the grammar, unless there are `tools`.
+        tools: names of those whose calls the grammar describes, in any dialect; the answer is free
+            until what is written can only be one.
+        loose: a second grammar, for what of that is laid out in another way.
         strict: whether an answer that ends too early is an error.
         prose: whether the answer is text as without a constraint: a leading blank may be left out,
             and stop strings and the stops of the members' renderings hold.
         schema: as JSON, what an answer that is no call is checked against in the end.
+        guarded: whether strings and lists of its JSON close where they go over the same again and
+            again (`guarded`).
     """
 
     what: str
@@ -55,6 +71,14 @@ class Constraint:
     strict: bool = True
     prose: bool = False
     schema: str = ""
+    guarded: bool = False
+    tools: tuple[str, ...] = ()
+    loose: str = ""
+
+    @property
+    def only_forbids(self) -> bool:
+        """Whether the answer is text that must not hold some others, from its beginning on."""
+        return self.prose and self.trigger is None and not self.tools
 
 
 def read_constraint(
@@ -70,38 +94,54 @@ def read_constraint(
     """
     choice = check_tool_choice(tool_choice, [tool["function"]["name"] for tool in tools])
     if choice == "none" or not tools:
-        settings = _of_settings(config)
-        return Constraint("answer", _NO_CALL, prose=True) if tools and not settings else settings
+        return _of_settings(config) or (answer_without_calls() if tools else None)
+    guarded = config.repetition_guard
     functions = [tool["function"] for tool in tools]
     functions = [each for each in functions if choice in ("auto", "any", each["name"])]
     max_calls = _MOST_CALLS if parallel_tool_calls else 1
-    rules = _call_rules(functions, config.max_new_tokens, max_calls)
+    layouts = [_parameters_layout(function, config.max_new_tokens) for function in functions]
+    rules = canonical_rules(functions, layouts, max_calls)
     if choice != "auto":
-        call = Constraint("tool call", f"start: calls\n{rules}", strict=False)
+        call = Constraint("tool call", f"start: calls\n{rules}", strict=False, guarded=guarded)
         return _enforceable("tools", call)
     if config.json_schema is not None:
         layout = _layout("json_schema", config.json_schema, config.max_new_tokens)
         either = f"start: calls | answer\nanswer: %json {layout}\n{rules}"
         schema = json.dumps(config.json_schema)
-        return _enforceable("tools", Constraint("JSON answer or tool call", either, schema=schema))
+        held = Constraint("JSON answer or tool call", either, schema=schema, guarded=guarded)
+        return _enforceable("tools", held)
     for name in CONSTRAINTS:
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} and tools exclude each other; tools go with json_schema")
-    triggered = Constraint("tool call", f"start: calls\n{rules}", CALL_START, False, prose=True)
-    return _enforceable("tools", triggered)
+    call = Constraint(
+        "tool call",
+        strict_grammar(functions, layouts, max_calls),
+        strict=False,
+        prose=True,
+        guarded=guarded,
+        tools=tuple(function["name"] for function in functions),
+        loose=loose_grammar(functions, layouts, max_calls),
+    )
+    return _enforceable("tools", call)
+
+
+def answer_without_calls() -> Constraint:
+    """Text as without a constraint, but that no call begins it, and no mark of one stands in it."""
+    return Constraint("answer", NO_CALL, prose=True, loose=NO_CALL_WRITTEN)
 
 
 def _of_settings(config: DecodingConfig) -> Constraint | None:
     if config.json_schema is not None:
         layout = _layout("json_schema", config.json_schema, config.max_new_tokens)
         schema = json.dumps(config.json_schema)
-        return Constraint("JSON answer", f"start: %json {layout}", schema=schema)
+        guarded = config.repetition_guard
+        return Constraint("JSON answer", f"start: %json {layout}", schema=schema, guarded=guarded)
     if config.regex is not None:
         return _enforceable("regex", Constraint("match of regex", regex_grammar(config.regex)))
     if config.choices is not None:
         if (count := len(config.choices)) > _MOST_CHOICES:
             raise ConfigError(f"choices are {count}, and up to {_MOST_CHOICES} may be")
-        quoted = " | ".join(_quoted(text) for text in config.choices)
+        quoted = " | ".join(lark_text(text) for text in config.choices)
         return _enforceable("choices", Constraint("one of choices", f"start: {quoted}"))
     if config.grammar is not None:
         _refuse_grammar(config.grammar)
@@ -147,32 +187,21 @@ def _layout(what: str, schema: Mapping[str, Any], tokens: int, *, loose: bool = 
     return layout_of(what, schema, tokens, loose=loose)
 
 
-def _call_rules(functions: Sequence[Mapping[str, Any]], tokens: int, max_calls: int) -> str:
-    """Lark rules for `calls`: one or several, each with a tool's name and arguments."""
-    names = " | ".join(f"call_{at}" for at in range(len(functions)))
-    more = f' ("\\n" call){{0,{max_calls - 1}}}' if max_calls > 1 else ""
-    rules = [
-        f"calls: call{more}",
-        f"call: {_quoted(CALL_START + chr(10))} ({names}) {_quoted(chr(10) + CALL_END)}",
-    ]
-    for at, function in enumerate(functions):
-        before = '{"name": ' + json.dumps(function["name"]) + ', "arguments": '
-        rules.append(f"call_{at}: {_quoted(before)} arguments_{at} {_quoted('}')}")
-        rules.append(f"arguments_{at}: {arguments_rule(function, tokens)}")
-    return "\n".join(rules)
-
-
 def arguments_rule(function: Mapping[str, Any], tokens: int) -> str:
     """The arguments of a tool that `read_tools` has read, as the right side of a Lark rule.
 
     A tool takes the parameters that it names, and no others unless it says so. What of them cannot
     be enforced is left out, with a warning; ConfigError where they are no schema, or nothing fits.
     """
+    return f"%json {_parameters_layout(function, tokens)}"
+
+
+def _parameters_layout(function: Mapping[str, Any], tokens: int) -> str:
     parameters: Mapping[str, Any] = function["parameters"]
     if not {"allOf", "anyOf", "oneOf", "$ref"} & parameters.keys():  # these may name more
         parameters = {"additionalProperties": False, **parameters}
     what = f"the parameters of tool {function['name']!r}"
-    return f"%json {_layout(what, parameters, tokens, loose=True)}"
+    return _layout(what, parameters, tokens, loose=True)
 
 
 def finished_check(
@@ -187,8 +216,3 @@ def finished_check(
         return arguments_check(tools)
 
     return lambda name, arguments: check()(name, arguments)
-
-
-def _quoted(text: str) -> str:
-    """A text as a Lark string."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -65,8 +65,13 @@ class ConstraintEnforcer:
 
     @property
     def since(self) -> int | None:
-        """The character of the answer with which its trigger begins, once there is one."""
+        """The character of the answer from which on the grammar holds, once it does."""
         return self._text_matcher.since
+
+    @property
+    def pending(self) -> int | None:
+        """The character from which on it may turn out to hold."""
+        return self._text_matcher.pending
 
     @property
     def complete(self) -> bool:

@@ -59,6 +59,7 @@ class TokenTable:
         self.size = len(tokens)
         self._tokens = tokens
         self._encode = encode
+        self._beginnings: dict[bytes, int] = {}  # by a byte, the ids that begin with it
         vocabulary = [*tokens, *(bytes([byte]) for byte in range(256)), b"<end>"]
         self.end = len(vocabulary) - 1
         self._tokenizer = library.LLTokenizer(
@@ -95,9 +96,36 @@ class TokenTable:
         """The ids of the extra tokens for some bytes."""
         return [self.size + byte for byte in data]
 
-    def matcher(self, grammar: str) -> Matcher:
+    def holds(self, mask: bytes, byte: bytes) -> bool:
+        """Whether a mask of ids allows a single byte."""
+        (id_,) = self.byte_ids(byte)
+        return bool(mask[id_ // 8] >> id_ % 8 & 1)
+
+    def beginning(self, mask: bytes, byte: bytes) -> bytes:
+        """What of a mask begins with a byte."""
+        return self._common(mask, self._begins(byte))
+
+    def not_beginning(self, mask: bytes, byte: bytes) -> bytes:
+        """What of a mask does not."""
+        return self._common(mask, ~self._begins(byte))
+
+    def _common(self, mask: bytes, ids: int) -> bytes:
+        return (int.from_bytes(mask, "little") & ids).to_bytes(len(mask), "little")
+
+    def _begins(self, byte: bytes) -> int:
+        """A bit per id whose token begins with a byte."""
+        if byte not in self._beginnings:
+            bits = bytearray(self.end // 8 + 1)
+            ids = (id_ for id_, data in enumerate(self._tokens) if data[:1] == byte)
+            for id_ in (*ids, *self.byte_ids(byte)):
+                bits[id_ // 8] |= 1 << id_ % 8
+            self._beginnings[byte] = int.from_bytes(bits, "little")
+        return self._beginnings[byte]
+
+    def matcher(self, grammar: str, kind: type[Matcher] | None = None) -> Matcher:
         """A matcher at the grammar's start; DecodingError where that cannot be followed."""
-        return Matcher(self, _library().LLMatcher(self._tokenizer, grammar, log_level=0))
+        inner = _library().LLMatcher(self._tokenizer, grammar, log_level=0)
+        return (kind or Matcher)(self, inner)
 
     def problem(self, grammar: str) -> str:
         """What is wrong with a grammar, in one line; empty if nothing is."""

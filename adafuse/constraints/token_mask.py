@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from adafuse.constraints.beginnings import Beginnings
 from adafuse.constraints.grammar import TokenTable
+from adafuse.constraints.two_layouts import matcher_of
 from adafuse.text.tokenizer import TokenCodec
-from adafuse.tools.syntax import find_trigger
 
 if TYPE_CHECKING:
     from adafuse.constraints.constraint import Constraint
@@ -27,34 +28,39 @@ some members have none."""
 
 
 class TokenMasks:
-    """Follows one answer for one member; `table` is that of its tokenizer."""
+    """Follows one answer for one member; `table` is that of its tokenizer.
+
+    Attributes:
+        binds: whether the grammar says how an answer goes on, and not only how it must not.
+    """
 
     def __init__(
         self, table: TokenTable, codec: TokenCodec, constraint: Constraint, end_ids: Sequence[int]
     ) -> None:
         self._table, self._codec = table, codec
-        self._trigger = (constraint.trigger or "").encode()
-        self._start = table.matcher(constraint.grammar)
-        self._matcher: Matcher | None = None if self._trigger else self._start
+        self._beginnings = Beginnings(constraint)
+        self._start = matcher_of(table, constraint)
+        self._matcher: Matcher | None = None if self._beginnings else self._start
         self._ends = list(end_ids)
-        self._tail = b""  # the end of a free answer, in which the trigger may have begun
+        self.binds = not constraint.only_forbids
+        self._text = ""  # of a free answer, each byte as one character
 
     @property
     def free(self) -> bool:
-        """Whether everything is allowed: before a trigger the answer is free."""
-        return self._matcher is None
+        """Whether the grammar does not say how the answer goes on: not yet, or not at all."""
+        return self._matcher is None or not self.binds
 
     def feed(self, text: str) -> None:
         """Append committed text to the answer."""
         if self._matcher is not None:
             self._matcher.feed(text.encode())
             return
-        data = text.encode()
-        if (triggered := self._from_trigger(data)) is not None:
+        self._text += text.encode().decode("latin-1")
+        if (at := self._beginnings.sure(self._text)) is not None:
             self._matcher = self._start.copy()
-            self._matcher.feed(triggered)
+            self._matcher.feed(self._text[at:].encode("latin-1"))
         else:
-            self._tail = (self._tail + data)[-len(self._trigger) :]
+            self._beginnings.passed(self._text)
 
     def after(self, path: Sequence[int]) -> torch.Tensor | None:
         """What is allowed after drafted ids: bool, shape (V,) of the table; None: everything.
@@ -62,15 +68,28 @@ class TokenMasks:
         All False where only the end is allowed, or the path has left the grammar.
         """
         data = self._codec.join(path)
-        matcher = self._matcher
-        if matcher is None:
-            if (triggered := self._from_trigger(data)) is None:
-                return None
-            matcher, data = self._start.copy(), triggered
-        with matcher.ahead(data) as fed:
+        if self._matcher is None:
+            return self._after_beginning(self._text + data.decode("latin-1"))
+        with self._matcher.ahead(data) as fed:
             if fed < len(data):
                 return torch.zeros(self._table.size, dtype=torch.bool)
-            return self._mask(matcher)
+            return self._mask(self._matcher)
+
+    def _after_beginning(self, text: str) -> torch.Tensor | None:
+        """What is allowed after all of the answer; from a mark on what can be a call's alone."""
+        sure = self._beginnings.sure(text)
+        for at in self._beginnings.likely(text):
+            matcher, data = self._start.copy(), text[at:].encode("latin-1")
+            if matcher.feed(data) == len(data):
+                return self._mask(matcher)
+            if at == sure:
+                return torch.zeros(self._table.size, dtype=torch.bool)
+        return None
+
+    def pending(self, path: Sequence[int]) -> bool:
+        """Whether the grammar may turn out to hold behind drafted ids of a free answer."""
+        text = self._text + self._codec.join(path).decode("latin-1")
+        return self._matcher is None and self._beginnings.pending(text) is not None
 
     def _mask(self, matcher: Matcher) -> torch.Tensor:
         packed = torch.frombuffer(bytearray(matcher.allowed()), dtype=torch.uint8)
@@ -80,8 +99,3 @@ class TokenMasks:
         if mask.any():
             mask[self._ends] = bool(allowed[self._table.end])
         return mask
-
-    def _from_trigger(self, data: bytes) -> bytes | None:
-        """The answer from its trigger on, with `data` behind it; None if there is no trigger."""
-        at = find_trigger(self._tail, data, self._trigger)
-        return (self._tail + data)[at:] if at is not None else None

@@ -22,14 +22,19 @@ class HeldRounds:
         self._held: list[Round] = []
         self._released = 0  # characters of the answer text already passed on
 
-    def add(self, round_: Round, until: int | None) -> FinishReason | None:
+    def add(
+        self, round_: Round, until: int | None, *, pending: bool = False
+    ) -> FinishReason | None:
         """Take the next round; return why the answer ends with it, if it does.
 
-        From the character `until` of the answer on no stop string counts. Where a round ends the
-        answer since a stop string was drafted, what came before of that goes too.
+        From the character `until` of the answer on no stop string counts; while that is `pending`
+        one may turn out to count after all, at the latest when the answer ends. Where a round ends
+        the answer since a stop string was drafted, what came before of that goes too.
         """
         self._held.append(round_)
-        cut = self._scanner.feed(round_.text, until=until)
+        if pending and round_.finish_reason is not None:
+            until, pending = None, False
+        cut = self._scanner.feed(round_.text, until=until, pending=pending)
         if cut is None and round_.finish_reason == "stop_string":
             cut = len(self._scanner.text) - (round_.candidates[round_.winner].stop or 0)
         if cut is None:

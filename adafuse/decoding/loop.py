@@ -39,11 +39,14 @@ __all__ = ["fuse"]
 _MOST_IDLE = 8  # rounds without a text
 
 
-def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> Generator[Round]:
+def fuse(
+    members: Sequence[Member], prompt: Prompt, config: DecodingConfig, *, rated: bool = False
+) -> Generator[Round]:
     """Decode one answer, yielding its rounds; the last one has the finish reason and usage.
 
-    A round is held back while its text could begin a stop string. Closing the iterator early
-    closes every session.
+    With `rated` a word that all members agree on has its score too; the answer is the same. A round
+    is held back while its text could begin a stop string. Closing the iterator early closes every
+    session.
 
     Raises:
         ConfigError: at once: settings that do not go with these members.
@@ -58,7 +61,7 @@ def fuse(members: Sequence[Member], prompt: Prompt, config: DecodingConfig) -> G
     """
     weights = member_weights(members, config)
     check_floor(list(weights), config)
-    rounds, constraint = _rounds(members, prompt, config, weights), prompt.constraint
+    rounds, constraint = _rounds(members, prompt, config, weights, rated), prompt.constraint
     return _whole(rounds, constraint) if constraint is not None and constraint.strict else rounds
 
 
@@ -67,13 +70,14 @@ def _rounds(
     prompt: Prompt,
     config: DecodingConfig,
     weights: dict[str, float],
+    rated: bool,
 ) -> Generator[Round]:
     failures = FailurePolicy(weights, config)
     sessions = open_sessions(members, prompt, config, failures)
     # By words a member without weight proposes nothing: its drafts are hints for the others.
     silent = {name for name, weight in weights.items() if not weight and config.rule == "words"}
     with closing(SessionGroup(sessions, config, failures, silent)) as group:
-        yield from _Fusion(group, weights, config, prompt.constraint, failures).rounds()
+        yield from _Fusion(group, weights, config, prompt.constraint, failures, rated).rounds()
 
 
 def _whole(rounds: Generator[Round], constraint: Constraint) -> Generator[Round]:
@@ -108,8 +112,10 @@ class _Fusion:
         config: DecodingConfig,
         constraint: Constraint | None,
         failures: FailurePolicy,
+        rated: bool,
     ) -> None:
         self._group = group
+        self._rated = rated
         self._weights = weights
         self._config = config
         self._failures = failures
@@ -147,13 +153,21 @@ class _Fusion:
             idle = 0 if round_.text or round_.finish_reason else idle + 1
             if idle > _MOST_IDLE:  # a member of one's own may draft nothing for ever
                 raise DecodingError(f"{idle} rounds added nothing: {[*self._group.sessions]}")
-            call_begins = self._enforcer.since if self._enforcer is not None else None
-            if (reason := self._held.add(round_, call_begins)) is not None:
+            call_begins, pending = self._call_begins()
+            reason = self._held.add(round_, call_begins, pending=pending)
+            if reason is not None:
                 yield from self._held.finish(reason, self._usage())
                 return
             yield from self._held.ready()
             if self._config.timeout is not None and spent > self._config.timeout:
                 raise AnswerTimeoutError(self._config.timeout, self._failures.committed)
+
+    def _call_begins(self) -> tuple[int | None, bool]:
+        """With which character a call begins, if one does, and whether it only may."""
+        if self._enforcer is None:
+            return None, False
+        since, pending = self._enforcer.since, self._enforcer.pending
+        return (pending, True) if since is None and pending is not None else (since, False)
 
     def _usage(self) -> dict[str, MemberUsage]:
         """What the answer has cost, and with what weight each member's scores counted."""
@@ -212,7 +226,7 @@ class _Fusion:
             if not pooled:
                 return self._closed(index, tuple(bad))
         if len(pooled) <= 1:
-            return _Outcome(tuple(pooled), len(pooled) - 1, tuple(bad))
+            return _Outcome(self._agreed(pooled, bad), len(pooled) - 1, tuple(bad))
         spans = [(candidate.text, candidate.ends) for candidate in pooled]
         scores: dict[str, list[float | None]] = {}
         scorers = [name for name in self._group.voters if name not in bad]
@@ -231,6 +245,17 @@ class _Fusion:
         final = [math.inf if one.score is None else one.score for one in candidates]
         winner = choose(final, self._config.temperature, self._rng, self._config.top_p)
         return _Outcome(candidates, winner, tuple(bad))
+
+    def _agreed(self, pooled: list[Candidate], bad: list[str]) -> tuple[Candidate, ...]:
+        """The candidate that needs no scores, with its scores if they are asked for."""
+        if not (self._rated and pooled and pooled[0].text):
+            return tuple(pooled)
+        scorers = [name for name in self._group.voters if name not in bad]
+        scores = self._group.score(scorers, [(pooled[0].text, pooled[0].ends)])
+        known = {name: nll for name, (nll,) in scores.items() if nll is not None and nll == nll}
+        if not with_weight(known, self._weights):
+            return tuple(pooled)
+        return combined(pooled, [known], self._weights, self._config)
 
     def _closed(self, index: int, bad: tuple[str, ...]) -> _Outcome:
         """Commit what makes the answer whole, since nothing that was drafted can go on."""

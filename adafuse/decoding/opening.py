@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from adafuse.config import DecodingConfig
 from adafuse.decoding.failures import FailurePolicy
 from adafuse.decoding.member import Member, Session
-from adafuse.errors import AdaFuseError
+from adafuse.errors import AdaFuseError, ContextWindowError
 from adafuse.prompting.prompt import Prompt
 
 __all__ = ["close_session", "open_sessions"]
@@ -24,20 +24,28 @@ def open_sessions(
 
     Raises:
         AdaFuseError: what a member has against the prompt; the prompt is wrong, and not the member.
+            A prompt beyond several windows is told of by the smallest of them.
         MemberError, TooFewMembersError: see `FailurePolicy.failed`.
     """
     sessions: dict[str, Session] = {}
+    too_long: list[ContextWindowError] = []
     with ExitStack() as opened:
         for member in members:
             try:
                 session = member.open(prompt, config)
+            except ContextWindowError as error:
+                too_long.append(error)  # the others are asked too: theirs may be smaller
             except AdaFuseError:
-                raise
+                if not too_long:
+                    raise
             except Exception as error:
-                failures.failed(member.name, "open", error)
+                if not too_long:
+                    failures.failed(member.name, "open", error)
             else:
                 sessions[member.name] = session
                 opened.callback(close_session, member.name, session)
+        if too_long:
+            raise min(too_long, key=lambda error: error.window)
         opened.pop_all()
     return sessions
 

@@ -17,7 +17,7 @@ from adafuse.compare.results import Interval
 from adafuse.compare.terminal import progress_bars
 from adafuse.config import DecodingConfig
 from adafuse.ensemble import Ensemble, Models
-from adafuse.ensemble_file import EnsembleFile, read_models, write_ensemble
+from adafuse.ensemble_file import DIFFERENCE, EnsembleFile, read_models, write_ensemble
 from adafuse.errors import ConfigError, MissingExtraError
 from adafuse.fitting.cross_fit import judge
 from adafuse.fitting.readings import TextReader, read_all
@@ -205,7 +205,7 @@ def _file(
                     for name, nats in zip(result.names, result.members, strict=True)
                 },
                 "of the mixture, held out": _numbers(result.mixture),
-                "less the best alone": _numbers(result.difference),
+                DIFFERENCE: _numbers(result.difference),
             },
         },
     )

@@ -5,6 +5,7 @@ Nothing from a checkpoint is executed: no remote code unless asked for, no pickl
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import warnings
@@ -46,6 +47,7 @@ from adafuse.spec import MemberSpec, names_of
 
 __all__ = ["load_members"]
 
+_log = logging.getLogger("adafuse.loading")  # the name that docs/telemetry.md gives
 # Members with the same checkpoint share its weights for as long as any of them is alive.
 _shared: weakref.WeakValueDictionary[tuple[str, ...], ModelRunner] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
@@ -88,6 +90,7 @@ def load_members(
     for plan in plans:
         with _loading, _load_errors(plan.name, plan.spec):
             members.append(_load_member(plan))
+        _log.info("member %r is loaded", plan.name)
     return members
 
 

@@ -10,9 +10,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from adafuse.config import DecodingConfig
+from adafuse.constraints.constraint import Constraint
 from adafuse.constraints.grammar import TokenTable
 from adafuse.constraints.token_mask import TokenMasks
-from adafuse.errors import PromptMemoryError
+from adafuse.errors import PromptMemoryError, UnsupportedTokenizerError
 from adafuse.local.borders import border_mask
 from adafuse.local.context_window import AnswerWindow
 from adafuse.local.model_runner import ModelRunner
@@ -91,14 +92,20 @@ class LocalMember:
         window.check(self.name)
         if self._check_memory:
             self._refuse_too_large(tokens)
-        masks = None
-        if prompt.constraint is not None:
-            masks = TokenMasks(self._table, self.codec, prompt.constraint, sorted(self.end_ids))
+        masks = self._masks(prompt.constraint) if prompt.constraint is not None else None
         texts = [str(message["content"]) for message in prompt.messages]
         return LocalSession(
             self.runner, self.codec, self.end_ids, rendered, window, config, masks,
             self.borders if config.rule == "words" else None, texts, remembers=self.remembers,
         )  # fmt: skip
+
+    def _masks(self, constraint: Constraint) -> TokenMasks | None:
+        try:
+            return TokenMasks(self._table, self.codec, constraint, sorted(self.end_ids))
+        except UnsupportedTokenizerError:
+            if constraint.only_forbids:  # then what is left of the texts it can write
+                return None
+            raise
 
     def _refuse_too_large(self, tokens: int) -> None:
         """Raise PromptMemoryError if a prompt does not fit, even once nothing else is kept."""

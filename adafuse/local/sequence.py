@@ -126,8 +126,13 @@ class TokenSequence:
         return int(allowed) if allowed.numel() else END
 
     def bound(self, node: Node) -> bool:
-        """Whether a grammar holds behind a node."""
-        return self._mask(node) is not None
+        """Whether a grammar says how the answer goes on behind a node."""
+        return self._masks is not None and self._masks.binds and self._mask(node) is not None
+
+    def may_be_bound(self, node: Node) -> bool:
+        """Whether a grammar holds behind a node, or may turn out to."""
+        path = [before.token for before in node.path()]
+        return self.bound(node) or (self._masks is not None and self._masks.pending(path))
 
     def _mask(self, node: Node) -> torch.Tensor | None:
         if self._masks is None:

@@ -77,7 +77,7 @@ class LocalSession:
         )  # fmt: skip
         self._prefix = AnswerPrefix()
         strings = (*config.stop, *rendered.stops) if config.pool_stops else ()
-        self._stops = StopDrafts(strings, self._prefix, sequence.bound)
+        self._stops = StopDrafts(strings, self._prefix, sequence.may_be_bound)
         self._drafter = Drafter(
             codec, end_ids, config, sequence.read, sequence.certain, self._stops.begins
         )

@@ -17,7 +17,7 @@ class StopDrafts:
     def __init__(
         self, strings: Sequence[str], prefix: AnswerPrefix, bound: Callable[[Node], bool]
     ) -> None:
-        """Take what leaves out leading blanks, and whether a grammar holds behind a node."""
+        """Take what leaves out leading blanks, and whether a grammar holds, or may, at a node."""
         self._strings, self._prefix, self._bound = tuple(strings), prefix, bound
         self._longest = max(map(len, strings), default=0)
         self._tail = ""  # of the answer: what a stop may have begun in

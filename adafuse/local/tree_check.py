@@ -6,12 +6,15 @@ decode nonsense without an error.
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
+from adafuse.local.batching import Request
+from adafuse.local.kv_cache import KVCache
 from adafuse.local.model_runner import ModelRunner
 from adafuse.local.token_tree import TokenTree
 
@@ -23,14 +26,20 @@ _TOLERANCE, _NARROW, _QUANTISED = 1e-3, 2e-2, 0.1
 
 
 def prepare(model: PreTrainedModel, name: str) -> ModelRunner:
-    """Make a model on its device ready to read token trees, for a price of nine tokens.
+    """Make a model on its device ready to read token trees, for a price of three short forwards.
 
     UnsupportedModelError where it cannot, or reads a tree otherwise than its branches one by one.
     """
     model.eval()  # type: ignore[no-untyped-call]
     runner = ModelRunner(model, name)
+    tolerance = _TOLERANCE if model.dtype is torch.float32 else _NARROW
+    if getattr(model, "is_quantized", False):
+        tolerance = _QUANTISED
     try:
-        error = _tree_error(runner)
+        trials = _trials(runner)
+        runner.packs = _packs(runner, trials, tolerance)
+        # What packs never reads a tree in another way.
+        error = 0.0 if runner.packs else trials[1].error(runner.forward(trials[1].request()))
     except torch.OutOfMemoryError:
         raise
     except Exception as cause:  # whatever a model's code does with arguments it was not made for
@@ -39,61 +48,70 @@ def prepare(model: PreTrainedModel, name: str) -> ModelRunner:
             f"member {name!r}: {type(model).__name__} cannot read a token tree over a cache "
             f"({type(cause).__name__}: {reason})"
         ) from cause
-    tolerance = _TOLERANCE if model.dtype is torch.float32 else _NARROW
-    if getattr(model, "is_quantized", False):
-        tolerance = _QUANTISED
     if error > tolerance:  # false for a checkpoint of NaN, which is for decoding to report
         raise UnsupportedModelError(
             f"member {name!r}: {type(model).__name__} reads a token tree otherwise than its "
             "branches one by one; its positions or masks are of its own making"
         )
-    runner.packs = _packs(runner, tolerance)
     return runner
 
 
-def _packs(runner: ModelRunner, tolerance: float) -> bool:
-    """Whether sequences that share a forward get the logits that each gets alone."""
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A prefix in a cache, branches after it, and the logits after the last one read plainly.
+
+    The last branch is the one that would see another: what is read earlier sees nothing later.
+    """
+
+    runner: ModelRunner
+    prefix: Sequence[int]
+    branches: Sequence[Sequence[int]]
+    cache: KVCache  # holds the prefix
+    expected: torch.Tensor  # (V,)
+
+    @classmethod
+    def of(
+        cls, runner: ModelRunner, prefix: Sequence[int], branches: Sequence[Sequence[int]]
+    ) -> _Trial:
+        """Read the prefix with the last branch as one text, whose cache is cut and kept."""
+        plain = TokenTree(runner)
+        plain.append([*prefix, *branches[-1]])
+        plain.read([])
+        assert plain.root.row is not None
+        row = plain.root.row.float()
+        return cls(runner, prefix, branches, plain.close(), row)
+
+    def request(self) -> Request:
+        """The forward that reads the branches as one tree; the cache holds but the prefix."""
+        self.cache.keep(len(self.prefix), [])
+        tree = TokenTree(self.runner)
+        tree.append(self.prefix)
+        tree.resume(self.cache, len(self.prefix))
+        return tree.request([node for branch in self.branches for node in tree.line(branch)])
+
+    def error(self, rows: torch.Tensor) -> float:
+        """Mean error of the last of the logits (n, V) over the spread of the right ones."""
+        error = (rows[-1].float() - self.expected).abs().mean() / self.expected.std()
+        return float(error)
+
+
+def _trials(runner: ModelRunner) -> tuple[_Trial, _Trial]:
+    """A line, and a longer prefix with two branches."""
     size = runner.vocabulary
-    trees, alone = [], []
-    for start in (2, 9):
-        pair = []
-        for _ in range(2):
-            tree = TokenTree(runner)
-            tree.append([(5 * i + start) % size for i in range(start)])
-            tree.read([])
-            nodes = [tree.root.child(start % size), tree.root.child((start + 1) % size)]
-            nodes.append(nodes[0].child((start + 2) % size))
-            pair.append((tree, nodes))
-        trees.append(pair[0])
-        pair[1][0].read(pair[1][1])
-        alone += pair[1][1]
+
+    def tokens(start: int, count: int) -> list[int]:
+        return [(7 * i + start) % size for i in range(count)]
+
+    single = _Trial.of(runner, tokens(3, 3), [tokens(5, 3)])
+    return single, _Trial.of(runner, tokens(9, 9), [tokens(5, 3), tokens(11, 3)])
+
+
+def _packs(runner: ModelRunner, trials: Sequence[_Trial], tolerance: float) -> bool:
+    """Whether trees that share a forward get the logits that their branches get alone."""
     try:
-        packed = runner.forward_packed([tree.request(nodes) for tree, nodes in trees])
+        packed = runner.forward_packed([trial.request() for trial in trials])
     except torch.OutOfMemoryError:
         raise
     except Exception:  # its attention asks for more than packing knows: it reads one by one
         return False
-    rows = torch.cat(packed).float()
-    expected = torch.stack([node.row for node in alone if node.row is not None]).float()
-    return bool((rows - expected).abs().mean() <= tolerance * expected.std())
-
-
-def _tree_error(runner: ModelRunner) -> float:
-    """Mean error of the logits over their spread, the larger of two branches."""
-    size = runner.vocabulary
-    prefix, *branches = [[(7 * i + j) % size for i in range(1, 4)] for j in (3, 5, 11)]
-    tree = TokenTree(runner)
-    tree.append(prefix)
-    tree.read([])
-    lines = [tree.line(branch) for branch in branches]
-    tree.read([*chain(*lines)])
-    errors = []
-    for branch, (*_, node) in zip(branches, lines, strict=True):
-        plain = TokenTree(runner)
-        plain.append(prefix + branch)
-        plain.read([])
-        assert plain.root.row is not None
-        assert node.row is not None
-        expected = plain.root.row.float()
-        errors.append((node.row.float() - expected).abs().mean() / expected.std())
-    return float(torch.stack(errors).max())
+    return all(trial.error(rows) <= tolerance for trial, rows in zip(trials, packed, strict=True))

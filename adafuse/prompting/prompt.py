@@ -5,6 +5,7 @@ This module knows neither tokenizers nor templates; `renderer` does.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -134,7 +135,7 @@ def with_constraint(
     """
     constrained = any(getattr(config, name) is not None for name in CONSTRAINTS)
     if not (constrained or prompt.tools) and (not tool_choice or tool_choice == "auto"):
-        return prompt
+        return _answer_alone(prompt) if _shows_calls(prompt) else prompt
     from adafuse.constraints.constraint import read_constraint  # needs an extra
 
     constraint = read_constraint(
@@ -142,6 +143,19 @@ def with_constraint(
     )
     shown = () if tool_choice == "none" else prompt.tools
     return replace(prompt, tools=shown, constraint=constraint)
+
+
+def _shows_calls(prompt: Prompt) -> bool:
+    return any(m["role"] == "tool" or m.get("tool_calls") for m in prompt.messages)
+
+
+def _answer_alone(prompt: Prompt) -> Prompt:
+    """A prompt that shows calls, whose answer must not be one: members imitate what they see."""
+    if importlib.util.find_spec("llguidance") is None:
+        return prompt
+    from adafuse.constraints.constraint import answer_without_calls  # needs an extra
+
+    return replace(prompt, constraint=answer_without_calls())
 
 
 def _read_message(index: int, message: object) -> dict[str, Any]:

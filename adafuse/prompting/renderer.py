@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -51,13 +52,17 @@ class Renderer:
         self._name = name
         self._template = chat_template(tokenizer, name, template, template_arguments)
         self._warned = False
-        special = sorted(set(codec.special.values()), key=len, reverse=True)
-        self._special = re.compile(f"({'|'.join(map(re.escape, special))})") if special else None
         self._special_tokens = {
             token.content: (id_, token)
             for id_, token in tokenizer.added_tokens_decoder.items()
             if token.special
         }
+
+    @cached_property
+    def _special(self) -> re.Pattern[str] | None:
+        """Finds special tokens. Some tokenizers have thousands: only templates wait for it."""
+        special = sorted(set(self._codec.special.values()), key=len, reverse=True)
+        return re.compile(f"({'|'.join(map(re.escape, special))})") if special else None
 
     def render(self, prompt: Prompt) -> Rendered:
         """Render and tokenise a prompt, once.

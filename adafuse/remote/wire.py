@@ -73,7 +73,9 @@ def read_prompt(plain: Plain) -> Prompt:
         plain["text"],
         plain["format"],
         tuple(plain["tools"]),
-        None if constraint is None else Constraint(**constraint),
+        None
+        if constraint is None
+        else Constraint(**constraint | {"tools": tuple(constraint["tools"])}),
     )
 
 

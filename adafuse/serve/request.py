@@ -23,9 +23,10 @@ from adafuse.serve.request_models import (
     Request,
     read_model,
 )
-from adafuse.tools import read_tools
+from adafuse.telemetry.logprobs import refuse_rule
+from adafuse.tools import parameters_of, read_tools
 from adafuse.tools.choice import read_tool_choice
-from adafuse.validation import show
+from adafuse.validation import show, whole
 
 __all__ = ["ARGUMENTS", "Ask", "Served", "read_chat", "read_completion"]
 
@@ -65,11 +66,12 @@ class Ask:
     chosen: tuple[int, ...]  # members that answer, by index
     prompts: tuple[Prompt, ...]  # one answer is wanted for each
     config: DecodingConfig
-    tools: tuple[str, ...]  # names of those that may be called
+    tools: Mapping[str, Mapping[str, Any]]  # those that may be called, with their parameters
     chat: bool
     stream: bool  # whether the answers are wanted in pieces
     include_usage: bool  # whether a stream ends with the usage
     details: bool  # whether the answer says who wrote what
+    logprobs: int | None = None  # candidates beside each word's own; None: not even that
 
 
 def read_chat(body: Mapping[str, Any], served: Served) -> Ask:
@@ -95,7 +97,7 @@ def read_chat(body: Mapping[str, Any], served: Served) -> Ask:
     named = name_results(map(_core_message, request.messages))
     messages: list[Message] = [*map(with_cut_calls_as_text, named)]
     prompt = read_prompt(messages, None, tools)
-    shown = names if choice != "none" else ()
+    shown = parameters_of(tools) if choice != "none" else {}
     if config.json_schema is not None and (not shown or choice == "auto"):
         messages = with_instruction(messages, config.json_schema, tools=bool(shown))
         prompt = read_prompt(messages, None, tools)
@@ -155,18 +157,37 @@ def _ask(
     config: DecodingConfig,
     prompts: tuple[Prompt, ...],
     options: tuple[Any, ...] = (),
-    tools: tuple[str, ...] = (),
+    tools: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Ask:
     chosen = served.find(request.model)
     config = answering_config(served.members, chosen, config)
+    if (logprobs := _logprobs(request)) is not None:
+        refuse_rule(config.rule)
     return Ask(
         request.model or served.name,
         chosen,
         tuple(with_constraint(prompt, config, *options) for prompt in prompts),
         config,
-        tools,
+        tools or {},
         chat=isinstance(request, ChatRequest),
         stream=request.stream,
         include_usage=request.stream and request.stream_options.include_usage,
         details=request.adafuse_details,
+        logprobs=logprobs,
     )
+
+
+def _logprobs(request: Request) -> int | None:
+    """How many candidates are wanted beside each word's own probability; None: no word's either."""
+    if isinstance(request, CompletionRequest):  # one number says both
+        asked, wanted = request.logprobs, "logprobs"
+        if asked is None or asked is False:
+            return None
+    else:
+        assert isinstance(request, ChatRequest)
+        asked, wanted = request.top_logprobs, "top_logprobs"
+        if not request.logprobs:
+            if asked:
+                raise ConfigError("top_logprobs needs logprobs, which is true or false")
+            return None
+    return 0 if asked is None else whole(wanted, asked, 0)

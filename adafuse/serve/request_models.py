@@ -147,8 +147,6 @@ class Request(_Strict):
     frequency_penalty: Annotated[Any, _neutral(0)] = None
     presence_penalty: Annotated[Any, _neutral(0)] = None
     logit_bias: Annotated[Any, _neutral({})] = None
-    logprobs: Annotated[Any, _neutral(False, 0)] = None
-    top_logprobs: Annotated[Any, _neutral(0)] = None
     best_of: Annotated[Any, _neutral(1)] = None
     echo: Annotated[Any, _neutral(False)] = None
     suffix: Annotated[Any, _neutral("")] = None
@@ -169,6 +167,8 @@ class ChatRequest(Request):
     tools: Any = ()
     tool_choice: Any = None
     parallel_tool_calls: bool = False
+    logprobs: bool = False
+    top_logprobs: Any = None
     safety_identifier: str = ""
     prompt_cache_key: str = ""
 
@@ -183,6 +183,7 @@ class CompletionRequest(Request):
         BeforeValidator(lambda prompt: [prompt] if isinstance(prompt, str) else prompt),
     ]
     prompt_format: Any = "raw"
+    logprobs: Any = None
 
 
 def read_model(model: type[M], arguments: Mapping[str, Any], settings: Collection[str]) -> M:

@@ -16,6 +16,7 @@ from typing import Any
 from adafuse._version import __version__
 from adafuse.constraints.constraint import finished_check
 from adafuse.events import MemberUsage, Round
+from adafuse.serve.logprobs import WordLogprobs
 from adafuse.serve.request import Ask, Served
 from adafuse.telemetry.summary import summarise
 from adafuse.tools.answer_parts import AnswerParts, CallPart
@@ -37,11 +38,14 @@ class Choice:
         self.text = ""
         self.calls: dict[str, dict[str, Any]] = {}
         check = finished_check(ask.prompts[index].tools) if ask.tools else None
-        self.parts = AnswerParts(ask.tools, by_word=False, check=check)
+        schema = ask.config.json_schema is not None
+        self.parts = AnswerParts(ask.tools, by_word=False, check=check, canonical_only=schema)
+        self.words = WordLogprobs(ask)
         self._tools = ask.tools
 
     def feed(self, round_: Round) -> Iterator[dict[str, Any]]:
         """What a round adds, as deltas of a message."""
+        self.words.feed(round_)
         for part in self.parts.feed(round_):
             call, text = part.call, part.text
             if call is not None and (call.id in self.calls or call.name in self._tools):
@@ -143,7 +147,8 @@ class Reply:
     def _choice(self, choice: Choice) -> dict[str, Any]:
         said = {"message": choice.message} if self._ask.chat else {"text": choice.text}
         reason = choice.finish_reason
-        return {"index": choice.index, **said, "logprobs": None, "finish_reason": reason}
+        words = choice.words.whole()
+        return {"index": choice.index, **said, "logprobs": words, "finish_reason": reason}
 
     def _piece_head(self) -> dict[str, Any]:
         return {**self._head, "object": "chat.completion.chunk"} if self._ask.chat else self._head
@@ -152,7 +157,8 @@ class Reply:
         self, answer: Choice, delta: Mapping[str, Any], reason: str | None = None
     ) -> dict[str, Any]:
         said = {"delta": delta} if self._ask.chat else {"text": delta.get("content", "")}
-        choice = {"index": answer.index, **said, "logprobs": None, "finish_reason": reason}
+        words = answer.words.take()
+        choice = {"index": answer.index, **said, "logprobs": words, "finish_reason": reason}
         usage = {"usage": None} if self._ask.include_usage else {}
         return {**self._piece_head(), "choices": [choice], **usage}
 

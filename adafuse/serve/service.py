@@ -106,7 +106,8 @@ class RequestService:
         config = ask.config
         if config.timeout is not None:
             config = replace(config, timeout=max(config.timeout - spent, _LEAST_SECONDS))
-        return self._ensemble._decode(ask.prompts[at], config, ask.chosen)
+        rated = ask.logprobs is not None
+        return self._ensemble._decode(ask.prompts[at], config, ask.chosen, rated=rated)
 
     @property
     def busy(self) -> bool:

@@ -41,16 +41,20 @@ class StopScanner:
         self._starts = deque[int]()  # places of the text from which a stop may have begun, in order
         self.text = ""
         self._until: int | None = None
+        self._pending = False
+        self._seen = 0  # characters in which stops were looked for
 
-    def feed(self, piece: str, *, until: int | None = None) -> int | None:
+    def feed(self, piece: str, *, until: int | None = None, pending: bool = False) -> int | None:
         """Append `piece`; return the length to cut the answer to, None if no stop is complete.
 
-        Characters of the answer from `until` on are no text that could hold a stop.
+        Characters of the answer from `until` on are no text that could hold a stop; while that is
+        `pending`, it may turn out with a later piece that they are.
         """
-        before = len(self.text)
         self.text += piece
-        self._until = until
-        self._starts += (at for at, char in enumerate(piece, before) if char in self._first)
+        self._until, self._pending = until, pending
+        before, self._seen = self._seen, len(self.text) if until is None else until
+        unseen = enumerate(self.text[before : self._seen], before)
+        self._starts += (at for at, char in unseen if char in self._first)
         ends = [
             (at + len(stop), -len(stop))
             for stop in self._stops
@@ -64,12 +68,13 @@ class StopScanner:
     @property
     def open_length(self) -> int:
         """Length of the longest suffix of the text that could begin a stop."""
-        if self._until is not None:
+        if self._until is not None and not (self._pending and self._stops):
             return 0
         # A place from which no stop goes on now never will be one again.
         while self._starts and not self._can_continue(self.text[self._starts[0] :]):
             self._starts.popleft()
-        return len(self.text) - self._starts[0] if self._starts else 0
+        decided = self._starts[0] if self._starts else len(self.text)
+        return len(self.text) - min(decided, len(self.text) if self._until is None else self._until)
 
     def _can_continue(self, suffix: str) -> bool:
         """Whether a stop begins with `suffix` and is longer; in order, such follow it at once."""

@@ -99,9 +99,10 @@ class TokenCodec:
         if piece is None:
             return _NO_TOKEN
         if self._byte_level:
-            if all(char in self._byte_of for char in piece):
-                return bytes(self._byte_of[char] for char in piece)
-            return piece.encode()
+            try:
+                return bytes(map(self._byte_of.__getitem__, piece))
+            except KeyError:  # a character that stands for no byte
+                return piece.encode()
         if self._byte_fallback and _BYTE_PIECE.fullmatch(piece):
             return bytes([int(piece[3:5], 16)])
         return piece.replace(BLANK, " ").encode()
@@ -115,6 +116,32 @@ class TokenCodec:
         if (spaced := self._spaced.get(token)) is None:
             spaced = self._spaced[token] = starts_with_whitespace(self.token_bytes(token))
         return spaced
+
+    def whitespace_starts(self, count: int) -> list[bool]:
+        """`starts_with_whitespace` of the first `count` ids; most pieces show it at once."""
+        pieces = list(map(self._start.id_to_token, range(count)))
+        shown = {first: self._shows_whitespace(first) for first in {(p or "")[:1] for p in pieces}}
+        flags = [shown[(piece or "")[:1]] for piece in pieces]
+        for id_ in self._added:
+            if id_ < count:
+                flags[id_] = None
+        return [
+            self.starts_with_whitespace(id_) if flag is None else flag
+            for id_, flag in enumerate(flags)
+        ]
+
+    def _shows_whitespace(self, first: str) -> bool | None:
+        """Whether any piece with this first character begins with whitespace; None: it depends."""
+        if self._byte_level:
+            return False if first.isascii() and first.isalnum() else None
+        if not first or first == "<":  # no piece, or perhaps a byte's name
+            return None
+        return first == BLANK or first.isspace()
+
+    def has_ids_below(self, count: int) -> bool:
+        """Whether its ids are those from 0 on, without a gap, and none is `count` or more."""
+        size = self._start.get_vocab_size(with_added_tokens=True)
+        return size <= count and None not in map(self._start.id_to_token, range(size))
 
     def join(self, tokens: Iterable[int]) -> bytes:
         """The bytes of several tokens."""
@@ -214,6 +241,8 @@ def check_tokenizer(
             f"member {name!r}: its tokenizer has {tokenizer.vocab_size} ids but its model {rows}; "
             "they do not belong together"
         )
+    if codec.has_ids_below(rows):
+        return
     beyond = {id_: token for token, id_ in tokenizer.get_vocab().items() if id_ >= rows}
     always = {*codec.encode_start("x", special_tokens=True), tokenizer.eos_token_id}
     for id_, token in sorted(beyond.items()):

@@ -71,6 +71,8 @@ def decode(data: bytes) -> tuple[str, bytes, int]:
 
 def starts_with_whitespace(data: bytes) -> bool:
     """Whether a token's bytes begin with a whitespace character (`str.isspace`)."""
+    if data and data[0] < 0x80:  # ASCII is itself: asked of every id of a vocabulary
+        return chr(data[0]).isspace()
     return decode(data)[0][:1].isspace()
 
 

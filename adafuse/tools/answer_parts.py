@@ -42,10 +42,12 @@ class AnswerParts:
     """Takes an answer apart, round by round.
 
     Args:
-        tools: names of those that may be called; without any, everything is text.
+        tools: names of those that may be called, or their parameters' schemas by name; see
+            `adafuse.tools.read_calls`. Without any, everything is text.
         by_word: whether every word has parts of its own; otherwise every round has.
         check: tells, of a tool's name and the arguments of a whole call, why they do not fit: a
             grammar cannot hold calls to every schema.
+        canonical_only: whether calls are read in the canonical syntax alone.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class AnswerParts:
         *,
         by_word: bool = True,
         check: Callable[[str, Mapping[str, Any]], str] | None = None,
+        canonical_only: bool = False,
     ) -> None:
         self.rounds: list[Round] = []  # read so far
         self.last: Round | None = None  # the round that ended the answer
         self._by_word = by_word
-        self._scanner = CallScanner(tools) if tools else None
+        self._scanner = CallScanner(tools, canonical_only=canonical_only) if tools else None
         self._ids: list[str] = []
         self._check = check
         self._unfit: dict[int, InvalidCall] = {}  # by which call of the answer it is

@@ -1,15 +1,18 @@
 """Finds the calls in an answer, leniently and without exceptions, while it is being written.
 
-Knows nothing of members, templates or grammars.
+Text that may still become a call is held back, and given out to the letter once it is none. Knows
+nothing of members, templates or grammars.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
-from adafuse.tools.call_parser import CallParser, InvalidCall, ToolCall
-from adafuse.tools.syntax import CALL_START, find_trigger, open_length
+from adafuse.tools.call_blocks import CallBlock, CallReader
+from adafuse.tools.call_parser import InvalidCall, ToolCall
+from adafuse.tools.openings import CallOpenings
 
 __all__ = ["CallPiece", "CallScanner", "Piece", "TextPiece", "read_calls"]
 
@@ -45,6 +48,9 @@ class CallPiece:
 Piece = TextPiece | CallPiece
 
 
+Tools = Mapping[str, Mapping[str, Any]]
+
+
 def read_calls(
     text: str, names: Collection[str] | None = None
 ) -> tuple[str, list[ToolCall | InvalidCall]]:
@@ -52,7 +58,10 @@ def read_calls(
 
     Args:
         text: the answer.
-        names: of the tools there are: a call of another one is invalid. None takes any name.
+        names: of the tools there are, whose calls are read in every dialect of
+            `adafuse.tools.openings`; what calls another one is text. A mapping gives the schemas
+            of each tool's parameters by name, for calls that do not name or quote them. None: calls
+            of any name, in the canonical syntax.
 
     Returns:
         The text outside calls, less the whitespace that sets calls apart from it (whitespace
@@ -68,14 +77,23 @@ class CallScanner:
 
     However a text is cut into feeds, the pieces add up to what `read_calls` says of it: texts to
     the content, and for each call the fragments to the arguments' JSON text. `names` are as for
-    `read_calls`; `calls` are those that have ended.
+    `read_calls`; `calls` are those that have ended. `canonical_only` leaves the other dialects to
+    be text: what a schema asks for is an answer.
     """
 
-    def __init__(self, names: Collection[str] | None = None) -> None:
+    def __init__(
+        self, names: Collection[str] | None = None, *, canonical_only: bool = False
+    ) -> None:
         self.calls: list[ToolCall | InvalidCall] = []
-        self._names = names
-        self._pending = ""  # text that could begin CALL_START
-        self._parser: CallParser | None = None  # of the call that is being read
+        self._tools: Tools | None = None
+        if names is not None:
+            self._tools = names if isinstance(names, Mapping) else {name: {} for name in names}
+        self._openings = CallOpenings(None if canonical_only else self._tools)
+        self._text = ""  # of the answer so far
+        self._told = 0  # characters of it that are read as text or calls
+        self._block: CallBlock | None = None  # that is being read
+        self._reader: CallReader | None = None  # of its call
+        self._behind = ""  # text behind a call that may belong to its block
         self._emitted = -1  # characters of its arguments given out; -1 before its first piece
         self._gap = ""  # whitespace that may turn out to set a call apart
         self._after_call = False  # whether no text was given out since the last call
@@ -91,24 +109,28 @@ class CallScanner:
 
     def _scan(self, text: str, last: bool) -> list[Piece]:
         pieces: list[Piece] = []
+        self._text += text
         remaining: str | None = text
         while remaining is not None:
-            read = self._read_text if self._parser is None else self._read_call
-            remaining = read(remaining, last, pieces)
+            if self._block is None:
+                remaining = self._read_text(last, pieces)
+            elif self._reader is None:
+                remaining = self._read_between(self._block, remaining, last)
+            else:
+                remaining = self._read_call(self._reader, remaining, last, pieces)
         return pieces
 
-    def _read_text(self, text: str, last: bool, pieces: list[Piece]) -> str | None:
-        """Read up to a call; returns what is behind its CALL_START, if there is one."""
-        start = find_trigger(self._pending, text, CALL_START)
-        text, self._pending = self._pending + text, ""
-        if start is not None:
-            self._emit(text[:start], pieces)
-            self._after_call = True
-            self._parser, self._emitted = CallParser(self._names), -1
-            return text[start + len(CALL_START) :]
-        end = len(text) - (0 if last else open_length(text, CALL_START))
-        self._pending = text[end:]
-        self._emit(text[:end], pieces)
+    def _read_text(self, last: bool, pieces: list[Piece]) -> str | None:
+        """Read up to a call; returns its text, if there is one."""
+        opening = self._openings.call(self._text, self._told, last=last)
+        end = opening.begin if opening is not None else len(self._text)
+        self._emit(self._text[self._told : end], pieces)
+        self._told = end
+        if opening is not None and opening.dialect:
+            self._block = CallBlock(opening.dialect, self._tools)
+            self._reader, text = self._block.begin(self._text[end:])
+            self._emitted = -1
+            return text
         if last and self._gap and not self._after_call:
             pieces.append(TextPiece(self._gap))
             self._gap = ""
@@ -126,22 +148,45 @@ class CallScanner:
         self._has_text, self._after_call = True, False
         pieces.append(TextPiece(words))
 
-    def _read_call(self, text: str, last: bool, pieces: list[Piece]) -> str | None:
+    def _read_call(
+        self, reader: CallReader, text: str, last: bool, pieces: list[Piece]
+    ) -> str | None:
         """Read on in a call; returns what is behind it, if it ends."""
-        parser = self._parser
-        assert parser is not None
-        remaining = parser.read(text, last=last)
-        call = parser.call
+        remaining = reader.read(text, last=last)
+        call = reader.call
         index, first = len(self.calls), self._emitted < 0
-        fragment = parser.arguments[max(self._emitted, 0) :]
+        fragment = reader.arguments[max(self._emitted, 0) :]
         if call is not None:
+            self._reader = None
+            self._told = len(self._text) - len(remaining or "")
+            if self._of_unknown(call):
+                self._emit(call.text, pieces)
+                return remaining
             invalid = call if isinstance(call, InvalidCall) else None
             name, gap = call.name if first else None, self._gap if invalid else ""
             pieces.append(CallPiece(index, name, fragment, done=True, invalid=invalid, gap=gap))
             self.calls.append(call)
-            self._parser = None
-        elif parser.name is not None and (first or fragment):
-            name = parser.name if first else None
+            self._after_call = True
+        elif reader.name is not None and (first or fragment):
+            name = reader.name if first else None
             pieces.append(CallPiece(index, name, fragment, done=False))
             self._emitted = max(self._emitted, 0) + len(fragment)
+        return remaining
+
+    def _of_unknown(self, call: ToolCall | InvalidCall) -> TypeGuard[InvalidCall]:
+        """Whether it names another tool than there are: that is text."""
+        known = self._tools is None or call.name is None or call.name in self._tools
+        return not known
+
+    def _read_between(self, block: CallBlock, text: str, last: bool) -> str | None:
+        """Read on behind a call of a block; returns the text of the next, or behind the block."""
+        self._behind += text
+        behind = block.go_on(self._behind, last=last)
+        if behind is None:
+            return None
+        self._reader, remaining = behind
+        self._behind, self._emitted = "", -1
+        if self._reader is None:
+            self._block = None
+            self._told = len(self._text) - len(remaining)
         return remaining

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adafuse.errors import PromptError
@@ -15,7 +15,7 @@ from adafuse.tools.parameters import object_schema
 from adafuse.tools.partial_json import TOOL_NAME
 from adafuse.validation import show
 
-__all__ = ["read_tools"]
+__all__ = ["parameters_of", "read_tools"]
 
 _OF_TOOL = ("type", "function")
 # "return" is of `transformers.utils.get_json_schema`, and some templates show it.
@@ -46,6 +46,12 @@ def read_tools(tools: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]
     if twice := {name for name in names if names.count(name) > 1}:
         raise PromptError(f"tools need different names; given twice: {', '.join(sorted(twice))}")
     return checked
+
+
+def parameters_of(tools: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The schemas of each tool's parameters, by names; of tools that `read_tools` has read."""
+    functions = [tool["function"] for tool in tools]
+    return {each["name"]: each["parameters"].get("properties", {}) for each in functions}
 
 
 def _read_tool(index: int, tool: object) -> dict[str, Any]:

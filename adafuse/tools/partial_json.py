@@ -14,6 +14,7 @@ __all__ = ["MALFORMED", "NO_OBJECT", "TOOL_NAME", "PartialJson", "load_json", "u
 
 TOOL_NAME = re.compile("[A-Za-z0-9_.-]{1,64}")
 _PARAMETERS = ("arguments", "parameters")
+_BESIDE = ("id", "type")  # texts that some models write with a call; nobody needs them
 _OUTSIDE_STRINGS = frozenset(
     " \t\r\n{}[],:+-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
@@ -68,7 +69,8 @@ class PartialJson:
             self._depth -= 1
             self.complete = not self._depth
             begin, end = self.arguments
-            if self._depth == 1 and begin is not None and end is None:
+            of_arguments = self._depth == 1 and self._key == "arguments"
+            if of_arguments and begin is not None and end is None:
                 self.arguments = (begin, self.at + 1)
         return None
 
@@ -77,6 +79,8 @@ class PartialJson:
             self._value = self.at
             if self._key == "name":
                 return None if char == '"' else _NO_NAME
+            if self._key in _BESIDE:
+                return None if char == '"' else self._beside(json.dumps(self._key))
             self.arguments = (self.at, None)
             return None if char in '{"' else NO_OBJECT
         if char == ":":
@@ -99,14 +103,17 @@ class PartialJson:
         key = unquoted(quoted)
         if self._key is not None:
             return MALFORMED
-        if key not in ("name", *_PARAMETERS):
-            return f'the call has {quoted} beside "name" and "arguments"'
-        kind = "name" if key == "name" else "arguments"
+        if key not in ("name", *_PARAMETERS, *_BESIDE):
+            return self._beside(quoted)
+        kind = "arguments" if key in _PARAMETERS else key
         if kind in self._seen:
             return f'the call has "{kind}" twice'
         self._seen.append(kind)
         self._key = kind
         return None
+
+    def _beside(self, quoted: str) -> str:
+        return f'the call has {quoted} beside "name" and "arguments"'
 
     def _end_value(self) -> str | None:
         key, self._key = self._key, None
@@ -119,7 +126,7 @@ class PartialJson:
             if name == value or not TOOL_NAME.fullmatch(name):
                 return _NO_NAME
             self.name = name
-        elif self.arguments[1] is None:
+        elif key == "arguments" and self.arguments[1] is None:
             self.arguments = (begin, begin + len(value))
         return None
 

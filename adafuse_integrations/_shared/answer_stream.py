@@ -13,6 +13,7 @@ from typing import Any
 
 from adafuse.errors import IncompleteAnswerError
 from adafuse.events import Candidate, Round
+from adafuse.telemetry.logprobs import LEAST, word_logprobs
 from adafuse.tools.answer_parts import AnswerParts, Part
 from adafuse.validation import warn
 from adafuse_integrations._shared.trace import answer_info, round_info, totals
@@ -80,28 +81,22 @@ def warn_if_closed(finish_reason: object) -> None:
 
 
 def word_scores(round_: Round, top: int) -> Iterator[dict[str, Any]]:
-    """Describe the words of a round by the score of the candidate they come from.
+    """Describe the words of a round as `word_logprobs` does, in OpenAI's form, and besides by
 
-    Each has
-
-        token         the word
-        logprob       minus the candidate's mean NLL per token over members, in nats; None where
-                      the round was not scored, because the members agreed or nothing else was
-                      allowed
-        by_member     the same for each member
-        round         index of the round
-        top_logprobs  the best `top` candidates of the round: token, logprob and by_member of each;
-                      the token is the whole candidate: several words, or "" for the end
+    by_member     the log of the probability that each member gives it, by name; also of each of
+                  the "top_logprobs"
+    round         index of the round
     """
+    winner = round_.candidates[round_.winner] if round_.winner >= 0 else None
     best = sorted((c for c in round_.candidates if c.score is not None), key=attrgetter("score"))
-    others = [{"token": candidate.text, **_scores(candidate)} for candidate in best[:top]]
-    scores: dict[str, Any] = {"logprob": None, "by_member": {}}
-    if round_.scored and round_.winner >= 0:
-        scores = _scores(round_.candidates[round_.winner])
-    for word in round_.words:
-        yield {"token": word, **scores, "round": round_.index, "top_logprobs": others}
+    for word in word_logprobs(round_, top):
+        others = [
+            {**entry, "by_member": _by_member(candidate)}
+            for entry, candidate in zip(word["top_logprobs"], best, strict=False)
+        ]
+        by_member = _by_member(winner) if winner is not None else {}
+        yield {**word, "by_member": by_member, "round": round_.index, "top_logprobs": others}
 
 
-def _scores(candidate: Candidate) -> dict[str, Any]:
-    mean = None if candidate.score is None else -candidate.score
-    return {"logprob": mean, "by_member": {name: -nll for name, nll in candidate.scores.items()}}
+def _by_member(candidate: Candidate) -> dict[str, float]:
+    return {name: max(LEAST, 0.0 - nll) for name, nll in candidate.scores.items()}

@@ -18,7 +18,8 @@ from adafuse.errors import ConfigError, PromptError
 from adafuse.prompting.chat_formats import plain_conversation
 from adafuse.prompting.prompt import Message, PromptFormat, read_part
 from adafuse.prompting.response_format import response_schema, with_instruction
-from adafuse.tools import read_tools
+from adafuse.telemetry.logprobs import refuse_rule
+from adafuse.tools import parameters_of, read_tools
 from adafuse.tools.answer_parts import AnswerParts
 from adafuse.tools.choice import read_tool_choice
 from adafuse_integrations._shared.answer_stream import DescribedPart, read_parts
@@ -40,8 +41,8 @@ class ChatFields(EnsembleFields):
 
     logprobs: bool = Field(
         default=False,
-        description="Whether response metadata tell the score of every word, as logprobs: minus "
-        "the mean NLL per token of the candidate it comes from.",
+        description="Whether response metadata tell the log of every word's probability, as "
+        "logprobs: what the members' mixture gives exactly this word. Not for rule 'paper'.",
     )
     top_logprobs: int = Field(
         default=0,
@@ -71,7 +72,14 @@ class ChatFields(EnsembleFields):
             raise ConfigError(f"top_logprobs must be a whole number of at least 0, not {top!r}")
         if top and not self.logprobs:
             raise ConfigError("top_logprobs needs logprobs=True")
-        return super()._read_call()
+        call = super()._read_call()
+        if self.logprobs:
+            refuse_rule(call.config.rule)
+        return call
+
+    @property
+    def _rated(self) -> bool:
+        return self.logprobs
 
     def _with(self, overrides: Mapping[str, Any]) -> Self:
         """Return this model for one call, with its settings and tools."""
@@ -125,9 +133,10 @@ class ChatFields(EnsembleFields):
 
     def _answer_parts(self) -> AnswerParts:
         """What takes the answer of this call apart."""
-        shown = self._current_call.shown
-        names = [tool["function"]["name"] for tool in shown]
-        return AnswerParts(names, check=finished_check(shown) if shown else None)
+        call = self._current_call
+        check = finished_check(call.shown) if call.shown else None
+        schema = call.config.json_schema is not None
+        return AnswerParts(parameters_of(call.shown), check=check, canonical_only=schema)
 
     def _count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens that the first member reads before it answers: its template included.

@@ -113,7 +113,7 @@ class EnsembleFields(DecodingFields):
         if isinstance(ensemble := values.get("ensemble"), Ensemble):
             own = {name: getattr(ensemble.config, core) for name, core in SETTINGS.items()}
             return {**own, **filled}
-        members, of_file = read_models(filled.get("models"))
+        members, of_file = read_models(filled.get("models"), to_answer=True)
         settings = {name: of_file[core] for name, core in SETTINGS.items() if core in of_file}
         return {**settings, **filled, "models": members} if members is not None else filled
 
@@ -212,7 +212,12 @@ class EnsembleFields(DecodingFields):
         """Decode one answer to text or messages; closing it early lets go of every session."""
         call = self._current_call
         checked = call.constrained(read_prompt(prompt, prompt_format))
-        return self._loaded()._decode(checked, call.config, call.chosen)
+        return self._loaded()._decode(checked, call.config, call.chosen, rated=self._rated)
+
+    @property
+    def _rated(self) -> bool:
+        """Whether words that members agree on have scores too."""
+        return False
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """As the base class; what an earlier version has not pickled has its default."""

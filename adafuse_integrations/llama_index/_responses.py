@@ -42,8 +42,8 @@ class Snapshot:
         raw: the model's name; at the end also "finish_reason", "usage" and, if it is not what it
             must be, "incomplete". Plain values.
         info: for `additional_kwargs`.
-        logprobs: at the end, if they are asked for: for each word its score and those of the best
-            candidates; nothing for a word that was not scored.
+        logprobs: at the end, if they are asked for: for each word its own and those of the best
+            candidates; nothing for a word that has none.
     """
 
     text: str
@@ -113,7 +113,7 @@ def _logprobs(scores: Mapping[str, Any]) -> list[list[LogProb]]:
         entries = (word, *word["top_logprobs"]) if word["logprob"] is not None else ()
         words.append(
             [
-                LogProb(token=e["token"], logprob=e["logprob"], bytes=list(e["token"].encode()))
+                LogProb(token=e["token"], logprob=e["logprob"], bytes=e["bytes"])
                 for e in entries
                 if e["logprob"] is not None
             ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from adafuse import (
     __version__,
 )
 from adafuse.cli.ask import main
+from adafuse.cli.commands import COMMANDS
 from adafuse.decoding.member import Drafts
 from adafuse.prompting.prompt import Prompt
 from adafuse.testing import ScriptedMember, ScriptedSession
@@ -34,6 +36,20 @@ def test_a_pipe_gets_the_exact_text_and_nothing_else(call: Call) -> None:
     assert result.stderr == ""
     assert call.models == ["org/a", "org/b"]
     assert (call.prompt, call.prompt_format) == ("question", "chat")
+
+
+@pytest.mark.parametrize("answer", ["one word", "one\n\n", "\n one"])
+def test_an_answer_in_a_pipe_ends_its_line(
+    answer: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ScriptedMember.open
+
+    def open_one(self: ScriptedMember, prompt: Prompt, config: DecodingConfig) -> ScriptedSession:
+        return made(ScriptedMember(answer, self.name), prompt, config)
+
+    monkeypatch.setattr(ScriptedMember, "open", open_one)
+    written = ask("question", *PAIR, "--prompt-format", "raw").stdout
+    assert written == answer.removesuffix("\n") + "\n"
 
 
 def test_stats_go_to_standard_error(call: Call) -> None:
@@ -135,6 +151,42 @@ def test_errors_are_one_line(arguments: list[str], code: int, says: str, call: C
     assert not hasattr(call, "models")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["compar", *PAIR, "--data", "questions.jsonl"], "did you mean 'compare'?"),
+        (["compar", *PAIR], "did you mean 'compare'?"),
+        ([*PAIR, "comapre"], "did you mean 'compare'?"),
+        (["serv", "--port", "1"], "did you mean 'serve'?"),
+        (["server", *PAIR], "did you mean 'serve'?"),
+        (["fti", "x.jsonl"], "did you mean 'fit'?"),
+        (["caht", *PAIR], "did you mean 'chat'?"),
+        ([*PAIR, "serve"], "a command stands first: adafuse serve"),
+        (["--seed", "1", "chat", *PAIR], "a command stands first: adafuse chat"),
+    ],
+)
+def test_a_mistyped_command_is_no_question(arguments: list[str], meant: str, call: Call) -> None:
+    result = ask(*arguments)
+    assert result.exit_code == 2
+    error = one_line_error(result)
+    assert meant in error
+    assert "to ask it as a question, write it with a mark" in error
+    assert not hasattr(call, "models")
+
+
+@pytest.mark.parametrize(
+    "question", ["compar?", "Compare", "hello", "what", "compare apples and pears", "2+2", "-"]
+)
+def test_questions_of_one_word_are_asked(question: str, call: Call) -> None:
+    assert ask(question, *PAIR, input=b"serve").exit_code == 0
+    assert call.prompt == ("serve" if question == "-" else question)
+
+
+def test_commands_are_modules_with_an_app() -> None:
+    for name in COMMANDS:
+        assert import_module(f"adafuse.cli.{name}").app
+
+
 def test_standard_input_that_is_no_text(call: Call) -> None:
     result = ask("-", *PAIR, input=b"\xff\xfe")
     assert result.exit_code == 1
@@ -167,7 +219,7 @@ def test_an_error_while_answering_keeps_what_was_written(
     monkeypatch.setattr(ScriptedSession, "draft", failing)
     result = ask("question", "-m", "org/a")
     assert result.exit_code == 1
-    assert result.stdout == "def f(x):"
+    assert result.stdout == "def f(x):\n"  # the error begins a line where both are shown
     assert result.stderr == "error: it broke\n"
 
 

@@ -32,11 +32,22 @@ def test_every_setting_reaches_the_decoder(call: Call) -> None:
         "min_members": 2,
     }
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    more = ["--no-pool-stops", "--stop", "x", "--stop", "\n\n", "--weight", "1", "--weight", "2.5"]
+    more = [
+        "--no-pool-stops",
+        "--no-repetition-guard",
+        "--stop",
+        "x",
+        "--stop",
+        "\n\n",
+        "--weight",
+        "1",
+        "--weight",
+        "2.5",
+    ]
     result = ask("question", *PAIR, *arguments, *more, "--device", "cpu", "--dtype", "bfloat16")
     assert result.exit_code == 0
     free = dict.fromkeys(CONSTRAINTS)
-    given["pool_stops"] = False
+    given |= {"pool_stops": False, "repetition_guard": False}
     expected = {**given, "speculation": True, "stop": ("x", "\n\n"), "weights": (1.0, 2.5), **free}
     assert call.options == {**expected, "device": "cpu", "dtype": "bfloat16"}
 

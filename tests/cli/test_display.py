@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
+import adafuse
 from adafuse import (
+    DecodingConfig,
     Ensemble,
 )
+from adafuse.cli import loading
 from adafuse.cli.display import AnswerPrinter, member_styles, stats_table
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.telemetry.summary import summarise
@@ -50,8 +57,12 @@ def test_a_terminal_does_not_obey_the_models(monkeypatch: pytest.MonkeyPatch) ->
     text = printed([("\x1b[2J\x9b2J\r", "a")], monkeypatch, NO_COLOR="1")
     assert text == "\u241b[2J\ufffd2J\u240d\n"
     pipe = io.StringIO()
-    AnswerPrinter(pipe, ["a"]).write("\x1b[2J\r", "a")
+    printer = AnswerPrinter(pipe, ["a"])
+    printer.write("\x1b[2J\r", "a")
     assert pipe.getvalue() == "\x1b[2J\r"
+    printer.end()
+    printer.end()
+    assert pipe.getvalue() == "\x1b[2J\r\n"
 
 
 def test_members_have_different_colours() -> None:
@@ -95,6 +106,7 @@ def test_summary_of_a_stream_that_was_closed() -> None:
 
 
 def test_libraries_are_quiet_for_a_while() -> None:
+    import transformers.utils.logging  # noqa: F401  (importing it sets levels)
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 
     logger = logging.getLogger("huggingface_hub")
@@ -112,3 +124,50 @@ def test_libraries_are_quiet_for_a_while() -> None:
         os.environ.get("TRANSFORMERS_VERBOSITY"),
         are_progress_bars_disabled(),
     )
+
+
+BARS = """
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+from adafuse.cli.quiet import quiet_libraries
+with quiet_libraries():
+    from transformers.utils import logging
+    print(logging.is_progress_bar_enabled())
+    bar = logging.tqdm(range(3), desc="Loading weights")
+    list(bar)
+print(logging.is_progress_bar_enabled(), not are_progress_bars_disabled())
+"""
+
+
+@pytest.mark.parametrize(("wish", "after"), [("0", "True True"), ("1", "False False")])
+def test_bars_of_libraries_never_show(wish: str, after: str) -> None:
+    """Whatever the environment wishes; it holds again afterwards."""
+    done = subprocess.run(
+        [sys.executable, "-c", BARS],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": wish},
+        cwd=Path(adafuse.__file__).parents[1],
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["False", after]
+
+
+def test_one_bar_counts_the_members_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logging.getLogger("adafuse.loading")
+
+    def load(cls: type[Ensemble], models: list[str], **_: object) -> Ensemble:
+        for name in models:
+            log.info("member %r is loaded", name)
+        return cls([ScriptedMember("one", name) for name in models])
+
+    monkeypatch.setattr(Ensemble, "load", classmethod(load))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with loading.loaded(["a", "b"], DecodingConfig(), device=None, dtype=None) as made:
+            assert len(made.members) == 2
+            assert gc.isenabled()
+        shown = stream.getvalue()
+        assert ("loading members" in shown and "2/2" in shown) is stream.isatty()
+        assert bool(shown) is stream.isatty()
+    assert (log.handlers, log.level) == ([], logging.NOTSET)

@@ -31,7 +31,8 @@ from report_reader import FULL, HALF, NONE, Report, classes, report, variants
 def test_better() -> None:
     page = report(of_two(NONE, HALF, FULL))
     assert page.verdict.startswith("The ensemble is better than its best member, large: EM +50.0 ")
-    assert re.search(r"points \(95 % interval \+3\d\.\d to \+6\d\.\d\)\.$", page.verdict)
+    assert re.search(r"points \(95 % interval \+3\d\.\d to \+6\d\.\d\)\. ", page.verdict)
+    assert page.verdict.endswith("By EM it won 20 questions and lost 0 of 40.")
     assert "card verdict better" in classes(page, "section")
     assert "An answer takes 0.56 s, large alone 0.31 s: 1.8 times as long." in page.flat
 
@@ -46,7 +47,8 @@ def test_it_cannot_be_told() -> None:
     page = report(of_two(NONE, HALF, [*HALF[:-1], 0.0]))
     assert page.verdict == (
         "No difference can be told between the ensemble and its best member, large: "
-        "EM −2.5 points (95 % interval −7.5 to 0.0, which includes 0)."
+        "EM −2.5 points (95 % interval −7.5 to 0.0, which includes 0). By EM it won "
+        "0 questions and lost 1 of 40."
     )
     assert "card verdict unclear" in classes(page, "section")
     same = report(of_two(NONE, HALF, HALF)).verdict

@@ -87,7 +87,7 @@ def test_leading_blanks_stay_in_chat(names: tuple[str, ...]) -> None:
 def test_words_of_an_answer_after_a_stripped_blank_are_read_as_they_are() -> None:
     """The blank of round one is that of round one alone, also if the next round is forced."""
     tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
-    member = ScriptedMember("<tool_call>\n", "script", weight=9.0, confident=False)
+    member = ScriptedMember("[TOOL_CALLS]look{", "script", weight=9.0, confident=False)
     for name in ("gemma3", "qwen2"):
         local = LocalMember(*family(name, 2, eos_bias=-9.0), name)
         answer = Ensemble([member, local]).generate(CHAT, tools=tools)

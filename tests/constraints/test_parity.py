@@ -1,7 +1,9 @@
 """Constrained answers of the fast path equal those of the plain oracle."""
 
 import functools
+import json
 import random
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -11,7 +13,7 @@ from adafuse import Answer, DecodingConfig
 from adafuse.constraints.constraint import Constraint, read_constraint
 from adafuse.events import Rule
 from adafuse.tools import CALL_START, read_tools
-from constrained_cases import GRAMMARS, NAMES, caller
+from constrained_cases import GRAMMARS, NAMES, caller, looper
 from families import family
 from parity import CHATS, PROMPTS, compare
 
@@ -117,6 +119,65 @@ def _compared(number: int) -> tuple[Answer, int]:
 @pytest.mark.parametrize("number", range(MIXES))
 def test_random_constrained_ensembles_equal_the_oracle(number: int) -> None:
     _compared(number)
+
+
+ZEROS = {"type": "string", "pattern": "^(0:){22,}$"}
+LOOPING: tuple[dict[str, Any], ...] = (
+    {"type": "string", "pattern": "^(na )*$", "minLength": 30},
+    {"type": "string", "pattern": "^-*$", "minLength": 90, "maxLength": 100},
+    {
+        "type": "array",
+        "items": {"type": "string", "pattern": "^(0:){22,}$"},
+        "minItems": 1,
+        "maxItems": 1,
+    },
+    {"type": "array", "items": {"enum": ["a"]}, "minItems": 5, "maxItems": 20},
+    {"type": "array", "items": {"enum": [0, 0.0]}, "minItems": 14, "maxItems": 20},
+    {"type": "array", "prefixItems": [{"const": f"1.{n}"} for n in range(16)], "minItems": 3},
+)
+LONGEST = (33, 90, 50, 6, 14, 12)
+"""Characters of the string, or items, that each may have come to."""
+
+
+def _looping(number: int) -> tuple[list[oracle.OracleMember], Any, dict[str, Any]]:
+    """Members that never close anything by themselves, and a schema that lets them go on."""
+    rng = random.Random(f"looping {number}")
+    members = [
+        oracle.OracleMember(f"{name}-{at}", *looper(name, rng.randint(0, 3)))
+        for at, name in enumerate(rng.sample(NAMES, rng.choice((1, 2))))
+    ]
+    schema = LOOPING[number % len(LOOPING)]
+    settings = {
+        "branches": rng.choice((1, 3)),
+        "max_new_tokens": 400,
+        "rule": RULES[number // len(LOOPING) % 2],
+        "constraint": read_constraint(DecodingConfig(json_schema=schema, max_new_tokens=400)),
+    }
+    return members, rng.choice(PROMPTS), settings
+
+
+@pytest.mark.parametrize("number", range(2 * len(LOOPING)))
+def test_json_that_repeats_itself_equals_the_oracle(number: int) -> None:
+    guarded, free = _guarded_and_free(number)
+    value = json.loads(guarded.text)
+    length = len("".join(value) if number % len(LOOPING) == 2 else value)
+    assert length <= LONGEST[number % len(LOOPING)]
+    assert len(guarded.text) <= len(free.text)
+
+
+def test_the_guard_closes_most_of_what_repeats_itself() -> None:
+    pairs = map(_guarded_and_free, range(2 * len(LOOPING)))
+    assert sum(len(guarded.text) < len(free.text) for guarded, free in pairs) >= len(LOOPING)
+
+
+@functools.cache
+def _guarded_and_free(number: int) -> tuple[Answer, Answer]:
+    """The answer, and what it would be without the guard; both equal the oracle's."""
+    members, prompt, settings = _looping(number)
+    guarded, _ = compare(members, prompt, **settings)
+    settings["constraint"] = replace(settings["constraint"], guarded=False)
+    free, _ = compare(members, prompt, **settings)
+    return guarded, free
 
 
 def _calling(number: int) -> tuple[list[oracle.OracleMember], Any, dict[str, Any]]:

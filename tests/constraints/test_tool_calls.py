@@ -174,9 +174,8 @@ def test_an_answer_without_calls_ends_at_its_length_as_any_other() -> None:
 
 def test_what_a_member_writes_is_kept_to_the_grammar_once_a_call_begins() -> None:
     good = call_text("find.it-1", {"where": "here", "how": [True]})
-    wrong_name = call_text("find", {"where": "here"})
     wrong_value = call_text("find.it-1", {"where": "there"})
-    for script in (good, wrong_name, wrong_value, "<tool_call>{}", "<tool_call>\n{}\n"):
+    for script in (good, wrong_value, wrong_value[:-30]):
         member = ScriptedMember(f"Let me see <tool \n{script}", "script", confident=False)
         answer = Ensemble([member]).generate(CHAT, tools=TOOLS)
         content, (call,) = read_calls(answer.text, PARAMETERS)
@@ -184,6 +183,14 @@ def test_what_a_member_writes_is_kept_to_the_grammar_once_a_call_begins() -> Non
         assert content == "Let me see <tool"
         assert not schema_checks.wrong(PARAMETERS[call.name], json.dumps(call.arguments))
         assert (answer.text == f"Let me see <tool \n{script}") == (script == good)
+
+
+def test_what_calls_no_tool_that_there_is_stays_as_it_was_written() -> None:
+    """Members in this process cannot write it: their masks know the names."""
+    for script in (call_text("find", {"where": "here"}), "<tool_call> is a mark"):
+        member = ScriptedMember(f"Let me see.\n{script}", "script", confident=False)
+        answer = Ensemble([member]).generate(CHAT, tools=TOOLS)
+        assert read_calls(answer.text, PARAMETERS) == (f"Let me see.\n{script}", [])
 
 
 def test_a_call_that_is_cut_is_an_invalid_call_and_no_error() -> None:

@@ -1,7 +1,10 @@
 """`ensemble.yaml`: what is written and read, and everything that takes it in place of models."""
 
 import pickle
+import re
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import yaml
 from langchain_core.load import dumps, loads
 from typer.testing import CliRunner
 
-from adafuse import ConfigError, Ensemble, MemberSpec
+from adafuse import AdaFuseWarning, ConfigError, Ensemble, MemberSpec
 from adafuse.cli import ask, compare, serve
 from adafuse.compare import compare as compare_models
 from adafuse.ensemble_file import EnsembleFile, read_ensemble, read_models, write_ensemble
@@ -144,6 +147,44 @@ def test_an_ensemble_is_loaded_with_its_settings(file: Path, loaded: list[Member
     assert Ensemble.load(str(file), preset="paper").config.branches == 3
 
 
+ALONE = {"sentence": "big alone is better here.", "less the best alone": [0.1, -0.05, 0.2]}
+TOGETHER = {"sentence": "Together they are better.", "less the best alone": [-0.3, -0.4, -0.2]}
+
+
+@pytest.mark.parametrize(
+    ("weights", "measured", "said"),
+    [
+        ((1.0, 0.0), ALONE, r"ensemble\.yaml: its fit gives 'big' all the weight; the others only"),
+        ((0.7, 0.3), ALONE, r"no better together \(big alone is better here\.\); let one speak"),
+        ((0.7, 0.3), TOGETHER, None),
+        ((0.7, 0.3), {"less the best alone": "?"}, None),
+        ((0.7,), ALONE, None),
+    ],
+)
+def test_members_whose_fit_says_otherwise_are_warned_of_once(
+    weights: Any, measured: Any, said: str | None, file: Path, loaded: list[MemberSpec]
+) -> None:
+    members = tuple(replace(spec, weight=w) for spec, w in zip(MEMBERS, weights, strict=False))
+    write_ensemble(file, EnsembleFile(members, {}, {"measured": measured}))
+    for use in (
+        lambda: Ensemble.load(file).generate("x"),
+        *(lambda wrapper=wrapper: wrapper(models=str(file))._loaded() for wrapper in WRAPPERS),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            use()
+        told = [one for one in caught if issubclass(one.category, AdaFuseWarning)]
+        assert len(told) == (said is not None)
+        assert said is None or re.search(said, str(told[0].message))
+        assert not told or "adafuse" not in Path(told[0].filename).parts[-2:]
+    shown = run(ask, "hi", "--model", str(file)).stderr
+    assert shown.count("warning: ") == (said is not None)
+    assert said is None or re.search(said, shown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_models(str(file))  # to fit or to compare them is what one should do
+
+
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_wrappers_take_it(wrapper: Any, file: Path, loaded: list[MemberSpec]) -> None:
     llm = wrapper(models=str(file))
@@ -197,7 +238,7 @@ def test_a_question_is_asked_of_it(
         lambda self, *a, **k: configs.append(self.config) or decode(self, *a, **k),
     )
     result = run(ask, "hi", "--model", str(file), "--max-new-tokens", "50")
-    assert (result.exit_code, result.stdout) == (0, "from here")
+    assert (result.exit_code, result.stdout) == (0, "from here\n")
     assert loaded == list(MEMBERS)
     assert (configs[0].branches, configs[0].max_new_tokens) == (2, 50)
     failed = run(ask, "hi", "--model", "no.yaml")

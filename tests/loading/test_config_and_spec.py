@@ -170,6 +170,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         "seed": None,
         "stop": (),
         "max_new_tokens": 256,
+        "repetition_guard": True,
         "speculation": True,
         "timeout": None,
         "round_timeout": None,

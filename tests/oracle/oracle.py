@@ -3,8 +3,8 @@
 It keeps no KV cache, batches nothing, and uses none of the package's code, so that what the package
 misreads is not misread here too. `oracle_text` is one tokenizer, `oracle_member` one member's
 drafts and mean scores, `oracle_words` its probabilities of words, `oracle_grammar` what a grammar
-says, `oracle_options` what becomes of the members' scores, and `oracle_round` the rounds of an
-answer.
+says, `oracle_repetition` what has to close in JSON, `oracle_options` what becomes of the members'
+scores, and `oracle_round` the rounds of an answer.
 """
 
 import random
@@ -49,6 +49,7 @@ def run(
     grammar: str | None = None,
     trigger: str | None = None,
     prose: bool = True,
+    guarded: bool = False,
     rule: str = "words",
     pool_stops: bool = True,
     **options: Any,
@@ -65,7 +66,7 @@ def run(
     texts = [Text(given.tokenizer) for given in members]
     prompts = [text.prompt(prompt, prompt_format) for text in texts]
     forms = [form for _, form in prompts]
-    bound = Grammar(grammar, trigger) if grammar is not None else None
+    bound = Grammar(grammar, trigger, guarded) if grammar is not None else None
     stops = [*stop, FALLBACK_STOP] if "fallback" in forms and prose else list(stop)
     own = [
         Member(

@@ -12,6 +12,8 @@ from typing import Any
 import llguidance
 from llguidance._tokenizer import TokenizerWrapper
 
+from oracle_repetition import closing
+
 
 class Vocabulary:
     """Tokens as llguidance wants them, with one more for every byte: any text can be read."""
@@ -57,11 +59,16 @@ class Vocabulary:
         return bool(mask >> self.end & 1), allowed
 
 
+def goes_on(end: str, byte: int) -> bool:
+    """Whether a byte goes on where something has to close."""
+    return byte != ord(end) if end == '"' else bool(end) and byte == ord(",")
+
+
 class Grammar:
     """A grammar and, where the answer is free at first, the text from which on it holds."""
 
-    def __init__(self, grammar: str, trigger: str | None = None) -> None:
-        self.grammar, self.trigger = grammar, trigger
+    def __init__(self, grammar: str, trigger: str | None = None, guarded: bool = False) -> None:
+        self.grammar, self.trigger, self.guarded = grammar, trigger, guarded
         single = [bytes([byte]) for byte in range(256)]
         self.bytes = Vocabulary(single, lambda text: list(text.encode()))  # an id is its byte
 
@@ -76,9 +83,28 @@ class Grammar:
         """The longest beginning of a span that may follow the answer."""
         for length in range(len(span), 0, -1):
             sentence = self.sentence((answer + span[:length]).encode())
-            if sentence is None or self.bytes.read(self.grammar, sentence)[1] == len(sentence):
+            if sentence is None:
+                return span[:length]
+            fits = self.bytes.read(self.grammar, sentence)[1] == len(sentence)
+            if fits and not self.runs_on(sentence, span[:length].encode()):
                 return span[:length]
         return ""
+
+    def runs_on(self, sentence: bytes, span: bytes) -> bool:
+        """Whether something should have closed before one of the last bytes, which are a span."""
+        if not self.guarded:
+            return False
+        first = max(len(sentence) - len(span), 0)
+        ends = (
+            (self.must_close(sentence[:at]), sentence[at]) for at in range(first, len(sentence))
+        )
+        return any(goes_on(end, byte) for end, byte in ends)
+
+    def must_close(self, sentence: bytes) -> str:
+        """The character that has to come, or before any comma, and may; empty if none has to."""
+        end = closing(sentence) if self.guarded else ""
+        after = self.bytes.after(self.grammar, sentence) if end else None
+        return end if after is not None and ord(end) in after[1] else ""
 
     def whole(self, answer: str) -> bool:
         """Whether an answer may end here."""
@@ -129,4 +155,9 @@ class Masks:
         if after is None:
             return set()
         whole, following = after
+        if self.grammar.runs_on(sentence, span):
+            return set()
+        if end := self.grammar.must_close(sentence):
+            tokens = self.vocabulary.tokens
+            following = {number for number in following if not goes_on(end, tokens[number][0])}
         return following | ends if whole else following - ends

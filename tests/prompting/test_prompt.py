@@ -209,6 +209,20 @@ def test_a_prompt_beyond_a_members_window_is_refused_before_the_others_start() -
     assert Ensemble(members).generate("promp").finish_reason == "length"
 
 
+def test_a_prompt_beyond_several_windows_names_the_smallest() -> None:
+    class Broken(ScriptedMember):
+        def open(self, *_: Any) -> Any:
+            raise RuntimeError("not even opened")
+
+    windows = {"small": 30, "smallest": 9, "wide": 999, "middle": 12}
+    members = [ScriptedMember("x", name, window=size) for name, size in windows.items()]
+    with pytest.raises(ContextWindowError, match=r"'smallest', whose context window is 9") as error:
+        Ensemble([*members, Broken(name="broken")]).generate("p" * 40, on_member_error="drop")
+    assert (error.value.window, error.value.prompt_tokens) == (9, 40)
+    with pytest.raises(ContextWindowError, match="'small', whose context window is 30"):
+        Ensemble(members).only(["wide", "small"]).generate("p" * 40)
+
+
 def refuse(*_: Any) -> None:
     raise AssertionError("a forward was run")
 

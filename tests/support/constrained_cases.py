@@ -34,6 +34,21 @@ def caller(seed: int, **config: Any) -> Pair:
     return model, tokenizer
 
 
+@functools.cache
+def looper(name: str, seed: int) -> Pair:
+    """A model that closes no string, list or object as long as it may go on."""
+    model, tokenizer = FAMILIES[name](seed, eos_bias=-5.0)
+    head: Any = model.get_output_embeddings()
+    with torch.no_grad():
+        for number in range(len(tokenizer)):
+            text = tokenizer.decode([number])
+            if '"' in text:
+                head.weight[number, BIAS_FEATURE] = -9.0
+            if "]" in text or "}" in text:
+                head.weight[number, BIAS_FEATURE] = -40.0
+    return model, tokenizer
+
+
 PROMPT = "Hello world, this is"
 
 

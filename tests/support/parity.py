@@ -79,8 +79,8 @@ def _bounds(constraint: Constraint | None) -> dict[str, Any]:
     """What the oracle is told of a constraint: it does without the package's code."""
     if constraint is None:
         return {}
-    asked = constraint.grammar, constraint.trigger, constraint.prose
-    return dict(zip(("grammar", "trigger", "prose"), asked, strict=True))
+    names = ("grammar", "trigger", "prose", "guarded")
+    return {name: getattr(constraint, name) for name in names}
 
 
 def _same_scores(ours: Any, theirs: dict[str, float | None]) -> None:

@@ -156,8 +156,6 @@ def test_whitespace_that_sets_calls_apart_is_no_content() -> None:
 
 INVALID: dict[str, tuple[str, str | None, str | None, str]] = {
     "nothing": ("", None, None, "JSON does not end"),
-    "empty": (CALL_END, None, None, "no JSON object"),
-    "a list": (f"[1]{CALL_END}", None, None, "no JSON object"),
     "no members": (f"{{}}{CALL_END}", None, None, 'no "name"'),
     "no arguments": (f'{{"name": "add"}}{CALL_END}', "add", None, 'no "arguments"'),
     "no name": (f'{{"arguments": {{}}}}{CALL_END}', None, "{}", 'no "name"'),
@@ -180,7 +178,6 @@ INVALID: dict[str, tuple[str, str | None, str | None, str]] = {
     "not a number": ('{"name": "add", "arguments": {"a": NaN}}', "add", '{"a": NaN}', "holds NaN"),
     "infinity": ('{"name": "add", "arguments": {"a": 1e999}}', "add", '{"a": 1e999}', "too large"),
     "half": ('{"name": "add", "arguments": {"a": "\\ud800"}}', "add", '{"a": "\\ud800"}', "half"),
-    "unknown": ('{"name": "sub", "arguments": {}}', "sub", "{}", "no tool 'sub'; there are: add"),
 }  # fmt: skip
 
 
@@ -237,13 +234,17 @@ def test_a_name_and_its_arguments_are_given_out_as_they_come() -> None:
     assert scanner.finish() == [TextPiece(" \n<")]
 
 
-def test_no_tool_that_there_is_not_is_announced() -> None:
+@pytest.mark.parametrize("behind", [CALL_END, f"[1]{CALL_END}", " and </tool_call>.", "add(1)"])
+def test_a_mark_with_no_call_behind_it_is_text(behind: str) -> None:
+    assert read_calls(f"Hm. {CALL_START}{behind}", NAMES) == (f"Hm. {CALL_START}{behind}", [])
+
+
+def test_a_call_of_a_tool_that_there_is_not_is_text() -> None:
     scanner = CallScanner(NAMES)
     assert scanner.feed(f'{CALL_START}{{"name": "sub", "arguments": {{"a": 1}}}}') == []
-    (piece,) = scanner.feed(CALL_END)
-    assert isinstance(piece, CallPiece)
-    assert (piece.name, piece.arguments, piece.done) == ("sub", '{"a": 1}', True)
-    assert piece.invalid is not None
+    text = f'{CALL_START}{{"name": "sub", "arguments": {{"a": 1}}}}{CALL_END}'
+    assert scanner.feed(CALL_END) == [TextPiece(text)]
+    assert scanner.calls == []
 
 
 def test_text_with_half_a_mark_is_text() -> None:

@@ -15,7 +15,7 @@ from adafuse.compare.results import ComparisonResults, SystemResult
 from adafuse.pages._render import number, percent
 from adafuse.pages._rounds import MemberView, name_members
 
-__all__ = ["Estimate", "SystemView", "signed", "view_systems"]
+__all__ = ["Estimate", "SystemView", "estimated_differences", "signed", "view_systems"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,8 @@ class SystemView:
         self.at, self.result, self.name, self.alone = at, result, result.name, result.alone
         self.members = [members[name] for name in result.members]
         self.best = result is best
-        self.means = [_estimate(comparison, result, metric, False) for metric in comparison.metrics]
-        self.differences = [] if self.best else [
-            _estimate(comparison, result, metric, True) for metric in comparison.metrics
-        ]  # fmt: skip
+        self.means = [_estimate(comparison, result, metric) for metric in comparison.metrics]
+        self.differences = [] if self.best else estimated_differences(comparison, result, best)
         pairs = list(zip(*(s.scores[comparison.metric] for s in (result, best)), strict=True))
         self.verdicts = "".join("+" if own > other else "-" if own < other else "="
                                 for own, other in pairs)  # fmt: skip
@@ -130,21 +128,31 @@ def view_systems(comparison: ComparisonResults) -> list[SystemView]:
     return [SystemView(comparison, at, members) for at in range(len(comparison.systems))]
 
 
+def estimated_differences(
+    comparison: ComparisonResults, system: SystemResult, other: SystemResult
+) -> list[Estimate]:
+    """How a system differs from another, by metric."""
+    return [_estimate(comparison, system, metric, other) for metric in comparison.metrics]
+
+
 def _estimate(
-    comparison: ComparisonResults, system: SystemResult, metric: str, difference: bool
+    comparison: ComparisonResults,
+    system: SystemResult,
+    metric: str,
+    other: SystemResult | None = None,
 ) -> Estimate:
-    """A mean, or its difference from the best member; one question has no interval."""
-    results = [system, comparison.best_member] if difference else [system]
+    """A mean, or its difference from another system's; one question has no interval."""
+    results, differs = ([system] if other is None else [system, other]), other is not None
     if not all(math.isfinite(score) for result in results for score in result.scores[metric]):
-        return Estimate(math.nan, math.nan, math.nan, difference)
+        return Estimate(math.nan, math.nan, math.nan, differs)
     interval = (
-        comparison.difference(system, metric=metric)
-        if difference
-        else comparison.interval(system, metric)
+        comparison.interval(system, metric)
+        if other is None
+        else comparison.difference(system, other, metric)
     )
     low, high = (100 * v if len(comparison.questions) > 1 else math.nan
                  for v in (interval.low, interval.high))  # fmt: skip
-    return Estimate(100 * interval.mean, low, high, difference)
+    return Estimate(100 * interval.mean, low, high, differs)
 
 
 def signed(value: float) -> str:

@@ -14,7 +14,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 
-from adafuse import ContextWindowError, Ensemble, PromptError
+from adafuse import ConfigError, ContextWindowError, Ensemble, PromptError
 from adafuse.errors import AnswerTimeoutError, MemberError
 from adafuse.testing import ScriptedMember
 from adafuse_integrations.langchain import ChatAdaFuse, ChatAnswerChunk, read_answer
@@ -137,13 +137,20 @@ def test_scores_of_words() -> None:
     assert "logprobs" not in ChatAdaFuse(ensemble=ensemble).invoke("p").response_metadata
 
 
-def test_words_that_were_not_scored_have_no_logprob() -> None:
-    llm = ChatAdaFuse(ensemble=watched("one two")[0], logprobs=True)
+def test_words_that_all_agree_on_have_their_probability_too() -> None:
+    llm = ChatAdaFuse(ensemble=watched("one two")[0], logprobs=True, top_logprobs=3)
     entries = llm.invoke("p").response_metadata["logprobs"]["content"]
     assert [(entry["token"], entry["logprob"]) for entry in entries] == [
-        ("one", None),
-        (" two", None),
+        ("one", -1.0),
+        (" two", -1.0),
     ]
+    assert entries[0]["bytes"] == list(b"one")
+    assert [top["token"] for top in entries[0]["top_logprobs"]] == ["one"]
+
+
+def test_words_of_the_papers_rule_have_none() -> None:
+    with pytest.raises(ConfigError, match="logprobs are probabilities of words, and rule 'paper'"):
+        ChatAdaFuse(ensemble=watched()[0], logprobs=True).invoke("p", preset="paper")
 
 
 def test_every_message_reaches_the_members() -> None:
