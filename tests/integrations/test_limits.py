@@ -25,7 +25,7 @@ class Note(BaseModel):
     text: str
 
 
-VALUE = {"text": "word " * 40}
+VALUE = {"text": " ".join(f"{n * 7919 % 1000:03}" for n in range(50))}
 
 
 def keep(text: str) -> str:

@@ -1,6 +1,5 @@
 """Prompts that cannot be read are refused in one line, before any member is opened."""
 
-import json
 from typing import Any
 
 import pytest
@@ -175,26 +174,6 @@ def test_tools_go_with_conversations() -> None:
             Ensemble([Closed("x")]).stream("x", prompt_format=form, tools=tools)  # type: ignore[arg-type]
     with pytest.raises(PromptError, match="tool 1 needs a 'name'"):
         read_prompt(user("x"), tools=[*tools, {"function": {"name": "a b"}}])
-
-
-@pytest.mark.parametrize(
-    ("written", "arguments"),
-    [
-        *((text, {}) for text in ("", " ", "\n", None, "null", "{}", "[]", [], {}, '"{}"', '""')),
-        ('{"a": 1}', {"a": 1}),
-        (json.dumps('{"a": "ü"}'), {"a": "ü"}),
-        (json.dumps('{"a": 1, "a": 2}'), {"a": 2}),
-    ],
-)
-def test_arguments_are_read_as_other_servers_and_clients_write_them(
-    written: Any, arguments: dict[str, Any]
-) -> None:
-    """What others write is read: no text for no arguments, and JSON that is encoded twice."""
-    given = assistant([call(arguments=written)])
-    assert read_prompt([given]).messages[0]["tool_calls"][0]["function"]["arguments"] == arguments
-    unsaid = {"id": "1", "type": "function", "function": {"name": "f"}}
-    (read,) = read_prompt([assistant([unsaid])]).messages
-    assert read["tool_calls"][0]["function"]["arguments"] == {}
 
 
 def test_a_tuple_of_messages_is_a_conversation() -> None:

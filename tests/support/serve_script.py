@@ -50,7 +50,8 @@ def respond(prompt: Prompt) -> str:
     if asked == "person":
         return json.dumps({"name": "Ada", "age": 36})
     if asked.endswith((" call", " json")):
-        arguments = {"name": "Ada " * (1 if asked.startswith("short") else 40)}
+        words = [f"{n * 7919 % 1000:03}" for n in range(1 if asked.startswith("short") else 40)]
+        arguments = {"name": " ".join(words)}
         return call_text("keep", arguments) if asked.endswith("call") else json.dumps(arguments)
     if asked == "system":
         return str(prompt.messages[0]["content"])

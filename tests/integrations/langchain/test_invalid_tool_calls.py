@@ -45,7 +45,8 @@ def test_a_call_that_is_cut_is_invalid_and_nobody_completes_it(limit: int) -> No
 @pytest.mark.parametrize("choice", ["auto", "any", "shout"])
 def test_a_call_that_a_limit_closed_is_told_as_ended_by_it(choice: str) -> None:
     """It can be carried out, and is not what it would have been: an agent must be able to see."""
-    script = call_text("shout", {"text": "loud " * 40})
+    text = " ".join(f"{n * 7919 % 1000:03}" for n in range(50))
+    script = call_text("shout", {"text": text})
     for limit, reason in ((100, "length"), (400, "tool_calls")):
         chat = ChatAdaFuse(ensemble=watched(script)[0], max_tokens=limit)
         bound = chat.bind_tools([shout], tool_choice=choice)

@@ -152,8 +152,9 @@ def test_calls_without_arguments_are_read_as_other_servers_write_them(written: A
     invalid: Any = {"name": "now", "args": written, "id": "c", "error": None}
     message = AIMessage("", invalid_tool_calls=[{**invalid, "type": "invalid_tool_call"}])
     assert one(message)["tool_calls"] == wanted
-    raw = {"id": "c", "type": "function", "function": {"name": "now", "arguments": written or ""}}
-    assert one(AIMessage("", additional_kwargs={"tool_calls": [raw]}))["tool_calls"] == wanted
+    if written in ("", " "):  # LangChain's own reader refuses or drops the others
+        raw = {"id": "c", "type": "function", "function": {"name": "now", "arguments": written}}
+        assert one(AIMessage("", additional_kwargs={"tool_calls": [raw]}))["tool_calls"] == wanted
 
 
 def test_reasoning_goes_where_templates_look_for_it() -> None:
