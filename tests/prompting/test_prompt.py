@@ -266,9 +266,8 @@ def test_a_prompt_has_at_most_one_bos(name: str, form: Any) -> None:
 def test_blanks_that_a_chat_answer_leaves_out_count_as_tokens_of_the_limit() -> None:
     model, tokenizer = FAMILIES["qwen2"]()
     member = LocalMember(model, tokenizer, "blank")
-    blank = member.codec.encode(" ")[0]
     forward: Any = model.forward
-    says = iter([blank, blank, tokenizer.eos_token_id])
+    says = iter([*member.codec.encode(" ") * 2, tokenizer.eos_token_id])
 
     def two_blanks(*args: Any, **kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
@@ -278,5 +277,4 @@ def test_blanks_that_a_chat_answer_leaves_out_count_as_tokens_of_the_limit() -> 
 
     model.forward = two_blanks
     answer = Ensemble([member]).generate(user("x"), max_new_tokens=1)
-    assert answer.text == ""
-    assert answer.usage["blank"].committed_tokens <= 1
+    assert (answer.text, answer.usage["blank"].committed_tokens <= 1) == ("", True)
