@@ -7,6 +7,7 @@ the end of the last line.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from io import TextIOWrapper
@@ -71,10 +72,13 @@ class AnswerPrinter:
             self._at_line_start = True
 
 
+_CUT = "The answer ends at a limit: --max-new-tokens, or a context window."
+
+
 def write_answer(stream: Generator[Round], printer: AnswerPrinter) -> list[Round]:
     """Write the words of an answer as they come; returns its rounds.
 
-    typer.Exit where nobody reads on.
+    Standard error tells where a limit ended it. typer.Exit where nobody reads on.
     """
     rounds = []
     with closing(stream), Console(stderr=True).status("reading the question …") as status:
@@ -85,6 +89,8 @@ def write_answer(stream: Generator[Round], printer: AnswerPrinter) -> list[Round
                 for word in round_.words:
                     printer.write(word, round_.member)
             printer.end()
+            if rounds and rounds[-1].finish_reason == "length":
+                print(_CUT, file=sys.stderr)
         except BrokenPipeError:
             # Python would complain once more when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), printer.file.fileno())

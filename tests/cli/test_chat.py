@@ -176,3 +176,9 @@ def test_an_interrupt_at_the_prompt_ends_it(conversation: Conversation, typing: 
         raise KeyboardInterrupt
 
     assert typing(["Hi", interrupt])[0] == "> Hello.\n> "
+
+
+def test_an_answer_that_a_limit_ended_is_told_as_such(conversation: Conversation) -> None:
+    result = chat(*PAIR, "--max-new-tokens", "2", given=b"Hi\nName one.")
+    assert result.stdout == "He\nPl\n"
+    assert result.stderr.count("ends at a limit: --max-new-tokens") == 2
