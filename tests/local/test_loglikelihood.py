@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from adafuse import ConfigError, ContextWindowError, PromptError
-from adafuse.local import loglikelihood as likelihood
 from adafuse.local.loglikelihood import continuation_logprobs, continuations_logprobs
 from adafuse.local.member import LocalMember
 from adafuse.testing import ScriptedMember
@@ -39,8 +38,9 @@ def _same(member: LocalMember, context: list[int], continuations: list[list[int]
 def test_they_are_those_of_a_plain_forward(
     monkeypatch: pytest.MonkeyPatch, name: str, logits: int
 ) -> None:
-    monkeypatch.setattr(likelihood, "_LOGITS", logits)  # a few tokens at a time
     member = LocalMember(*family(name, 1), name)
+    at_once = max(logits // member.runner.vocabulary, 1)  # a few tokens
+    monkeypatch.setattr(member.runner, "most_logits", at_once)
     rng = random.Random(1)
 
     def ids(count: int) -> list[int]:
@@ -95,7 +95,7 @@ def test_a_long_continuation_gives_no_more_logits_than_the_limit() -> None:
 
     member.runner.forward = forward  # type: ignore[method-assign]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(likelihood, "_LOGITS", 20_000)
+        patch.setattr(member.runner, "most_logits", 20_000 // member.runner.vocabulary)
         continuation_logprobs(member, [1, 2], tokens)
     assert 10_000 < widest <= 20_000 + member.runner.vocabulary  # the context's own row
 

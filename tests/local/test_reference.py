@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from adafuse import ContextWindowError
-from adafuse.local import reference
 from adafuse.local.member import LocalMember
 from adafuse.local.reference import read_reference, split_reference
 from adafuse.prompting.prompt import Prompt, read_prompt
@@ -61,8 +60,9 @@ def _plain(
 def test_numbers_are_those_of_a_plain_forward(
     monkeypatch: pytest.MonkeyPatch, name: str, logits: int
 ) -> None:
-    monkeypatch.setattr(reference, "_LOGITS", logits)  # a few tokens at a time
     member = _member(name)
+    at_once = max(logits // member.runner.vocabulary, 1)  # a few tokens
+    monkeypatch.setattr(member.runner, "most_logits", at_once)
     for prompt in (read_prompt("The capital of France"), read_prompt(CHAT)):
         for text in ("Paris, of course.", "def add(a, b):\n    return a\n", *SPACELESS[:2]):
             words = split_reference(text, [member])
@@ -204,7 +204,7 @@ def test_no_block_of_logits_is_larger_than_the_limit(monkeypatch: pytest.MonkeyP
         return rows
 
     member.runner.forward = forward  # type: ignore[method-assign]
-    monkeypatch.setattr(reference, "_LOGITS", 20_000)
+    monkeypatch.setattr(member.runner, "most_logits", 20_000 // member.runner.vocabulary)
     words = split_reference(" the sea" * 60, [member])
     read_reference(member, read_prompt("The river runs to " * 10), words, ends=True)
     assert 10_000 < max(sizes) <= 20_000

@@ -39,7 +39,7 @@ def run(
     prompt_format: str = "raw",
     margin_threshold: float = 0.7,
     max_words: int = 3,
-    branches: int = 3,
+    branches: int | None = None,
     max_word_tokens: int = 16,
     temperature: float = 0.0,
     seed: int | None = None,
@@ -59,6 +59,8 @@ def run(
 
     `options` are those of `oracle_options`. By words a member without weight is not asked.
     """
+    if branches is None:  # the likeliest word of each where the likeliest wins
+        branches = 3 if temperature or rule == "paper" else 1
     settings = Settings(
         margin_threshold, max_words, branches, max_word_tokens, repetition_penalty, rule
     )

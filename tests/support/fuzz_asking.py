@@ -131,6 +131,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "max_new_tokens": st.integers(1, 24),
     "repetition_penalty": st.one_of(st.floats(0.1, 3), st.sampled_from([5e-324, 1e308])),
     "speculation": st.booleans(),
+    "repetition_guard": st.booleans(),
     "timeout": st.one_of(st.none(), st.floats(1, 1e6)),
     "round_timeout": st.one_of(st.none(), st.floats(5, 1e6)),
     "on_member_error": st.sampled_from(["raise", "drop"]),

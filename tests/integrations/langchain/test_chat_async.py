@@ -18,7 +18,7 @@ from waiting import async_until, turns
 from watched_members import CODE, STOPPED, AsyncNotes, Notes, Watch, run, watched, words_of
 
 WORDS = words_of(CODE)
-LONG = "word " * 1000
+LONG = " ".join(f"word{number}" for number in range(1000))
 SLOW = 500  # drafts, of 1,000, until a busy machine has told the decoder to stop
 
 
@@ -138,7 +138,7 @@ def test_closing_a_stream_early_closes_the_sessions() -> None:
         ensemble, watch = watched(LONG, holds=4)
         llm = ChatAdaFuse(ensemble=ensemble, max_tokens=5000)
         words = llm.astream("p")
-        assert [(await anext(words)).content for _ in range(3)] == ["word", " word", " word"]
+        assert [(await anext(words)).content for _ in range(3)] == ["word0", " word1", " word2"]
         closing = asyncio.create_task(words.aclose())  # type: ignore[attr-defined]
         await turns()
         watch.go_on.set()

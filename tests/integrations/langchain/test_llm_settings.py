@@ -224,5 +224,5 @@ def test_runs_are_described_with_the_settings_of_the_call() -> None:
     llm = AdaFuseLLM(ensemble=watched()[0], callbacks=[Serialized()])
     llm.invoke("p")
     llm.invoke("p", branches=9)
-    assert [branches for _, branches in descriptions] == [3, 9]
+    assert [branches for _, branches in descriptions] == [None, 9]
     assert ["branches=9" in shown for shown, _ in descriptions] == [False, True]
