@@ -145,7 +145,7 @@ def test_closing_a_stream_early_closes_the_sessions() -> None:
         await closing
         assert watch.open == 0
         assert watch.drafts <= 5
-        assert (await llm.ainvoke("p", max_tokens=9)).content == "word word"
+        assert (await llm.ainvoke("p", max_tokens=11)).content == "word0 word1"
         return watch
 
     assert len(run(main()).sessions) == 2
