@@ -16,6 +16,7 @@ from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.errors import ConfigError, PromptError
 from adafuse.prompting.messages import read_arguments
 from adafuse.tools import read_tools
+from adafuse.tools.choice import goes_round
 from adafuse.tools.partial_json import load_json
 from adafuse.validation import show
 
@@ -126,7 +127,8 @@ def with_constraint(
     """A prompt with what its answer must be, and without tools that it must not call.
 
     Args:
-        tool_choice: "auto" (or None), "none", "any" (or "required"), or a tool's name.
+        tool_choice: "auto" (or None), "none", "any" (or "required"), or a tool's name. With "auto"
+            and the `repetition_guard`, calls that go round (`goes_round`) must be over.
         parallel_tool_calls: whether an answer may hold several calls.
 
     Raises:
@@ -138,6 +140,9 @@ def with_constraint(
         return _answer_alone(prompt) if _shows_calls(prompt) else prompt
     from adafuse.constraints.constraint import read_constraint  # needs an extra
 
+    free = not tool_choice or tool_choice == "auto"
+    if free and config.repetition_guard and goes_round(prompt.messages):
+        tool_choice = "none"
     constraint = read_constraint(
         config, prompt.tools, tool_choice, parallel_tool_calls=parallel_tool_calls
     )

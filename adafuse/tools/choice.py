@@ -6,13 +6,14 @@ Knows no framework and no tools but their names.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adafuse.errors import ConfigError
 from adafuse.validation import refuse_unknown, show
 
-__all__ = ["check_tool_choice", "read_tool_choice"]
+__all__ = ["check_tool_choice", "goes_round", "read_tool_choice"]
 
 _SAME = {"required": "any"}
 _MODES = ("auto", "any", "none")
@@ -77,3 +78,22 @@ def _checked(choice: str, names: Sequence[str], modes: Sequence[str] = ()) -> st
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"
         raise ConfigError(f"unknown tool_choice {choice!r}; {hint}")
     return choice
+
+
+def goes_round(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the same calls were made, and answered, twice since the user spoke last.
+
+    Weak models call again what was answered, over and over; an agent would do so until its limit.
+
+    Args:
+        messages: of a prompt, arguments as mappings.
+    """
+    made: list[str] = []
+    for message in reversed(messages):
+        if message["role"] not in ("assistant", "tool"):
+            break
+        if calls := message.get("tool_calls"):
+            called = [call["function"] for call in calls]
+            made.append(json.dumps([(f["name"], f["arguments"]) for f in called], sort_keys=True))
+    answered = bool(messages) and messages[-1]["role"] == "tool"
+    return answered and len(set(made)) < len(made)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from adafuse.prompting.prompt import read_prompt
+from adafuse import DecodingConfig
+from adafuse.prompting.prompt import read_prompt, with_constraint
 
 
 def assistant(calls: list[Any]) -> dict[str, Any]:
@@ -36,3 +37,45 @@ def test_arguments_are_read_as_other_servers_and_clients_write_them(
     unsaid = {"id": "1", "type": "function", "function": {"name": "f"}}
     (read,) = read_prompt([assistant([unsaid])]).messages
     assert read["tool_calls"][0]["function"]["arguments"] == {}
+
+
+def _turn(name: str, arguments: Any, id_: str) -> list[dict[str, Any]]:
+    call = {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
+    result = {"role": "tool", "tool_call_id": id_, "content": "7"}
+    return [{"role": "assistant", "content": "", "tool_calls": [call]}, result]
+
+
+STOCK = {
+    "type": "function",
+    "function": {
+        "name": "stock",
+        "parameters": {"type": "object", "properties": {"fruit": {"type": "string"}}},
+    },
+}
+ASKED = [{"role": "user", "content": "How many pears?"}]
+PEARS, AGAIN = _turn("stock", {"fruit": "pears"}, "a"), _turn("stock", '{"fruit":"pears"}', "b")
+APPLES = _turn("stock", {"fruit": "apples"}, "c")
+
+
+@pytest.mark.parametrize(
+    ("said", "settings", "choice", "over"),
+    [
+        ([*PEARS, *AGAIN], {}, "auto", True),
+        ([*PEARS, *APPLES, *AGAIN], {}, None, True),
+        (PEARS, {}, "auto", False),
+        ([*PEARS, *APPLES], {}, "auto", False),
+        ([*PEARS, *ASKED, *AGAIN], {}, "auto", False),  # another question, the same call
+        ([*PEARS, *AGAIN, *ASKED], {}, "auto", False),
+        ([*PEARS, *AGAIN], {"repetition_guard": False}, "auto", False),
+        ([*PEARS, *AGAIN], {}, "any", False),
+    ],
+)
+def test_calls_that_go_round_end_in_an_answer(
+    said: list[Any], settings: dict[str, Any], choice: str | None, over: bool
+) -> None:
+    pytest.importorskip("llguidance")
+    prompt = read_prompt([*ASKED, *said], tools=[STOCK])
+    held = with_constraint(prompt, DecodingConfig(**settings), choice)
+    none = with_constraint(prompt, DecodingConfig(), "none")
+    assert (held == none) is over
+    assert bool(held.tools) is not over
