@@ -224,7 +224,7 @@ def test_stops_cut_at_the_first_completed_and_across_rounds() -> None:
 
 def test_members_with_nan_are_left_out() -> None:
     good = {"": {"a": 0.5, "b": 0.4}}
-    answer = run([scripted({"": {"a": 0.0}}, "broken"), scripted(good, "good")], "a")
+    answer = run([scripted({"": {"a": 0.0}}, "broken"), scripted(good, "good")], "a", branches=2)
     first = answer.rounds[0]
     assert first.candidates[:2] == (("a", False), ("b", False))
     assert all(row[0] is None and row[1] is not None for row in first.member_scores)
