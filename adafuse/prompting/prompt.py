@@ -16,7 +16,7 @@ from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.errors import ConfigError, PromptError
 from adafuse.prompting.messages import read_arguments
 from adafuse.tools import read_tools
-from adafuse.tools.choice import goes_round
+from adafuse.tools.choice import goes_round, without_repeats
 from adafuse.tools.partial_json import load_json
 from adafuse.validation import show
 
@@ -128,7 +128,7 @@ def with_constraint(
 
     Args:
         tool_choice: "auto" (or None), "none", "any" (or "required"), or a tool's name. With "auto"
-            and the `repetition_guard`, calls that go round (`goes_round`) must be over.
+            and the `repetition_guard`, calls that go round (`goes_round`) are over, and read once.
         parallel_tool_calls: whether an answer may hold several calls.
 
     Raises:
@@ -141,8 +141,9 @@ def with_constraint(
     from adafuse.constraints.constraint import read_constraint  # needs an extra
 
     free = not tool_choice or tool_choice == "auto"
-    if free and config.repetition_guard and goes_round(prompt.messages):
+    if (free or tool_choice == "none") and config.repetition_guard and goes_round(prompt.messages):
         tool_choice = "none"
+        prompt = replace(prompt, messages=tuple(without_repeats(prompt.messages)))
     constraint = read_constraint(
         config, prompt.tools, tool_choice, parallel_tool_calls=parallel_tool_calls
     )

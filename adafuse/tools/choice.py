@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from adafuse.errors import ConfigError
+from adafuse.tools.partial_json import load_json
 from adafuse.validation import refuse_unknown, show
 
-__all__ = ["check_tool_choice", "goes_round", "read_tool_choice"]
+__all__ = ["check_tool_choice", "goes_round", "read_tool_choice", "without_repeats"]
 
+M = TypeVar("M", bound=Mapping[str, Any])
 _SAME = {"required": "any"}
 _MODES = ("auto", "any", "none")
 
@@ -84,16 +87,42 @@ def goes_round(messages: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the same calls were made, and answered, twice since the user spoke last.
 
     Weak models call again what was answered, over and over; an agent would do so until its limit.
-
-    Args:
-        messages: of a prompt, arguments as mappings.
     """
-    made: list[str] = []
-    for message in reversed(messages):
-        if message["role"] not in ("assistant", "tool"):
-            break
-        if calls := message.get("tool_calls"):
-            called = [call["function"] for call in calls]
-            made.append(json.dumps([(f["name"], f["arguments"]) for f in called], sort_keys=True))
-    answered = bool(messages) and messages[-1]["role"] == "tool"
+    made = [called for _, called in _calls_of_turn(messages)]
+    answered = bool(messages) and messages[-1].get("role") == "tool"
     return answered and len(set(made)) < len(made)
+
+
+def without_repeats(messages: Sequence[M]) -> list[M]:
+    """The messages, less calls of the last turn that come again, and less their results.
+
+    The latest result of a call stays.
+    """
+    turns = list(_calls_of_turn(messages))
+    ends = [begin for begin, _ in turns[1:]]
+    last = {called: begin for begin, called in turns}
+    repeated = {
+        at
+        for (begin, called), end in zip(turns, ends, strict=False)
+        if last[called] != begin
+        for at in range(begin, end)
+    }
+    return [message for at, message in enumerate(messages) if at not in repeated]
+
+
+def _calls_of_turn(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
+    """Where the assistant called since the user spoke last, and what: name and arguments."""
+    begin = len(messages)
+    while begin and messages[begin - 1].get("role") in ("assistant", "tool"):
+        begin -= 1
+    for at in range(begin, len(messages)):
+        functions = [call["function"] for call in messages[at].get("tool_calls") or ()]
+        if functions:
+            called = [[f.get("name"), _plain(f.get("arguments"))] for f in functions]
+            yield at, json.dumps(called, sort_keys=True, default=str)
+
+
+def _plain(arguments: Any) -> Any:
+    with suppress(ValueError):
+        return load_json(arguments) if isinstance(arguments, str) else arguments
+    return arguments

@@ -79,3 +79,13 @@ def test_calls_that_go_round_end_in_an_answer(
     none = with_constraint(prompt, DecodingConfig(), "none")
     assert (held == none) is over
     assert bool(held.tools) is not over
+
+
+def test_members_read_calls_that_go_round_once() -> None:
+    """The latest result stays; without it weak models go on calling."""
+    pytest.importorskip("llguidance")
+    prompt = read_prompt([*ASKED, *PEARS, *APPLES, *AGAIN], tools=[STOCK])
+    read = with_constraint(prompt, DecodingConfig()).messages
+    assert [message.get("tool_call_id") for message in read] == [None, None, "c", None, "b"]
+    kept = with_constraint(prompt, DecodingConfig(repetition_guard=False)).messages
+    assert len(kept) == 7
