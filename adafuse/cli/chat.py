@@ -16,7 +16,7 @@ from adafuse.answer import Answer
 from adafuse.cli.common import OneLineErrors, one_line, read_members
 from adafuse.cli.display import AnswerPrinter, write_answer
 from adafuse.cli.loading import loaded, read_settings
-from adafuse.cli.options import Device, Dtype, decoding_options
+from adafuse.cli.options import Device, Dtype, Models, decoding_options
 from adafuse.ensemble import Ensemble
 from adafuse.errors import AdaFuseError, PromptError
 from adafuse.prompting.prompt import read_prompt, with_constraint
@@ -38,16 +38,7 @@ Messages = list[dict[str, str]]
 @app.command(cls=OneLineErrors, help=_HELP)
 @decoding_options()
 def _chat(
-    model: Annotated[
-        list[str],
-        typer.Option(
-            "--model",
-            "-m",
-            help="A member, 1 to 8 times: hub id, local folder, GGUF file, a demo model's short "
-            'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'. Or '
-            "once: the ensemble.yaml that `adafuse fit` wrote.",
-        ),
-    ],
+    model: Models,
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     device: Device = None,
     dtype: Dtype = None,

@@ -19,11 +19,21 @@ from adafuse.cli.common import file_or_text, read_json
 from adafuse.config import DECODING, DecodingConfig
 from adafuse.presets import ABOUT_PRESETS, PRESETS
 
-__all__ = ["Device", "Dtype", "decoding_options"]
+__all__ = ["Device", "Dtype", "Models", "decoding_options"]
 
 Command = Callable[..., None]
 Device = Annotated[
     str | None, typer.Option(help="Such as cpu or cuda:1. Default: CUDA if there is one.")
+]
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        "-m",
+        help="A member, 1 to 8 times: hub id, local folder, GGUF file, a demo model's short "
+        'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'. Or '
+        "once: the ensemble.yaml that `adafuse fit` wrote.",
+    ),
 ]
 Dtype = Annotated[str | None, typer.Option(help="Such as float32 or bfloat16. Default: by device.")]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from adafuse.cli.common import OneLineErrors, read_members
-from adafuse.cli.options import Device, Dtype, decoding_options
+from adafuse.cli.options import Device, Dtype, Models, decoding_options
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.config import LIMITS, DecodingConfig
 from adafuse.ensemble import Ensemble
@@ -34,16 +34,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(cls=OneLineErrors, help=_HELP)
 @decoding_options("preset", "on_member_error", "min_members", "round_timeout")
 def _serve(
-    model: Annotated[
-        list[str],
-        typer.Option(
-            "--model",
-            "-m",
-            help="A member, 1 to 8 times: hub id, local folder, GGUF file, a demo model's short "
-            'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'. Or '
-            "once: the ensemble.yaml that `adafuse fit` wrote.",
-        ),
-    ],
+    model: Models,
     name: Annotated[
         str, typer.Option(help="The ensemble's name as a model; members have theirs.")
     ] = "adafuse",

@@ -16,7 +16,7 @@ from adafuse.config import CONSTRAINTS, DecodingConfig
 from adafuse.errors import ConfigError, PromptError
 from adafuse.prompting.messages import read_arguments
 from adafuse.tools import read_tools
-from adafuse.tools.choice import goes_round, without_repeats
+from adafuse.tools.choice import goes_round, settled_choice, without_repeats
 from adafuse.tools.partial_json import load_json
 from adafuse.validation import show
 
@@ -140,9 +140,9 @@ def with_constraint(
         return _answer_alone(prompt) if _shows_calls(prompt) else prompt
     from adafuse.constraints.constraint import read_constraint  # needs an extra
 
-    free = not tool_choice or tool_choice == "auto"
-    if (free or tool_choice == "none") and config.repetition_guard and goes_round(prompt.messages):
-        tool_choice = "none"
+    guard = config.repetition_guard
+    tool_choice = settled_choice(tool_choice or "auto", prompt.messages, guard)
+    if tool_choice == "none" and guard and goes_round(prompt.messages):
         prompt = replace(prompt, messages=tuple(without_repeats(prompt.messages)))
     constraint = read_constraint(
         config, prompt.tools, tool_choice, parallel_tool_calls=parallel_tool_calls

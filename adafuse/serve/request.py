@@ -25,7 +25,7 @@ from adafuse.serve.request_models import (
 )
 from adafuse.telemetry.logprobs import refuse_rule
 from adafuse.tools import parameters_of, read_tools
-from adafuse.tools.choice import goes_round, read_tool_choice
+from adafuse.tools.choice import read_tool_choice, settled_choice
 from adafuse.validation import show, whole
 
 __all__ = ["ARGUMENTS", "Ask", "Served", "read_chat", "read_completion"]
@@ -97,8 +97,7 @@ def read_chat(body: Mapping[str, Any], served: Served) -> Ask:
     named = name_results(map(_core_message, request.messages))
     messages: list[Message] = [*map(with_cut_calls_as_text, named)]
     prompt = read_prompt(messages, None, tools)
-    if choice == "auto" and config.repetition_guard and goes_round(prompt.messages):
-        choice = "none"
+    choice = settled_choice(choice, prompt.messages, config.repetition_guard)
     shown = parameters_of(tools) if choice != "none" else {}
     if config.json_schema is not None and (not shown or choice == "auto"):
         messages = with_instruction(messages, config.json_schema, tools=bool(shown))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,7 +69,7 @@ class ObjectReader(CallParser):
         self.call = InvalidCall(self._lead + text, self._json.name, self._arguments, error)
 
 
-class _WholeReader:
+class _WholeReader(ABC):
     """A call that is read when it has ended."""
 
     def __init__(self, tools: Mapping[str, Mapping[str, Any]], lead: str) -> None:
@@ -99,16 +100,16 @@ class _WholeReader:
             self.call = InvalidCall(self._lead + text, self.name, None, error)
         return self._text[len(text) :]
 
-    def _find_name(self) -> str | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _find_name(self) -> str | None: ...
 
+    @abstractmethod
     def _find_end(self, last: bool) -> int | None:
         """Behind the call's last character, once that is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _values(self, text: str) -> dict[str, Any]:
         """The arguments of a whole call; raises what says that they cannot be read."""
-        raise NotImplementedError
 
 
 class NamedReader(_WholeReader):

@@ -15,7 +15,13 @@ from adafuse.errors import ConfigError
 from adafuse.tools.partial_json import load_json
 from adafuse.validation import refuse_unknown, show
 
-__all__ = ["check_tool_choice", "goes_round", "read_tool_choice", "without_repeats"]
+__all__ = [
+    "check_tool_choice",
+    "goes_round",
+    "read_tool_choice",
+    "settled_choice",
+    "without_repeats",
+]
 
 M = TypeVar("M", bound=Mapping[str, Any])
 _SAME = {"required": "any"}
@@ -81,6 +87,11 @@ def _checked(choice: str, names: Sequence[str], modes: Sequence[str] = ()) -> st
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"
         raise ConfigError(f"unknown tool_choice {choice!r}; {hint}")
     return choice
+
+
+def settled_choice(choice: str, messages: Sequence[Mapping[str, Any]], guard: bool) -> str:
+    """The choice of an answer to a conversation: with the guard, calls that go round are over."""
+    return "none" if guard and choice == "auto" and goes_round(messages) else choice
 
 
 def goes_round(messages: Sequence[Mapping[str, Any]]) -> bool:

@@ -21,7 +21,7 @@ from adafuse.prompting.response_format import response_schema, with_instruction
 from adafuse.telemetry.logprobs import refuse_rule
 from adafuse.tools import parameters_of, read_tools
 from adafuse.tools.answer_parts import AnswerParts
-from adafuse.tools.choice import goes_round, read_tool_choice
+from adafuse.tools.choice import read_tool_choice, settled_choice
 from adafuse_integrations._shared.answer_stream import DescribedPart, read_parts
 from adafuse_integrations._shared.fields import EnsembleFields
 from adafuse_integrations._shared.settings import Call
@@ -97,18 +97,19 @@ class ChatFields(EnsembleFields):
     def _answering_to(self, messages: Sequence[Message]) -> Self:
         """Return this model as it answers a conversation.
 
-        See `answer_after_tools`, and `goes_round`.
+        See `answer_after_tools`, and `settled_choice`.
         """
         call = self._current_call
+        if not call.tools:
+            return self
+        choice = settled_choice(call.tool_choice, messages, call.config.repetition_guard)
         after_tool = bool(messages) and messages[-1].get("role") == "tool"
-        may_call = call.tools and call.tool_choice == "auto"
-        over = self.answer_after_tools or (
-            call.config.repetition_guard and may_call and goes_round(messages)
-        )
-        if not (over and after_tool and may_call):
+        if self.answer_after_tools and after_tool and choice == "auto":
+            choice = "none"
+        if choice == call.tool_choice:
             return self
         model = self.model_copy()
-        model._call = replace(call, tool_choice="none")
+        model._call = replace(call, tool_choice=choice)
         return model
 
     def _prompt_schema(self) -> Mapping[str, Any] | None:
