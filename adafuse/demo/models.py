@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -32,6 +32,7 @@ __all__ = [
     "SENTENCE_EMBEDDING",
     "DemoModel",
     "cache_folder",
+    "gguf_files",
     "prepare",
     "prepare_all",
     "sentence_embedding_folder",
@@ -45,7 +46,8 @@ class DemoModel:
     """One packaged model: where it comes from and how its folder is made.
 
     `parts` are files in the packages that joined are the weights, with this SHA-256; `notices`
-    accompany them. Without a `conversion` the folder of the first part is ready-made.
+    accompany them. Without a `conversion` the folder of the first part is ready-made, or the
+    weights are kept as the one `file` that they are.
     """
 
     name: str
@@ -57,6 +59,7 @@ class DemoModel:
     disk_bytes: int  # that preparing needs at its peak
     notices: tuple[str, ...] = ()
     conversion: Conversion | None = None
+    file: str = ""
 
 
 _SMOLLM2 = DemoModel(
@@ -157,6 +160,18 @@ def prepare_all(
     }
 
 
+def gguf_files(
+    *, cache: Path | None = None, verify: bool = False, progress: bool = True
+) -> dict[str, Path]:
+    """The demo pair's GGUF files by short name, for llama.cpp; otherwise like `prepare_all`."""
+    paths = {}
+    for name, model in DEMO_MODELS.items():
+        file = f"{name}.gguf"
+        kept = replace(model, name=f"{name}-gguf", conversion=None, file=file)
+        paths[name] = _prepared(kept, cache, verify, progress) / file
+    return paths
+
+
 def sentence_embedding_folder(
     *, cache: Path | None = None, verify: bool = False, progress: bool = True
 ) -> Path:
@@ -209,11 +224,14 @@ def _make(model: DemoModel, root: Path, folder: Path, step: Step) -> None:
         source.mkdir()
         step("verifying the download")
         weights = _join(model, packages, source / "model.gguf")
-        if model.conversion is None:
-            shutil.copytree((packages / model.parts[0]).parent, finished)
-        else:
+        if model.conversion is not None:
             finished.mkdir()
             convert(weights, finished, model.conversion, step)
+        elif model.file:
+            finished.mkdir()
+            weights.rename(finished / model.file)
+        else:
+            shutil.copytree((packages / model.parts[0]).parent, finished)
         for notice in model.notices:
             shutil.copy(packages / notice, finished)
         step("writing the manifest")
