@@ -40,8 +40,9 @@ from adafuse.loading.checkpoints import refuse_without_weights
 from adafuse.loading.hub import locate
 from adafuse.loading.sources import Source, model_source, tokenizer_source
 from adafuse.local.member import LocalMember
-from adafuse.local.model_runner import Layout, ModelRunner
+from adafuse.local.runner import Runner
 from adafuse.local.tree_check import prepare
+from adafuse.local.tree_masks import Layout
 from adafuse.memory import free_bytes, weight_bytes
 from adafuse.spec import MemberSpec, names_of
 
@@ -49,7 +50,7 @@ __all__ = ["load_members"]
 
 _log = logging.getLogger("adafuse.loading")  # the name that docs/telemetry.md gives
 # Members with the same checkpoint share its weights for as long as any of them is alive.
-_shared: weakref.WeakValueDictionary[tuple[str, ...], ModelRunner] = weakref.WeakValueDictionary()
+_shared: weakref.WeakValueDictionary[tuple[str, ...], Runner] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
 # What transformers says of it, not a path that happens to hold the words.
 _REMOTE_CODE = re.compile(r"custom code .* pass the argument `trust_remote_code=True`")
@@ -104,7 +105,7 @@ class _Plan:
     source: Source  # of its model
     placement: dict[str, Any]  # keyword arguments for its weights
     tokenizer: PreTrainedTokenizerBase
-    runner: ModelRunner | None  # of its model, if that is in use already; else
+    runner: Runner | None  # of its model, if that is in use already; else
     config: PreTrainedConfig | None
 
 
