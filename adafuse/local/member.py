@@ -74,7 +74,7 @@ class LocalMember:
         ends = self.codec.end_ids(self.runner.generation_eos)
         self.end_ids = frozenset(id_ for id_ in ends if id_ < rows)  # others are never drafted
         self._ends: dict[tuple[str, ...], list[int]] = {}
-        self._renderer = Renderer(tokenizer, self.codec, name, chat_template, chat_template_kwargs)
+        self._renderer = Renderer(self.codec, name, chat_template, chat_template_kwargs)
 
     def open(self, prompt: Prompt, config: DecodingConfig) -> LocalSession:
         """Render and tokenise the prompt; no forward yet.
