@@ -35,7 +35,9 @@ Models = Annotated[
         "once: the ensemble.yaml that `adafuse fit` wrote.",
     ),
 ]
-Dtype = Annotated[str | None, typer.Option(help="Such as float32 or bfloat16. Default: by device.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="Such as float32 or bfloat16. Default: by checkpoint and device.")
+]
 
 _REPEATED = {"weights": "weight", "choices": "choice"}  # each use of the option gives one
 _READ: Mapping[str, Callable[[str], Any]] = {  # given as text
