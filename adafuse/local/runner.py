@@ -34,7 +34,7 @@ class Runner(Forwards, Protocol):
 
     @property
     def dtype(self) -> str:
-        """What the model computes with, as its weights are kept: "torch.float32", "Q4_K - Medium", say."""
+        """As its weights are kept: "torch.float32" or "Q4_K - Medium", say."""
 
     @property
     def place(self) -> str:
