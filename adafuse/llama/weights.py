@@ -14,6 +14,7 @@ from typing import Any
 
 from adafuse.errors import ConfigError, LoadError, UnsupportedModelError
 from adafuse.llama.library import complaint, forget_complaints, library
+from adafuse.text.llama_vocabulary import overrides
 
 __all__ = ["Weights"]
 
@@ -49,8 +50,10 @@ class Weights:
             )
         options = llama.llama_model_default_params()
         options.n_gpu_layers = gpu_layers
+        options.kv_overrides = kept = overrides()
         forget_complaints()
         pointer = llama.llama_model_load_from_file(bytes(file), options)
+        del kept
         if not pointer:
             raise LoadError(
                 f"member {name!r} ({file.name}) cannot be loaded by llama.cpp: "

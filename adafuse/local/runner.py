@@ -34,7 +34,7 @@ class Runner(Forwards, Protocol):
 
     @property
     def dtype(self) -> str:
-        """How the weights are kept, such as "torch.float32"."""
+        """As its weights are kept: "torch.float32" or "Q4_K - Medium", say."""
 
     @property
     def place(self) -> str:
