@@ -120,7 +120,8 @@ class LlamaRunner:
         plans = []
         try:
             for part in parts:
-                plans.append(part.reading.cache.plan(part.parents()))
+                plan = part.reading.cache.plan(part.parents())
+                plans.append(plan)  # at once: it is undone if a later one fails
             tokens = [
                 token for part, plan in zip(parts, plans, strict=True)
                 for token in part.tokens(plan.positions(), plan.sequences)

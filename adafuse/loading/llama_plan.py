@@ -1,6 +1,6 @@
 """Which library runs a GGUF file, and what llama.cpp needs of it: files, room, threads.
 
-Everything is refused that can be told without a model. Knows no transformers.
+What can be told without a model is refused before one is loaded.
 """
 
 from __future__ import annotations
@@ -8,21 +8,27 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download
+from transformers import PreTrainedTokenizerBase
 
 from adafuse.errors import ConfigError, LoadError, LoadMemoryError, MissingExtraError
 from adafuse.llama.library import installed
 from adafuse.llama.runner import LlamaRunner
 from adafuse.llama.weights import Weights
 from adafuse.loading.sources import Source
+from adafuse.local.runner import Runner
 from adafuse.memory import free_bytes
 from adafuse.spec import LLAMA_OPTIONS, MemberSpec
+from adafuse.text.llama_vocabulary import LlamaVocabulary
+from adafuse.text.vocabulary import Vocabulary
 from adafuse.validation import warn
 
-__all__ = ["gguf_files", "load_runner", "runs_in_llama"]
+__all__ = ["LlamaPlan", "runs_in_llama", "vocabulary_of"]
 
 _PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>\.gguf)")
 _MOST = 32_768  # tokens of a context that nobody has asked for
@@ -74,7 +80,62 @@ def _say_what_is_lost() -> None:
     )
 
 
-def gguf_files(source: Source, name: str) -> list[Path]:
+@dataclass(slots=True)
+class LlamaPlan:
+    """A member that llama.cpp runs, checked and not loaded yet.
+
+    Attributes:
+        key: the same for members that share a runner.
+        files: of the model, on this machine.
+        tokenizer: one of transformers in place of the file's own, or None.
+        runner: of its model, if that is in use already.
+        loads: whether it is this member that loads the model.
+    """
+
+    name: str
+    spec: MemberSpec
+    key: tuple[Any, ...]
+    files: Sequence[Path]
+    tokenizer: PreTrainedTokenizerBase | None
+    runner: Runner | None = None
+    loads: bool = True
+    reason: str = "as its GGUF file has it, in llama.cpp"
+
+    @classmethod
+    def of(
+        cls, name: str, spec: MemberSpec, source: Source, tokenizer: PreTrainedTokenizerBase | None
+    ) -> LlamaPlan:
+        """Find the files; LoadError where parts are missing."""
+        options = [getattr(spec, option) for option in LLAMA_OPTIONS]
+        key = (source.identity, "llama.cpp", *options)
+        return cls(name, spec, key, _files(source, name), tokenizer)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its weights in memory, as far as they are to be checked."""
+        checked = self.loads and self.spec.check_memory and not self.spec.n_gpu_layers
+        return sum(file.stat().st_size for file in self.files) if checked else 0
+
+    def load(self) -> LlamaRunner:
+        """Load weights, and make room for what is read.
+
+        Raises:
+            LoadError, UnsupportedModelError, ConfigError: see `Weights.load`.
+            LoadMemoryError: the context does not fit in memory.
+        """
+        spec, name = self.spec, self.name
+        weights = Weights.load(self.files[0], name, gpu_layers=spec.n_gpu_layers or 0)
+        threads = spec.n_threads or torch.get_num_threads()
+        return LlamaRunner(weights, name, cells=_cells(weights, spec, name), threads=threads)
+
+
+def vocabulary_of(runner: Runner, name: str) -> Vocabulary:
+    """The vocabulary of the file that a runner has loaded."""
+    assert isinstance(runner, LlamaRunner)
+    return LlamaVocabulary(runner.weights.pointer, name)
+
+
+def _files(source: Source, name: str) -> list[Path]:
     """The file, or all parts of it, on this machine; fetched from the hub if they are there.
 
     LoadError where parts are missing.
@@ -106,18 +167,6 @@ def gguf_files(source: Source, name: str) -> list[Path]:
     return files
 
 
-def load_runner(files: Sequence[Path], spec: MemberSpec, name: str) -> LlamaRunner:
-    """Load weights, and make room for what is read.
-
-    Raises:
-        LoadError, UnsupportedModelError, ConfigError: see `Weights.load`.
-        LoadMemoryError: the context does not fit in memory.
-    """
-    weights = Weights.load(files[0], name, gpu_layers=spec.n_gpu_layers or 0)
-    threads = spec.n_threads or torch.get_num_threads()
-    return LlamaRunner(weights, name, cells=_cells(weights, spec, name), threads=threads)
-
-
 def _cells(weights: Weights, spec: MemberSpec, name: str) -> int:
     """How many tokens a context has: as many as are asked for, else a moderate number."""
     free = free_bytes(torch.device("cpu"))
@@ -129,6 +178,7 @@ def _cells(weights: Weights, spec: MemberSpec, name: str) -> int:
     if spec.check_memory and free is not None and not spec.n_gpu_layers and needed > free:
         raise LoadMemoryError(
             f"member {name!r}: the keys and values of {spec.n_ctx} tokens (n_ctx) would take "
-            f"{needed / 2**20:,.0f} MiB, where {free / 2**20:,.0f} MiB are free; use a smaller n_ctx"
+            f"{needed / 2**20:,.0f} MiB, where {free / 2**20:,.0f} MiB are free; use a "
+            "smaller n_ctx"
         )
     return spec.n_ctx
