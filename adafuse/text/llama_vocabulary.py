@@ -49,6 +49,7 @@ class LlamaVocabulary(Vocabulary):
     """
 
     def __init__(self, model: Any, name: str) -> None:
+        self.model = model
         self._name = name
         self._tokens = tokens = GgufTokens(model, name)
         self.size = tokens.size
