@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 
 import pytest
@@ -21,11 +22,17 @@ HALF = 0.3
 """Likewise with keys and values in float16, and flash attention, which adds up in it."""
 
 
+@functools.cache
+def plain_of(name: str) -> PlainLlama:
+    """Shared by tests with wide caches."""
+    return PlainLlama(gguf(name))
+
+
 @pytest.mark.parametrize("number", range(100))
 def test_random_trees_equal_their_lines(number: int, wide_cache: None) -> None:
     rng = random.Random(number)
     name = KINDS[number % len(KINDS)]
-    own, plain = runner(gguf(name), 512), PlainLlama(gguf(name))
+    own, plain = runner(gguf(name), 512), plain_of(name)
     own.prompts.budget = rng.choice((0, 2**30))
     walk = Walk(own, plain, rng)
     prompt = walk.ids(40)
@@ -54,21 +61,35 @@ def test_half_precision_is_as_near_as_it_can_be(name: str) -> None:
     assert walk.furthest < HALF
 
 
-def test_cells_that_a_window_hides_are_there_when_an_answer_is_cut_back(wide_cache: None) -> None:
-    """A window of 8 tokens, and so few cells that every free one is used again and again."""
-    own, plain = runner(gguf("gemma3"), 256), PlainLlama(gguf("gemma3"))
+@pytest.mark.parametrize("copied", [False, True])
+def test_cells_that_a_window_hides_are_there_when_an_answer_is_cut_back(
+    copied: bool, wide_cache: None
+) -> None:
+    """A window of 8 tokens; the cells before an answer's become free, and more than these needed."""
+    own, plain = runner(gguf("gemma3"), 512), PlainLlama(gguf("gemma3"))
     own.prompts.budget = 2**30
-    walk = Walk(own, plain, random.Random(3))
-    first = [random.Random(4).randrange(500) for _ in range(100)]
-    walk.begin(first)
+    tokens = [random.Random(4).randrange(500) for _ in range(150)]
+    before, walk, behind = (Walk(own, plain, random.Random(seed)) for seed in range(3))
+    before.begin([0, *tokens[:80]])
+    before.grow(0)
+    walk.begin(tokens[:100])
     walk.grow(0)
     walk.close()
-    for round_ in range(12):
-        walk.begin([*first[: 20 + 5 * round_], *walk.ids(60)])
-        walk.grow(4)
-        walk.commit()
-        walk.grow(4)
+    if copied:  # the first cache goes, and its cells stay
+        walk.begin([*tokens[:100], 5])
+        walk.grow(0)
+        own.prompts.clear()
         walk.close()
+    own.prompts.budget = 0
+    before.close()
+    behind.begin([1, *tokens])
+    behind.grow(0)
+    walk.begin([*tokens[:50], 7, 8, 9])
+    assert walk.tree.length == 50
+    walk.grow(0)
+    walk.grow(4)
+    walk.commit()
+    walk.grow(4)
     assert walk.furthest < EXACT["gemma3"]
 
 

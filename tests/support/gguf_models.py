@@ -23,7 +23,10 @@ from gguf_vocabularies import describe
 __all__ = ["KINDS", "PlainLlama", "gguf", "member", "runner", "write_model"]
 
 KINDS = ("llama", "llama3", "qwen2", "gemma3")
-_GEMMA: dict[str, Any] = {"num_hidden_layers": 3, "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}  # fmt: skip
+_GEMMA: dict[str, Any] = {
+    "num_hidden_layers": 3,
+    "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+}
 _NAMES = {
     "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate",
