@@ -41,7 +41,9 @@ def models_option(least: int) -> Any:
 
 
 Models = Annotated[list[str], models_option(1)]
-Dtype = Annotated[str | None, typer.Option(help="Such as float32 or bfloat16. Default: by device.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="Such as float32 or bfloat16. Default: by checkpoint and device.")
+]
 
 _REPEATED = {"weights": "weight", "choices": "choice"}  # each use of the option gives one
 _READ: Mapping[str, Callable[[str], Any]] = {  # given as text

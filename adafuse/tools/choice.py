@@ -95,13 +95,16 @@ def settled_choice(choice: str, messages: Sequence[Mapping[str, Any]], guard: bo
 
 
 def goes_round(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the same calls were made, and answered, twice since the user spoke last.
+    """Whether calls were made, and answered, that were all made before since the user spoke last.
 
     Weak models call again what was answered, over and over; an agent would do so until its limit.
     """
-    made = [called for _, called in _calls_of_turn(messages)]
-    answered = bool(messages) and messages[-1].get("role") == "tool"
-    return answered and len(set(made)) < len(made)
+    made: set[str] = set()
+    again = False
+    for _, calls in _calls_of_turn(messages):
+        again = again or calls <= made
+        made |= calls
+    return again and messages[-1].get("role") == "tool"
 
 
 def without_repeats(messages: Sequence[M]) -> list[M]:
@@ -111,26 +114,25 @@ def without_repeats(messages: Sequence[M]) -> list[M]:
     """
     turns = list(_calls_of_turn(messages))
     ends = [begin for begin, _ in turns[1:]]
-    last = {called: begin for begin, called in turns}
     repeated = {
         at
-        for (begin, called), end in zip(turns, ends, strict=False)
-        if last[called] != begin
+        for number, ((begin, calls), end) in enumerate(zip(turns, ends, strict=False), 1)
+        if calls <= frozenset().union(*(later for _, later in turns[number:]))
         for at in range(begin, end)
     }
     return [message for at, message in enumerate(messages) if at not in repeated]
 
 
-def _calls_of_turn(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
-    """Where the assistant called since the user spoke last, and what: name and arguments."""
+def _calls_of_turn(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, frozenset[str]]]:
+    """Where the assistant called since the user spoke last, and what: names and arguments."""
     begin = len(messages)
     while begin and messages[begin - 1].get("role") in ("assistant", "tool"):
         begin -= 1
     for at in range(begin, len(messages)):
         functions = [call["function"] for call in messages[at].get("tool_calls") or ()]
         if functions:
-            called = [[f.get("name"), _plain(f.get("arguments"))] for f in functions]
-            yield at, json.dumps(called, sort_keys=True, default=str)
+            called = ([f.get("name"), _plain(f.get("arguments"))] for f in functions)
+            yield at, frozenset(json.dumps(c, sort_keys=True, default=str) for c in called)
 
 
 def _plain(arguments: Any) -> Any:

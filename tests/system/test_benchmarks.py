@@ -15,6 +15,7 @@ from adafuse import Ensemble
 from adafuse.answer import Answer
 from adafuse.events import MemberUsage, Round
 from adafuse.testing import ScriptedMember
+from benchmarks import dtypes
 from benchmarks.__main__ import app
 from benchmarks.speed import batch, command, lengths, one_model, reuse
 from benchmarks.speed.figures import (
@@ -263,3 +264,17 @@ def test_a_part_of_a_run_is_not_saved(measured: Path) -> None:
         assert refused.exit_code == 2
     assert CliRunner().invoke(app, ["speed", "--only", "nothing"]).exit_code == 2
     assert not list(measured.glob("*.json"))
+
+
+def test_rounds_that_fall_otherwise_in_another_dtype_are_counted_on_the_same_prefixes() -> None:
+    def writes(answer: str) -> Ensemble:
+        return Ensemble([ScriptedMember(lambda text: answer[len(text) - 1 :], name="a")])
+
+    wide = writes("one two three")
+    same = dtypes.compared(wide, wide, ["x"], 2, 24)
+    assert (same["rounds"], same["drafts equal"], same["text equal"]) == (2, 2, 2)
+    assert same["gaps where it is not"] == []
+    other = dtypes.compared(wide, writes("one TWO three"), ["x", "y"], 6, 24)
+    assert (other["rounds"], other["drafts equal"], other["text equal"]) == (6, 4, 4)
+    assert len(other["gaps where it is not"]) == 2
+    assert dtypes.compared(wide, wide, ["x", "y"], 4, 24)["rounds"] == 4
