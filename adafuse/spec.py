@@ -120,7 +120,8 @@ class MemberSpec:
         weight: this member's weight in the mean of scores, at least 0.
         device: such as "cpu", "cuda:1"; default: CUDA if there is one, else the CPU.
         dtype: such as "float32", "bfloat16", or "auto" (that of the checkpoint); default: "auto" on
-            an accelerator, float32 on the CPU.
+            an accelerator and on a CPU that multiplies bfloat16 natively (where what is float16, or
+            a GGUF file, runs in bfloat16 too), float32 on other CPUs.
         device_map: handed to accelerate to shard the model; excludes `device`.
         quantization_config: a transformers quantisation config, or a dict of one.
         revision: branch, tag or commit on the hub.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from adafuse.errors import AdaFuseError
-from benchmarks import cases, exactness, harness, identity, integrity, schemas
+from benchmarks import cases, dtypes, exactness, harness, identity, integrity, schemas
 from benchmarks.decisions import command as decisions
 from benchmarks.speed import command
 from benchmarks.tasks import command as tasks
@@ -38,6 +38,15 @@ def same(
 ) -> None:
     """Compare answers with speculation and without it, and print counts as JSON."""
     typer.echo(json.dumps(identity.run(prompts, tokens, dtype, branches), indent=2))
+
+
+@app.command("dtypes")
+def narrower(
+    rounds: Annotated[int, typer.Option(help="Of the four workloads in turn.")] = 300,
+    dtype: Annotated[str, typer.Option(help="Compared with float32.")] = "bfloat16",
+) -> None:
+    """Count rounds that fall otherwise in another dtype, and print counts as JSON."""
+    typer.echo(json.dumps(dtypes.run(rounds, dtype), indent=2))
 
 
 @app.command("harness")

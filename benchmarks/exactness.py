@@ -24,7 +24,9 @@ from parity import compare
 def run(prompts: int = 20, tokens: int = 64, oracle_prompts: int = 10) -> dict[str, Any]:
     """Compare ids with greedy `generate`, and rounds with the oracle; raises where they differ."""
     folders = prepare_all()
-    members = load_members([MemberSpec(str(folder), name=name) for name, folder in folders.items()])
+    members = load_members(
+        [MemberSpec(str(folder), name=name, dtype="float32") for name, folder in folders.items()]
+    )
     texts = [row["context"][:200] for row in rows("squad", prompts)]
     greedy: dict[str, Any] = {}
     for member in members:

@@ -35,7 +35,7 @@ def run(items: int = 50, tokens: int = 32) -> dict[str, Any]:
     ]
     found = {}
     for name, folder in folders.items():
-        (member,) = load_members([MemberSpec(str(folder), name=name)])
+        (member,) = load_members([MemberSpec(str(folder), name=name, dtype="float32")])
         found[name] = compared(member, answers, likelihoods)
         print(name, found[name], flush=True)
     return found

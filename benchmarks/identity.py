@@ -14,7 +14,7 @@ from adafuse.events import Round
 from benchmarks.speed.members import count_tokens, real_pair
 from benchmarks.speed.prompts import tasks
 
-__all__ = ["compared", "run"]
+__all__ = ["choice_gap", "compared", "run"]
 
 NEAR = 1e-4
 """Nats or probability: what is closer may go either way in float32."""
@@ -65,7 +65,7 @@ def compared(one: Answer, other: Answer) -> tuple[int, float, float | None]:
     apart = 0.0
     for index, (a, b) in enumerate(zip(one.rounds, other.rounds, strict=False)):
         if (a.text, a.winner, _drafts(a)) != (b.text, b.winner, _drafts(b)):
-            return index, apart, _gap(a, b)
+            return index, apart, choice_gap(a, b)
         pairs = zip(a.candidates, b.candidates, strict=True)
         apart = max([apart, *(abs(x.score - y.score) for x, y in pairs if x.score and y.score)])
     same = len(one.rounds) == len(other.rounds) and one.finish_reason == other.finish_reason
@@ -76,7 +76,7 @@ def _drafts(one: Round) -> list[tuple[str, bool, Sequence[str]]]:
     return [(c.text, c.ends, c.drafters) for c in one.candidates]
 
 
-def _gap(a: Round, b: Round) -> float:
+def choice_gap(a: Round, b: Round) -> float:
     """How close the choice was: of scores if the candidates are equal, else of margins.
 
     A margin near 0 is nearly a tie of two tokens; one near the threshold may be tested otherwise.

@@ -53,27 +53,33 @@ def loaded(
     with ExitStack() as stack:
         with no_collections(), bar:
             task = bar.add_task("loading members", total=len(members))
+
+            def show(line: str) -> None:
+                bar.advance(task)
+                if console.is_terminal:
+                    console.print(line, style="dim", markup=False, highlight=False)
+
             stack.enter_context(quiet_libraries())
-            with _each_loaded(lambda: bar.advance(task)):
+            with _each_loaded(show):
                 ensemble = Ensemble.load(members, device=device, dtype=dtype, **settings)
         yield ensemble
 
 
 class _Heard(logging.Handler):
-    """Calls a function for each record."""
+    """Calls a function with each record's message."""
 
-    def __init__(self, call: Callable[[], None]) -> None:
+    def __init__(self, call: Callable[[str], None]) -> None:
         super().__init__()
         self._call = call
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take note of a record."""
-        self._call()
+        self._call(record.getMessage())
 
 
 @contextmanager
-def _each_loaded(call: Callable[[], None]) -> Iterator[None]:
-    """Call a function whenever a member is loaded."""
+def _each_loaded(call: Callable[[str], None]) -> Iterator[None]:
+    """Call a function whenever a member is loaded, with a line that says so."""
     logger, handler = logging.getLogger("adafuse.loading"), _Heard(call)
     level = logger.level
     logger.addHandler(handler)

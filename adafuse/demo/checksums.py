@@ -4,10 +4,11 @@ It knows nothing of models.
 """
 
 import json
+import os
 from hashlib import file_digest
 from pathlib import Path
 
-__all__ = ["is_complete", "sha256", "write_manifest"]
+__all__ = ["is_complete", "replace_text", "sha256", "update_manifest", "write_manifest"]
 
 _NAME = "adafuse-manifest.json"
 _FORMAT = 1  # raise it when the same source is converted differently: older folders are then remade
@@ -22,12 +23,30 @@ def sha256(path: Path) -> str:
 def write_manifest(folder: Path, source_sha256: str) -> None:
     """Add to `folder` a JSON file of every file's size in bytes and SHA-256, and the source's."""
     files = {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256(path)}
+        path.relative_to(folder).as_posix(): _entry(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
     manifest = {"format": _FORMAT, "source_sha256": source_sha256, "files": files}
     (folder / _NAME).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def update_manifest(folder: Path, path: Path) -> None:
+    """Note that one of a complete folder's files was changed."""
+    manifest = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+    manifest["files"][path.relative_to(folder).as_posix()] = _entry(path)
+    replace_text(folder / _NAME, json.dumps(manifest, indent=2) + "\n")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file at once: readers see the old one or the new one. OSError passes through."""
+    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def _entry(path: Path) -> dict[str, int | str]:
+    return {"size": path.stat().st_size, "sha256": sha256(path)}
 
 
 def is_complete(folder: Path, source_sha256: str, *, hashes: bool) -> bool:

@@ -6,6 +6,7 @@ module does not know where files come from or where they go (see `adafuse.demo.m
 torch and transformers only when it converts.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
@@ -13,9 +14,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from adafuse.demo.checksums import replace_text
 from adafuse.errors import ModelPreparationError
 
-__all__ = ["SAMPLE", "Conversion", "Step", "convert"]
+__all__ = ["SAMPLE", "Conversion", "Step", "convert", "name_dtype"]
 
 Step = Callable[[str], None]
 """Told what is done next, in a few words."""
@@ -39,13 +41,15 @@ class Conversion:
     # reads plain GPT-2, which differs wherever blanks come before a digit ("  12").
     digits_apart: bool = False
     config: Mapping[str, object] = field(default_factory=dict)  # that the model's must have
+    dtype: str = "bfloat16"  # of the model that was quantised; the file does not say
 
 
 def convert(gguf: Path, folder: Path, conversion: Conversion, step: Step) -> None:
     """Write the model in `gguf` to `folder`: float32 safetensors, configuration, tokenizer.
 
     float32, because half precision would change most of the dequantised weights (measured on the
-    demo models: float16 changes 48% and 69% of them, bfloat16 82% and 88%).
+    demo models: float16 changes 48% and 69% of them, bfloat16 82% and 88%). The configuration names
+    the dtype of the model before it was quantised, which is what it runs in by default.
 
     Raises:
         ModelPreparationError: the result is not what `conversion` says. Errors of transformers,
@@ -58,6 +62,17 @@ def convert(gguf: Path, folder: Path, conversion: Conversion, step: Step) -> Non
         model = _read_model(gguf, conversion)
         step("saving the weights")
         model.save_pretrained(folder)
+        name_dtype(folder, conversion)
+
+
+def name_dtype(folder: Path, conversion: Conversion) -> Path | None:
+    """Let a folder's configuration name the conversion's dtype; the file, None if it did so."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    if config.get("dtype") in (None, conversion.dtype):
+        return None
+    replace_text(file, json.dumps({**config, "dtype": conversion.dtype}, indent=2) + "\n")
+    return file
 
 
 def _read_model(gguf: Path, conversion: Conversion) -> Any:

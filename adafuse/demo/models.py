@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -23,8 +23,8 @@ import filelock
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from adafuse.demo.checksums import is_complete, sha256, write_manifest
-from adafuse.demo.gguf import Conversion, Step, convert
+from adafuse.demo.checksums import is_complete, sha256, update_manifest, write_manifest
+from adafuse.demo.gguf import Conversion, Step, convert, name_dtype
 from adafuse.errors import ModelPreparationError
 
 __all__ = [
@@ -183,6 +183,7 @@ def _prepared(model: DemoModel, cache: Path | None, verify: bool, progress: bool
     root = cache if cache is not None else cache_folder()
     folder = root / model.name
     if not verify and is_complete(folder, model.sha256, hashes=False):
+        _name_dtype(model, folder)
         return folder  # before taking the lock, so that a read-only cache serves
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -194,6 +195,7 @@ def _prepared(model: DemoModel, cache: Path | None, verify: bool, progress: bool
             # Another process may have finished it while this one waited for the lock.
             if not is_complete(folder, model.sha256, hashes=verify):
                 _make(model, root, folder, step)
+            _name_dtype(model, folder)
     except ModelPreparationError:
         raise
     except filelock.Timeout as error:
@@ -205,6 +207,16 @@ def _prepared(model: DemoModel, cache: Path | None, verify: bool, progress: bool
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ModelPreparationError(f"{model.name}: preparing it failed: {reason}") from error
     return folder
+
+
+def _name_dtype(model: DemoModel, folder: Path) -> None:
+    """Bring a folder up to date that was made before configurations named the model's dtype.
+
+    Left as it is in a cache that is only to be read: it then runs in float32.
+    """
+    with suppress(OSError):
+        if model.conversion and (changed := name_dtype(folder, model.conversion)):
+            update_manifest(folder, changed)
 
 
 def _make(model: DemoModel, root: Path, folder: Path, step: Step) -> None:

@@ -37,11 +37,13 @@ from adafuse.errors import (
     UnsupportedModelError,
 )
 from adafuse.loading.checkpoints import refuse_without_weights
+from adafuse.loading.dtypes import ChosenDtype, default_dtype, stored_dtype
 from adafuse.loading.hub import locate
 from adafuse.loading.sources import Source, model_source, tokenizer_source
 from adafuse.local.member import LocalMember
-from adafuse.local.model_runner import Layout, ModelRunner
+from adafuse.local.runner import Runner
 from adafuse.local.tree_check import prepare
+from adafuse.local.tree_masks import Layout
 from adafuse.memory import free_bytes, weight_bytes
 from adafuse.spec import MemberSpec, names_of
 
@@ -49,7 +51,7 @@ __all__ = ["load_members"]
 
 _log = logging.getLogger("adafuse.loading")  # the name that docs/telemetry.md gives
 # Members with the same checkpoint share its weights for as long as any of them is alive.
-_shared: weakref.WeakValueDictionary[tuple[str, ...], ModelRunner] = weakref.WeakValueDictionary()
+_shared: weakref.WeakValueDictionary[tuple[str, ...], Runner] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
 # What transformers says of it, not a path that happens to hold the words.
 _REMOTE_CODE = re.compile(r"custom code .* pass the argument `trust_remote_code=True`")
@@ -63,7 +65,7 @@ def load_members(
     Args:
         device: for specifications that name neither a device nor a device_map; default CUDA if
             there is one, else the CPU.
-        dtype: likewise; default "auto" on an accelerator, float32 on the CPU.
+        dtype: likewise; default: see `MemberSpec`.
 
     Raises:
         ConfigError: a device or dtype that does not exist.
@@ -90,7 +92,8 @@ def load_members(
     for plan in plans:
         with _loading, _load_errors(plan.name, plan.spec):
             members.append(_load_member(plan))
-        _log.info("member %r is loaded", plan.name)
+        dtype = members[-1].runner.dtype.removeprefix("torch.")
+        _log.info("member %r is loaded: %s, %s", plan.name, dtype, plan.dtype.reason)
     return members
 
 
@@ -103,8 +106,9 @@ class _Plan:
     key: tuple[str, ...]  # the same for members that share weights
     source: Source  # of its model
     placement: dict[str, Any]  # keyword arguments for its weights
+    dtype: ChosenDtype
     tokenizer: PreTrainedTokenizerBase
-    runner: ModelRunner | None  # of its model, if that is in use already; else
+    runner: Runner | None  # of its model, if that is in use already; else
     config: PreTrainedConfig | None
 
 
@@ -120,11 +124,17 @@ def _plan_member(
     """Check all that can be told of a member without its weights; read its tokenizer."""
     source = locate(model, weights=True, tokenizer=spec.tokenizer is None)
     tokens = source if spec.tokenizer is None else locate(tokenizer, weights=False, tokenizer=True)
+    config: PreTrainedConfig | None = None
+    if not source.gguf:
+        config = AutoConfig.from_pretrained(source.place, **source.arguments)
+    dtype = _dtype(spec, config, on_cpu="device_map" not in placement)
+    placement = {"dtype": dtype.dtype, **placement}
     key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation)
     runner = _shared.get(key)
-    config: PreTrainedConfig | None = None
-    if runner is None and key not in planned:
-        config = AutoConfig.from_pretrained(source.place, **source.arguments)
+    if runner is not None or key in planned:
+        config = None
+    else:
+        config = config or AutoConfig.from_pretrained(source.place, **source.arguments)
         _refuse_architecture(name, config)
         if source.is_local and not source.gguf:
             folder = Path(source.place)
@@ -132,7 +142,7 @@ def _plan_member(
             where = f"member {name!r} ({spec.model})"
             refuse_without_weights(where, files, lambda file: (folder / file).read_text("utf-8"))
     read = AutoTokenizer.from_pretrained(tokens.place, **tokens.arguments, **spec.tokenizer_kwargs)
-    return _Plan(name, spec, key, source, placement, read, runner, config)
+    return _Plan(name, spec, key, source, placement, dtype, read, runner, config)
 
 
 def _check_memory(plans: Sequence[_Plan]) -> None:
@@ -149,10 +159,9 @@ def _check_memory(plans: Sequence[_Plan]) -> None:
             continue
         if getattr(config, "quantization_config", None) is not None:
             continue
-        dtype = plan.placement["dtype"]
-        if dtype == "auto":
-            stored = config.dtype or config.get_text_config(decoder=True).dtype or "bfloat16"
-            dtype = getattr(torch, str(stored).removeprefix("torch."))
+        dtype = plan.dtype.dtype
+        if not isinstance(dtype, torch.dtype):
+            dtype = stored_dtype(config) or torch.bfloat16
         device = torch.device(plan.placement.get("device_map", {"": "cpu"})[""])
         with _load_errors(plan.name, spec):
             needed.setdefault(device, {})[plan.name] = weight_bytes(config, dtype)
@@ -178,8 +187,19 @@ def _load_member(plan: _Plan) -> LocalMember:
     return LocalMember(runner, plan.tokenizer, plan.name, **options)
 
 
+def _dtype(spec: MemberSpec, config: PreTrainedConfig | None, *, on_cpu: bool) -> ChosenDtype:
+    """The dtype that a specification names, else the default of its checkpoint."""
+    if spec.dtype is None:
+        return default_dtype(config, on_cpu=on_cpu)
+    asked = spec.dtype if spec.dtype == "auto" else getattr(torch, spec.dtype)
+    return ChosenDtype(asked, f"as dtype={spec.dtype!r} asks")
+
+
 def _placement(spec: MemberSpec) -> dict[str, Any]:
-    """Keyword arguments of `from_pretrained` that say where and how wide the weights are."""
+    """Keyword arguments of `from_pretrained` that say where the weights are.
+
+    ConfigError for a device or a dtype that does not exist.
+    """
     device = spec.device
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -190,10 +210,10 @@ def _placement(spec: MemberSpec) -> dict[str, Any]:
     except (RuntimeError, AssertionError):  # the latter from builds without that backend
         raise ConfigError(f"member {spec.model!r}: there is no device {device!r} here") from None
     on_cpu = target.type == "cpu" and spec.device_map is None
-    width = spec.dtype or ("float32" if on_cpu else "auto")
-    if width != "auto" and not isinstance(getattr(torch, width, None), torch.dtype):
-        raise ConfigError(f"member {spec.model!r}: there is no dtype {width!r}, such as 'bfloat16'")
-    placement: dict[str, Any] = {"dtype": width if width == "auto" else getattr(torch, width)}
+    dtype = spec.dtype or "auto"
+    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise ConfigError(f"member {spec.model!r}: there is no dtype {dtype!r}, such as 'bfloat16'")
+    placement: dict[str, Any] = {}
     if spec.quantization_config is not None:
         placement["quantization_config"] = spec.quantization_config
     if not on_cpu:  # accelerate puts the weights where they belong while it reads them

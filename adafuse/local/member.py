@@ -16,7 +16,7 @@ from adafuse.constraints.token_mask import TokenMasks
 from adafuse.errors import PromptMemoryError, UnsupportedTokenizerError
 from adafuse.local.borders import border_mask
 from adafuse.local.context_window import AnswerWindow
-from adafuse.local.model_runner import ModelRunner
+from adafuse.local.runner import Runner
 from adafuse.local.session import LocalSession
 from adafuse.local.tree_check import prepare
 from adafuse.memory import free_bytes, release
@@ -32,7 +32,7 @@ class LocalMember:
     """A causal language model of transformers with its tokenizer.
 
     Args:
-        model: on its device, put into evaluation mode; or a `ModelRunner` that another member
+        model: on its device, put into evaluation mode; or a `Runner` that another member
             shares.
         tokenizer: of the same model.
         name: shown in events, usage and errors.
@@ -51,7 +51,7 @@ class LocalMember:
 
     def __init__(
         self,
-        model: PreTrainedModel | ModelRunner,
+        model: PreTrainedModel | Runner,
         tokenizer: PreTrainedTokenizerBase,
         name: str,
         *,
@@ -63,7 +63,7 @@ class LocalMember:
     ) -> None:
         self.name = name
         self.weight = weight
-        self.runner = model if isinstance(model, ModelRunner) else prepare(model, name)
+        self.runner = prepare(model, name) if isinstance(model, PreTrainedModel) else model
         self.remembers = prompt_cache_mb > 0
         self._check_memory = check_memory
         self.runner.prompts.budget = max(self.runner.prompts.budget, prompt_cache_mb * 2**20)
@@ -109,7 +109,7 @@ class LocalMember:
 
     def _refuse_too_large(self, tokens: int) -> None:
         """Raise PromptMemoryError if a prompt does not fit, even once nothing else is kept."""
-        needed, device = self.runner.prompt_bytes(tokens), self.runner.model.device
+        needed, device = self.runner.prompt_bytes(tokens), self.runner.device
         free = free_bytes(device)
         if free is None or needed <= free:
             return
@@ -130,7 +130,7 @@ class LocalMember:
     def borders(self) -> torch.Tensor:
         """Which ids a word's border may be made of, 0 or 1, shape (V,), on the model's device."""
         mask = border_mask(self.codec, self.end_ids, self.runner.vocabulary)
-        return mask.to(self.runner.model.device)
+        return mask.to(self.runner.device)
 
     def ends(self, stops: tuple[str, ...] = ()) -> list[int]:
         """Ids that end an answer: the end tokens, and those whose text begins with a stop."""

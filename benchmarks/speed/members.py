@@ -22,7 +22,7 @@ PAIRS = ("real", "agreeing")
 _BITS = 8
 
 
-def real_pair(*, keep_prompts: bool = False, dtype: str | None = None) -> Ensemble:
+def real_pair(*, keep_prompts: bool = False, dtype: str = "float32") -> Ensemble:
     """The demo models; with `keep_prompts` they may reuse what earlier prompts had in common."""
     return Ensemble(_load(prepare_all(), keep_prompts, dtype))
 
@@ -59,7 +59,7 @@ def round_weights(model: torch.nn.Module, bits: int = _BITS) -> None:
 
 
 def _load(
-    folders: Mapping[str, Path], keep_prompts: bool, dtype: str | None = None
+    folders: Mapping[str, Path], keep_prompts: bool, dtype: str = "float32"
 ) -> list[LocalMember]:
     kept = 256 if keep_prompts else 0
     return load_members(

@@ -169,5 +169,6 @@ def test_one_bar_counts_the_members_on_a_terminal(monkeypatch: pytest.MonkeyPatc
             assert gc.isenabled()
         shown = stream.getvalue()
         assert ("loading members" in shown and "2/2" in shown) is stream.isatty()
+        assert ("member 'a' is loaded" in shown) is stream.isatty()  # and in which dtype, and why
         assert bool(shown) is stream.isatty()
     assert (log.handlers, log.level) == ([], logging.NOTSET)

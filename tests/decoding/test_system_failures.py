@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import shutil
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from adafuse import ConfigError, Ensemble, LoadError, ModelPreparationError
 from adafuse.demo import models
+from adafuse.demo.checksums import is_complete, update_manifest
 from adafuse.demo.models import DEMO_MODELS, prepare
 from adafuse.local.member import LocalMember
 from adafuse.testing import ScriptedMember
@@ -75,6 +78,30 @@ def test_a_killed_preparation_is_cleared_away_by_the_next(
     preparation.append(None)
     prepare("smollm2", cache=tmp_path, progress=False)
     assert not stale.exists()
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_folder_from_before_learns_its_models_dtype_without_being_made_again(
+    writable: bool,
+    preparation: list[Exception | None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    preparation.append(None)  # made once only
+    config = prepare("smollm2", cache=tmp_path, progress=False) / "config.json"
+    before = '{"dtype": "float32", "vocab_size": 3}'
+    config.write_text(before)
+    update_manifest(config.parent, config)
+    if not writable:
+        refuse = PermissionError(errno.EACCES, "Permission denied")
+        monkeypatch.setattr(Path, "write_text", Mock(side_effect=refuse))
+    folder = prepare("smollm2", cache=tmp_path, progress=False)
+    if not writable:
+        assert config.read_text() == before
+        return
+    assert json.loads(config.read_text()) == {"dtype": "bfloat16", "vocab_size": 3}
+    assert is_complete(folder, MODEL.sha256, hashes=True)
+    assert {path.name for path in folder.iterdir()} == {"adafuse-manifest.json", "config.json"}
 
 
 def test_a_checkpoint_that_is_cut_off_is_refused(tmp_path: Path) -> None:

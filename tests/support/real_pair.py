@@ -13,7 +13,7 @@ __all__ = ["real_pair"]
 
 @functools.cache
 def real_pair() -> Ensemble:
-    """SmolLM2 135M Instruct and Gemma 3 270M."""
+    """SmolLM2 135M Instruct and Gemma 3 270M, in float32: answers are compared with others."""
     folders = prepare_all()
     specs = [MemberSpec(str(folder), name=name) for name, folder in folders.items()]
-    return Ensemble(load_members(specs))
+    return Ensemble(load_members(specs, dtype="float32"))

@@ -33,7 +33,8 @@ CODE = "Write a Python function add(a, b) that returns the sum of a and b."
 @pytest.fixture(scope="module")
 def members() -> list[LocalMember]:
     folders = prepare_all()
-    return load_members([MemberSpec(str(folder), name=name) for name, folder in folders.items()])
+    specs = [MemberSpec(str(folder), name=name) for name, folder in folders.items()]
+    return load_members(specs, dtype="float32")
 
 
 @pytest.fixture(scope="module")

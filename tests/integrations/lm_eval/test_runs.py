@@ -191,7 +191,7 @@ def test_the_command_runs_a_task_file(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.real
 def test_smollm2_has_the_numbers_of_the_harness() -> None:
     folder = prepare_all()["smollm2"]
-    (smollm2,) = load_members([MemberSpec(str(folder), name="smollm2")])
+    (smollm2,) = load_members([MemberSpec(str(folder), name="smollm2", dtype="float32")])
     asked = [
         (f"Once upon a time, in {at} days,", {"until": ["\n\n"], "max_gen_toks": 12})
         for at in range(4)
