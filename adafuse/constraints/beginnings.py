@@ -75,5 +75,5 @@ class Beginnings:
 def _no_call(tools: Collection[str]) -> regex.Pattern[str]:
     unknown = rf"""(?!(?:{one_of(tools)})")[^"\\\n]{{0,64}}"""
     block = rf"{BLANKS}(?:```(?:json|JSON)?{BLANKS})?(?:\[{BLANKS})?"
-    following = rf"""(?:{BLANKS},)?{BLANKS}(?:"(?:ar?|p(?:ar?)?|para)?)?"""
+    following = rf"""(?:{BLANKS},)?{BLANKS}(?:"[^A-Za-z"]*(?i:ar?|p(?:ar?)?|para)?)?"""
     return regex.compile(rf"{block}(?P<name>{object_head(unknown)}){following}\Z")

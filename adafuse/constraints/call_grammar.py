@@ -60,7 +60,7 @@ NO_CALL_WRITTEN = _FREE.format(mark=_MARK, before=_BEFORE, begun=_KEYS)
 """The same, but for JSON that is no call: what is written without a mask is read as it is."""
 
 NO_CALL_KEY = r"""start: TEXT
-TEXT: /(?s:.*)/ & ~/[ \t\r\n]*,[ \t\r\n]*"(arg|param)(?s:.*)/"""
+TEXT: /(?s:.*)/ & ~/[ \t\r\n]*,[ \t\r\n]*"[^A-Za-z"]*([Aa][Rr][Gg]|[Pp][Aa][Rr][Aa][Mm])(?s:.*)/"""
 """What may follow the name in a JSON object that names no tool: it is an answer and no call."""
 
 Functions = Sequence[Mapping[str, Any]]

@@ -76,6 +76,8 @@ def test_members_are_not_offered_a_brace_behind_signs() -> None:
 FREE = ["", "{", '{"name": "x', '{"name": "x", "age": 3', '{"name": "stock_level"', "So: {",
         '{"name": "stock_level", ', 'So: {"name": "x", "', '{"title": "x", "', '{"name": "x"}',
         '{"name": "x", "are', '{"name": "x", "arg', '{"name": "x", "age": 3, "']  # fmt: skip
+KEYS = (("arguments", False), ("parameters", False), (" arguments", False), ("_Args", False),
+        ("age", True), ("par", True))  # fmt: skip
 HELD = [' {"name": "x"', '{"name": "good morning", ', '{"name": "x", "', '[{"name": "x", "',
         '```json\n{\n  "name": "ü",\n  "', '{"name": "", "a', '{"name": "stock_levels", "ar',
         '{"type": "function", "name": "x", "', '{"name":"x","']  # fmt: skip
@@ -94,7 +96,7 @@ def test_an_object_that_names_no_tool_gets_no_arguments(text: str) -> None:
     if mask is None:
         return
     rest = text[text.rindex('"') :] if text.count('"') % 2 else ""
-    for key, offered in (("arguments", False), ("parameters", False), ("age", True)):
+    for key, offered in KEYS:
         path, may = codec.encode(key.removeprefix(rest[1:]) + '"'), True
         if not rest:
             path = codec.encode(f', "{key}"' if "," not in text else f'"{key}"')
