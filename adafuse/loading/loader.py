@@ -39,6 +39,7 @@ from adafuse.errors import (
 from adafuse.loading.checkpoints import refuse_without_weights
 from adafuse.loading.dtypes import ChosenDtype, default_dtype, stored_dtype
 from adafuse.loading.hub import locate
+from adafuse.loading.llama_plan import LlamaPlan, runs_in_llama, vocabulary_of
 from adafuse.loading.sources import Source, model_source, tokenizer_source
 from adafuse.local.member import LocalMember
 from adafuse.local.runner import Runner
@@ -71,6 +72,7 @@ def load_members(
         ConfigError: a device or dtype that does not exist.
         LoadError: see `adafuse.errors`; the message names the member.
     """
+    given = specs
     specs = [
         replace(
             spec,
@@ -82,19 +84,43 @@ def load_members(
     names = names_of(specs)
     models = [model_source(spec, spec.model) for spec in specs]  # refuse all before loading any
     tokenizers = list(map(tokenizer_source, specs, models))
-    placements = [_placement(spec) for spec in specs]
-    plans: list[_Plan] = []
+    placements = [  # None: llama.cpp has it
+        None if runs_in_llama(own, model, name) else _placement(spec)
+        for own, spec, model, name in zip(given, specs, models, names, strict=True)
+    ]
+    plans: list[_Plan | LlamaPlan] = []
     for row in zip(names, specs, models, tokenizers, placements, strict=True):
-        with _loading, _load_errors(row[0], row[1]):
-            plans.append(_plan_member(*row, planned={plan.key for plan in plans}))
+        name, spec, model, tokenizer, placement = row
+        planned = {plan.key for plan in plans}
+        with _loading, _load_errors(name, spec):
+            if placement is None:
+                plans.append(_plan_gguf(name, spec, model, tokenizer, planned))
+            else:
+                plans.append(_plan_member(name, spec, model, tokenizer, placement, planned=planned))
     _check_memory(plans)
     members = []
     for plan in plans:
         with _loading, _load_errors(plan.name, plan.spec):
             members.append(_load_member(plan))
         dtype = members[-1].runner.dtype.removeprefix("torch.")
-        _log.info("member %r is loaded: %s, %s", plan.name, dtype, plan.dtype.reason)
+        _log.info("member %r is loaded: %s, %s", plan.name, dtype, plan.reason)
     return members
+
+
+def _plan_gguf(
+    name: str, spec: MemberSpec, model: Source, tokenizer: Source, planned: Collection[Any]
+) -> LlamaPlan:
+    """As `_plan_member`, for what llama.cpp runs."""
+    read = None
+    if spec.tokenizer is not None:
+        tokens = locate(tokenizer, weights=False, tokenizer=True)
+        read = AutoTokenizer.from_pretrained(
+            tokens.place, **tokens.arguments, **spec.tokenizer_kwargs
+        )
+    plan = LlamaPlan.of(name, spec, locate(model, weights=True, tokenizer=False), read)
+    plan.runner = _shared.get(plan.key)
+    plan.loads = plan.runner is None and plan.key not in planned
+    return plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +136,11 @@ class _Plan:
     tokenizer: PreTrainedTokenizerBase
     runner: Runner | None  # of its model, if that is in use already; else
     config: PreTrainedConfig | None
+
+    @property
+    def reason(self) -> str:
+        """Of its dtype."""
+        return self.dtype.reason
 
 
 def _plan_member(
@@ -145,13 +176,17 @@ def _plan_member(
     return _Plan(name, spec, key, source, placement, dtype, read, runner, config)
 
 
-def _check_memory(plans: Sequence[_Plan]) -> None:
+def _check_memory(plans: Sequence[_Plan | LlamaPlan]) -> None:
     """Refuse weights that a device has no room for.
 
     What is quantised, or put in several places by accelerate, has a size that only reading tells.
     """
     needed: dict[torch.device, dict[str, int]] = {}
     for plan in plans:
+        if isinstance(plan, LlamaPlan):
+            if plan.nbytes:
+                needed.setdefault(torch.device("cpu"), {})[plan.name] = plan.nbytes
+            continue
         config, spec = plan.config, plan.spec
         supported = config is not None and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
         measurable = spec.device_map is None and spec.quantization_config is None
@@ -176,15 +211,19 @@ def _check_memory(plans: Sequence[_Plan]) -> None:
             )
 
 
-def _load_member(plan: _Plan) -> LocalMember:
+def _load_member(plan: _Plan | LlamaPlan) -> LocalMember:
     """Load a member's weights, unless another one has loaded them."""
     runner = plan.runner or _shared.get(plan.key)
     if runner is None:
-        runner = prepare(_load_model(plan), plan.name)
+        if isinstance(plan, LlamaPlan):
+            runner = plan.load()
+        else:
+            runner = prepare(_load_model(plan), plan.name)
         _shared[plan.key] = runner
     names = ["weight", "chat_template", "chat_template_kwargs", "prompt_cache_mb", "check_memory"]
     options: dict[str, Any] = {name: getattr(plan.spec, name) for name in names}
-    return LocalMember(runner, plan.tokenizer, plan.name, **options)
+    tokenizer = plan.tokenizer or vocabulary_of(runner, plan.name)
+    return LocalMember(runner, tokenizer, plan.name, **options)
 
 
 def _dtype(spec: MemberSpec, config: PreTrainedConfig | None, *, on_cpu: bool) -> ChosenDtype:

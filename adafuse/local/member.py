@@ -24,6 +24,7 @@ from adafuse.prompting.chat_template import Template
 from adafuse.prompting.prompt import Prompt
 from adafuse.prompting.renderer import Rendered, Renderer
 from adafuse.text.tokenizer import TokenCodec, check_prompt, check_tokenizer
+from adafuse.text.vocabulary import Vocabulary
 
 __all__ = ["LocalMember"]
 
@@ -52,7 +53,7 @@ class LocalMember:
     def __init__(
         self,
         model: PreTrainedModel | Runner,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | Vocabulary,
         name: str,
         *,
         weight: float = 1.0,
@@ -70,11 +71,12 @@ class LocalMember:
         self.tokenizer = tokenizer
         self.codec = TokenCodec(tokenizer, name)
         rows = self.runner.vocabulary
-        check_tokenizer(tokenizer, self.codec, rows, name)
+        if isinstance(tokenizer, PreTrainedTokenizerBase):  # others are a part of their model
+            check_tokenizer(tokenizer, self.codec, rows, name)
         ends = self.codec.end_ids(self.runner.generation_eos)
         self.end_ids = frozenset(id_ for id_ in ends if id_ < rows)  # others are never drafted
         self._ends: dict[tuple[str, ...], list[int]] = {}
-        self._renderer = Renderer(tokenizer, self.codec, name, chat_template, chat_template_kwargs)
+        self._renderer = Renderer(self.codec, name, chat_template, chat_template_kwargs)
 
     def open(self, prompt: Prompt, config: DecodingConfig) -> LocalSession:
         """Render and tokenise the prompt; no forward yet.

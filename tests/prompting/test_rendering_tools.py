@@ -71,7 +71,7 @@ every_member = pytest.mark.parametrize(("name", "template", "native"), MEMBERS, 
 
 
 def templated(name: str, template: Any) -> ChatTemplate:
-    found = chat_template(family(name)[1], "m", template, None)
+    found = chat_template(codec(name).vocabulary, "m", template, None)
     assert found is not None
     return found
 
