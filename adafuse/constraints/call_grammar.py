@@ -17,6 +17,7 @@ from adafuse.tools import CALL_END, CALL_START, RESULT_START
 __all__ = [
     "ENDS",
     "NO_CALL",
+    "NO_CALL_KEY",
     "NO_CALL_WRITTEN",
     "canonical_rules",
     "lark_text",
@@ -57,6 +58,10 @@ JSON is: a member that has written its brace can only go on as a call.
 """
 NO_CALL_WRITTEN = _FREE.format(mark=_MARK, before=_BEFORE, begun=_KEYS)
 """The same, but for JSON that is no call: what is written without a mask is read as it is."""
+
+NO_CALL_KEY = r"""start: TEXT
+TEXT: /(?s:.*)/ & ~/[ \t\r\n]*,[ \t\r\n]*"[^A-Za-z"]*([Aa][Rr][Gg]|[Pp][Aa][Rr][Aa][Mm])(?s:.*)/"""
+"""What may follow the name in a JSON object that names no tool: it is an answer and no call."""
 
 Functions = Sequence[Mapping[str, Any]]
 Layouts = Sequence[str]

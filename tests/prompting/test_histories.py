@@ -65,6 +65,7 @@ def _together(*turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"role": "assistant", "content": "", "tool_calls": calls}, *results]
 
 
+CHANGED = [AGAIN[0], {**AGAIN[1], "content": "8"}]
 TWICE = _together(PEARS, AGAIN)
 BOTH = _together(PEARS, APPLES)
 
@@ -78,6 +79,8 @@ BOTH = _together(PEARS, APPLES)
         ([*BOTH, *AGAIN], {}, "auto", True),  # nothing new
         ([*PEARS, *BOTH], {}, "auto", False),
         (TWICE, {}, "auto", False),
+        ([*PEARS, *APPLES, *CHANGED], {}, "auto", False),  # a file read again, once it was written
+        ([*PEARS, *CHANGED, *CHANGED], {}, "auto", True),
         (PEARS, {}, "auto", False),
         ([*PEARS, *APPLES], {}, "auto", False),
         ([*PEARS, *ASKED, *AGAIN], {}, "auto", False),  # another question, the same call
@@ -109,7 +112,12 @@ def test_members_read_calls_that_go_round_once() -> None:
 
 @pytest.mark.parametrize(
     ("said", "left"),
-    [([*PEARS, *TWICE], TWICE), ([*BOTH, *AGAIN], [*BOTH, *AGAIN]), ([*PEARS, *BOTH, *BOTH], BOTH)],
+    [
+        ([*PEARS, *CHANGED, *CHANGED], [*PEARS, *CHANGED]),
+        ([*PEARS, *TWICE], TWICE),
+        ([*BOTH, *AGAIN], [*BOTH, *AGAIN]),
+        ([*PEARS, *BOTH, *BOTH], BOTH),
+    ],
 )
 def test_only_calls_that_come_again_are_left_out(said: list[Any], left: list[Any]) -> None:
     """One that was made beside another stays with the other's result."""
