@@ -65,7 +65,7 @@ def test_half_precision_is_as_near_as_it_can_be(name: str) -> None:
 def test_cells_that_a_window_hides_are_there_when_an_answer_is_cut_back(
     copied: bool, wide_cache: None
 ) -> None:
-    """A window of 8 tokens; the cells before an answer's become free, and more than these needed."""
+    """A window of 8 tokens; cells before an answer become free, and more are needed."""
     own, plain = runner(gguf("gemma3"), 512), PlainLlama(gguf("gemma3"))
     own.prompts.budget = 2**30
     tokens = [random.Random(4).randrange(500) for _ in range(150)]
