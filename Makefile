@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install models demo examples environments test suites soak fuzz audit check gpu bench clean
+.PHONY: help install models demo examples environments llama test suites soak fuzz audit check gpu bench clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /  \1: /p' $(MAKEFILE_LIST)
@@ -42,7 +42,14 @@ examples: models ## Run the other examples: agents, extraction, conversations, a
 environments: ## Try each framework in a clean environment without the other.
 	./tests/clean_environments.sh $(PYTHON)
 
-test: models ## Run the tests, real models included.
+# A wheel of it is rare, so it is built, in some minutes; without a compiler its tests are left out.
+llama: $(INSTALLED) ## Install llama.cpp, if there is a C++ compiler.
+	@$(BIN)/python -c 'import llama_cpp' 2> /dev/null || ! command -v c++ > /dev/null \
+		|| $(BIN)/python -m pip install --disable-pip-version-check --quiet \
+			--constraint constraints.txt --editable '.[llama-cpp]' \
+		|| echo "llama.cpp cannot be built here; its tests are left out" >&2
+
+test: models llama ## Run the tests, real models included.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 suites: models ## Run the standard suites of LangChain and LlamaIndex on the real models: an hour.

@@ -15,7 +15,7 @@
     ├── QueueFullError                    too many answers are asked for at once
     ├── MissingExtraError (ImportError)   an optional dependency is not installed
     └── DecodingError                     decoding cannot go on
-        ├── ContextFullError (MemoryError)  answers share a llama.cpp context that is full
+        ├── ContextFullError (MemoryError)  a member's answers share a context that is full
         ├── MemberError                   a member failed
         │   ├── MemberLostError (ConnectionError)  its process or machine cannot be reached
         │   ├── MemberMemoryError (MemoryError)    it ran out of memory
@@ -187,11 +187,9 @@ class ContextFullError(DecodingError, MemoryError):
 
     def __init__(self, member: str, cells: int, reason: str) -> None:
         super().__init__(
-            f"the llama.cpp context of member {member!r} is full: {reason}; all answers of a "
-            f"member share its n_ctx of {cells} tokens: give it a larger one, or ask for fewer "
-            "answers at once"
+            f"the llama.cpp context of member {member!r} is full: {reason}; its answers share an "
+            f"n_ctx of {cells} tokens: give it more, or ask for fewer answers at once"
         )
-        self.member, self.cells = member, cells
 
 
 class IncompleteAnswerError(DecodingError):

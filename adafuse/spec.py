@@ -134,13 +134,6 @@ class MemberSpec:
         chat_template: a Jinja template in place of the tokenizer's own, or a dict of them
             ("default", and "tool_use" where there are tools); "" leaves it out.
         chat_template_kwargs: passed to the template (for example {"enable_thinking": False}).
-        engine: which library runs a GGUF file: "llama.cpp" as it is, or "transformers" unpacked;
-            default: llama.cpp where it is installed (the extra `llama-cpp`).
-        n_gpu_layers: in llama.cpp: how many layers are on a GPU, -1 all; default: none.
-        n_ctx: in llama.cpp: tokens of all answers at once and of kept prompts together; default:
-            as many as the model was trained to read, and at most 32,768, or what a quarter of the
-            free memory holds.
-        n_threads: in llama.cpp: threads that compute; default: as many as torch has.
         attn_implementation: "sdpa" or "eager"; others cannot take a tree mask.
         prompt_cache_mb: MiB of keys and values of earlier prompts and answers to keep, so that a
             prompt that begins like one of them is read only from where they part; 0 keeps none.
@@ -149,6 +142,15 @@ class MemberSpec:
         trust_remote_code: off by default: code from a checkpoint is not run.
         ray: for the backend "ray": how many replicas, and what each asks of the cluster; a mapping
             of the fields of `RayOptions`.
+        engine: which library runs a GGUF file: "llama.cpp" as it is, or "transformers" unpacked;
+            default: llama.cpp where it is installed (the extra `llama-cpp`).
+        n_gpu_layers: in llama.cpp: how many layers are on a GPU, -1 all; default: none.
+        n_ctx: in llama.cpp: tokens of all answers at once and of kept prompts together; default:
+            as many as the model was trained to read, and at most 32,768, or what a quarter of the
+            free memory holds.
+        n_threads: in llama.cpp: threads that compute; default: as many as torch has.
+        lora: paths of LoRA adapters, all in use at their full strength: GGUF files for llama.cpp,
+            folders of PEFT (`pip install peft`) for transformers.
 
     Raises:
         ConfigError: a value is wrong, or two of them exclude each other.
@@ -166,15 +168,22 @@ class MemberSpec:
     tokenizer_kwargs: dict[str, Any] = field(default_factory=dict)
     chat_template: str | dict[str, str] | None = None
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
-    engine: str | None = None
-    n_gpu_layers: int | None = None
-    n_ctx: int | None = None
-    n_threads: int | None = None
     attn_implementation: str = "sdpa"
     prompt_cache_mb: int = 256
     check_memory: bool = True
     trust_remote_code: bool = False
     ray: Mapping[str, Any] | None = None
+    engine: str | None = None
+    n_gpu_layers: int | None = None
+    n_ctx: int | None = None
+    n_threads: int | None = None
+    lora: Sequence[str] = ()
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Pickles of earlier versions lack the last fields."""
+        last = [field.default for field in fields(self)[len(state) :]]
+        for field_, value in zip(fields(self), [*state, *last], strict=True):
+            object.__setattr__(self, field_.name, value)
 
     def __post_init__(self) -> None:
         # A torch.dtype or torch.device is as good as its name, and torch is not imported here.
@@ -197,6 +206,11 @@ class MemberSpec:
         for name, low in (("n_gpu_layers", -1), ("n_ctx", 32), ("n_threads", 1)):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, whole(f"a member's {name}", value, low))
+        if isinstance(self.lora, str) or not all(
+            isinstance(p, str | os.PathLike) for p in self.lora
+        ):
+            raise ConfigError(f"a member's lora must be a list of paths, not {show(self.lora)}")
+        object.__setattr__(self, "lora", tuple(map(os.fspath, self.lora)))
         if self.engine is not None:
             check_choice("a member's engine", self.engine, ("llama.cpp", "transformers"))
         if self.engine == "transformers":

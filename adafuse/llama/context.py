@@ -55,6 +55,7 @@ class Context:
         weights: of the model.
         cells: tokens whose keys and values it holds, of all answers and kept prompts together.
         threads: that compute.
+        adapters: of `Weights.adapter`, all in use.
 
     Raises:
         LoadMemoryError: there is not that much memory.
@@ -66,7 +67,9 @@ class Context:
         dropped: sequences of caches that nobody refers to any more; given back at the next turn.
     """
 
-    def __init__(self, weights: Weights, cells: int, threads: int) -> None:
+    def __init__(
+        self, weights: Weights, cells: int, threads: int, adapters: Sequence[Any] = ()
+    ) -> None:
         llama = library()
         self.weights, self.cells = weights, cells
         self.vocabulary = weights.vocabulary
@@ -90,6 +93,10 @@ class Context:
                 f"member {weights.name!r}: llama.cpp cannot make a context of {cells} tokens: "
                 f"{complaint() or 'it does not say why'}; a smaller n_ctx takes less memory"
             )
+        if adapters:
+            pointers = (llama.llama_adapter_lora_p_ctypes * len(adapters))(*adapters)
+            strengths = (ctypes.c_float * len(adapters))(*[1.0] * len(adapters))
+            llama.llama_set_adapters_lora(self._pointer, pointers, len(adapters), strengths)
         self._batch = llama.llama_batch_init(BATCH, 0, self.sequences)
         weakref.finalize(self, _free, self._pointer, self._batch, weights)
         self._memory = llama.llama_get_memory(self._pointer)

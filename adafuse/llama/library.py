@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import re
 import threading
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -32,15 +33,12 @@ def installed() -> bool:
 def library() -> ModuleType:
     """The low-level bindings, ready for use; MissingExtraError if they are not installed."""
     try:
-        import llama_cpp
-        import llama_cpp.llama_cpp as bindings
+        bindings = import_module("llama_cpp.llama_cpp")
     except ImportError as error:
         raise MissingExtraError("a GGUF file in llama.cpp", "llama-cpp") from error
-    del llama_cpp
     bindings.llama_log_set(_callback(bindings), ctypes.c_void_p(0))
     bindings.llama_backend_init()
-    loaded: ModuleType = bindings
-    return loaded
+    return bindings
 
 
 @functools.cache  # llama.cpp holds a pointer to it

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -33,17 +34,22 @@ class LlamaRunner:
         name: the member's name, for messages.
         cells: tokens of all answers and kept prompts together.
         threads: that compute.
+        lora: files of LoRA adapters.
 
     Raises:
+        LoadError: an adapter cannot be used.
         LoadMemoryError, UnsupportedModelError: see `Context`.
     """
 
     packs = True
     generation_eos: int | list[int] | None = None
 
-    def __init__(self, weights: Weights, name: str, *, cells: int, threads: int) -> None:
+    def __init__(
+        self, weights: Weights, name: str, *, cells: int, threads: int, lora: Sequence[Path] = ()
+    ) -> None:
         self.weights = weights
-        self.context = Context(weights, cells, threads)
+        adapters = list(map(weights.adapter, lora))
+        self.context = Context(weights, cells, threads, adapters)
         self._name = name
         self.device = torch.device("cpu")  # where the logits are, wherever the layers
         self.scheduler = scheduler_of(self.device)

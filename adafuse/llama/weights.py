@@ -89,6 +89,20 @@ class Weights:
         if not self.vocabulary:
             raise UnsupportedModelError(f"member {self.name!r}: {file.name} has no vocabulary")
 
+    def adapter(self, file: Path) -> Any:
+        """A LoRA adapter of this model, in a GGUF file of its own; freed with the model.
+
+        LoadError where it cannot be read, or is another model's.
+        """
+        forget_complaints()
+        pointer = library().llama_adapter_lora_init(self.pointer, bytes(file))
+        if not pointer:
+            raise LoadError(
+                f"member {self.name!r}: the LoRA adapter {file.name} cannot be used: "
+                f"{complaint() or 'llama.cpp does not say why'}"
+            )
+        return pointer
+
     @property
     def kind(self) -> str:
         """The architecture's name in the file."""

@@ -107,7 +107,7 @@ class LlamaPlan:
     ) -> LlamaPlan:
         """Find the files; LoadError where parts are missing."""
         options = [getattr(spec, option) for option in LLAMA_OPTIONS]
-        key = (source.identity, "llama.cpp", *options)
+        key = (source.identity, "llama.cpp", *options, spec.lora)
         return cls(name, spec, key, _files(source, name), tokenizer)
 
     @property
@@ -126,7 +126,9 @@ class LlamaPlan:
         spec, name = self.spec, self.name
         weights = Weights.load(self.files[0], name, gpu_layers=spec.n_gpu_layers or 0)
         threads = spec.n_threads or torch.get_num_threads()
-        return LlamaRunner(weights, name, cells=_cells(weights, spec, name), threads=threads)
+        cells = _cells(weights, spec, name)
+        lora = [Path(path).expanduser() for path in spec.lora]
+        return LlamaRunner(weights, name, cells=cells, threads=threads, lora=lora)
 
 
 def vocabulary_of(runner: Runner, name: str) -> Vocabulary:
@@ -149,15 +151,8 @@ def _files(source: Source, name: str) -> list[Path]:
             for number in range(1, count + 1)
         ]
     if not source.is_local:
-        return [
-            Path(
-                hf_hub_download(
-                    source.place, file, revision=source.commit or source.revision,
-                    local_files_only=source.cached,
-                )
-            )
-            for file in names
-        ]  # fmt: skip
+        revision = source.commit or source.revision  # of a commit the cache is asked first
+        return [Path(hf_hub_download(source.place, file, revision=revision)) for file in names]
     files = [Path(source.place) / file for file in names]
     if missing := [file.name for file in files if not file.is_file()]:
         raise LoadError(

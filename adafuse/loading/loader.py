@@ -6,12 +6,9 @@ Nothing from a checkpoint is executed: no remote code unless asked for, no pickl
 from __future__ import annotations
 
 import logging
-import re
 import threading
-import warnings
 import weakref
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,31 +17,24 @@ import torch
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
-    AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedConfig,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from adafuse.errors import (
-    AdaFuseError,
     ConfigError,
-    LoadError,
     LoadMemoryError,
-    ModelNotFoundError,
-    UnsafeCheckpointError,
-    UnsupportedModelError,
 )
 from adafuse.loading.checkpoints import refuse_without_weights
 from adafuse.loading.dtypes import ChosenDtype, default_dtype, stored_dtype
 from adafuse.loading.hub import locate
 from adafuse.loading.llama_plan import LlamaPlan, runs_in_llama, vocabulary_of
+from adafuse.loading.pretrained import load_errors, load_model, refuse_architecture
 from adafuse.loading.sources import Source, model_source, tokenizer_source
 from adafuse.local.member import LocalMember
 from adafuse.local.runner import Runner
 from adafuse.local.tree_check import prepare
-from adafuse.local.tree_masks import Layout
 from adafuse.memory import free_bytes, weight_bytes
 from adafuse.spec import MemberSpec, names_of
 
@@ -54,8 +44,6 @@ _log = logging.getLogger("adafuse.loading")  # the name that docs/telemetry.md g
 # Members with the same checkpoint share its weights for as long as any of them is alive.
 _shared: weakref.WeakValueDictionary[tuple[str, ...], Runner] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
-# What transformers says of it, not a path that happens to hold the words.
-_REMOTE_CODE = re.compile(r"custom code .* pass the argument `trust_remote_code=True`")
 
 
 def load_members(
@@ -92,7 +80,7 @@ def load_members(
     for row in zip(names, specs, models, tokenizers, placements, strict=True):
         name, spec, model, tokenizer, placement = row
         planned = {plan.key for plan in plans}
-        with _loading, _load_errors(name, spec):
+        with _loading, load_errors(name, spec):
             if placement is None:
                 plans.append(_plan_gguf(name, spec, model, tokenizer, planned))
             else:
@@ -100,7 +88,7 @@ def load_members(
     _check_memory(plans)
     members = []
     for plan in plans:
-        with _loading, _load_errors(plan.name, plan.spec):
+        with _loading, load_errors(plan.name, plan.spec):
             members.append(_load_member(plan))
         dtype = members[-1].runner.dtype.removeprefix("torch.")
         _log.info("member %r is loaded: %s, %s", plan.name, dtype, plan.reason)
@@ -160,13 +148,13 @@ def _plan_member(
         config = AutoConfig.from_pretrained(source.place, **source.arguments)
     dtype = _dtype(spec, config, on_cpu="device_map" not in placement)
     placement = {"dtype": dtype.dtype, **placement}
-    key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation)
+    key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation, *spec.lora)
     runner = _shared.get(key)
     if runner is not None or key in planned:
         config = None
     else:
         config = config or AutoConfig.from_pretrained(source.place, **source.arguments)
-        _refuse_architecture(name, config)
+        refuse_architecture(name, config)
         if source.is_local and not source.gguf:
             folder = Path(source.place)
             files = [path.name for path in folder.iterdir() if path.is_file()]
@@ -198,7 +186,7 @@ def _check_memory(plans: Sequence[_Plan | LlamaPlan]) -> None:
         if not isinstance(dtype, torch.dtype):
             dtype = stored_dtype(config) or torch.bfloat16
         device = torch.device(plan.placement.get("device_map", {"": "cpu"})[""])
-        with _load_errors(plan.name, spec):
+        with load_errors(plan.name, spec):
             needed.setdefault(device, {})[plan.name] = weight_bytes(config, dtype)
     for device, sizes in needed.items():
         free = free_bytes(device)
@@ -218,7 +206,9 @@ def _load_member(plan: _Plan | LlamaPlan) -> LocalMember:
         if isinstance(plan, LlamaPlan):
             runner = plan.load()
         else:
-            runner = prepare(_load_model(plan), plan.name)
+            runner = prepare(
+                load_model(plan.name, plan.spec, plan.source, plan.placement), plan.name
+            )
         _shared[plan.key] = runner
     names = ["weight", "chat_template", "chat_template_kwargs", "prompt_cache_mb", "check_memory"]
     options: dict[str, Any] = {name: getattr(plan.spec, name) for name in names}
@@ -258,66 +248,3 @@ def _placement(spec: MemberSpec) -> dict[str, Any]:
     if not on_cpu:  # accelerate puts the weights where they belong while it reads them
         placement["device_map"] = spec.device_map if spec.device_map is not None else {"": device}
     return placement
-
-
-def _refuse_architecture(name: str, config: PreTrainedConfig) -> None:
-    """Refuse what cannot decode, before its weights are read."""
-    mapping = MODEL_FOR_CAUSAL_LM_MAPPING
-    if getattr(config, "is_encoder_decoder", False) or (
-        type(config) not in mapping and not getattr(config, "auto_map", None)
-    ):
-        raise UnsupportedModelError(
-            f"member {name!r}: {config.model_type} is no causal language model"
-        )
-    if type(config) in mapping:
-        classes: Any = mapping[type(config)]
-        Layout.of(classes[0] if isinstance(classes, tuple) else classes, config, name)
-
-
-def _load_model(plan: _Plan) -> PreTrainedModel:
-    name, spec, source = plan.name, plan.spec, plan.source
-    arguments = {**source.arguments, **plan.placement, "output_loading_info": True}
-    if not source.gguf:
-        arguments["use_safetensors"] = True
-    read: Any = AutoModelForCausalLM.from_pretrained
-    attention = spec.attn_implementation
-    try:
-        model, info = read(source.place, attn_implementation=attention, **arguments)
-    except ValueError as error:
-        if attention == "eager" or "scaled_dot_product_attention" not in str(error):
-            raise
-        warnings.warn(f"member {name!r} has no sdpa attention; using 'eager'", stacklevel=2)
-        model, info = read(source.place, attn_implementation="eager", **arguments)
-    if missing := sorted(info["missing_keys"]):  # they would be random numbers
-        raise LoadError(
-            f"member {name!r} ({spec.model}): the checkpoint lacks {len(missing)} weights of its "
-            f"architecture, such as {missing[0]}"
-        )
-    loaded: PreTrainedModel = model
-    return loaded
-
-
-@contextmanager
-def _load_errors(name: str, spec: MemberSpec) -> Iterator[None]:
-    """Turn the errors of transformers into one line that names the member."""
-    where = f"member {name!r} ({spec.model})"
-    try:
-        yield
-    except AdaFuseError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        if isinstance(error, ValueError) and _REMOTE_CODE.search(reason):
-            raise UnsafeCheckpointError(
-                f"{where} brings its own code, which is not run; set trust_remote_code=True in "
-                "its specification if you trust it"
-            ) from error
-        if isinstance(error, OSError) and "use_safetensors=True" in reason:
-            raise UnsafeCheckpointError(
-                f"{where} has no safetensors checkpoint; pickle files are not loaded, since "
-                "loading one runs code from it"
-            ) from error
-        if isinstance(error, OSError):
-            raise ModelNotFoundError(f"{where} cannot be read: {reason[:300]}") from error
-        kind = type(error).__name__
-        raise LoadError(f"{where} cannot be loaded: {kind}: {reason[:300]}") from error

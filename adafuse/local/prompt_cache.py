@@ -54,7 +54,10 @@ class PromptCache:
                 return None
             self._kept.remove(best)
             self._kept.append(best)
-        return best.cache.copy(length), length
+        try:
+            return best.cache.copy(length), length
+        except MemoryError:  # llama.cpp has no sequence left: it is read once more
+            return None
 
     def keep(self, tokens: Sequence[int], window: int | None, cache: Cache) -> None:
         """Keep a cache that holds just these tokens and that nobody changes any more."""

@@ -21,6 +21,7 @@ from adafuse.errors import ConfigError, ContextWindowError, DecodingError, Promp
 from adafuse.local.loglikelihood import continuations_logprobs
 from adafuse.local.member import LocalMember
 from adafuse.prompting.prompt import read_prompt
+from adafuse.text.vocabulary import Vocabulary
 from adafuse_integrations.lm_eval.chat_template import Conversation
 from adafuse_integrations.lm_eval.truncation import answer_text, prompt_of, rendered_ids, window_of
 
@@ -50,7 +51,14 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
         self.lossy = 0
         self.max_length = window_of(member)
         self._member = member
-        self._tokens = member.tokenizer
+        tokens = member.tokenizer
+        if isinstance(tokens, Vocabulary):
+            raise ConfigError(
+                f"member {member.name!r}: the harness's log-likelihoods are of tokens that "
+                "transformers reads, and llama.cpp reads this GGUF file; name its model's own "
+                "tokenizer in its specification, or set engine='transformers'"
+            )
+        self._tokens = tokens
 
     def score(
         self, context: str, conversation: Conversation | None, continuations: Sequence[str]

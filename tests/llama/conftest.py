@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("llama_cpp", reason="llama-cpp-python, the extra llama-cpp, is not installed")
-pytest.importorskip("gguf", reason="gguf, which writes the tests' files, is not installed")
+
+@pytest.fixture(autouse=True)
+def _needs_llama_cpp() -> None:
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python (extra llama-cpp) is not installed")
+    pytest.importorskip("gguf", reason="gguf, which writes the tests' files, is not installed")
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_read(
 ) -> None:
     read: list[object] = []
     monkeypatch.setattr("adafuse.loading.loader.free_bytes", lambda device: 1000)
-    monkeypatch.setattr("adafuse.loading.loader._load_model", lambda plan: read.append(plan))
+    monkeypatch.setattr("adafuse.loading.loader.load_model", lambda *plan: read.append(plan))
     with pytest.raises(LoadMemoryError) as caught:
         Ensemble.load([{"model": folder, "name": "small"}, {"model": folder, "name": "other"}])
     assert isinstance(caught.value, MemoryError)

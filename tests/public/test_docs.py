@@ -28,7 +28,7 @@ GUIDES = {name: text for name, text in TEXTS.items() if "comparison" not in name
 OTHERS = ("llama_index/", "langchain_", "core/", "chat_models/", "llms/", "tasks/")  # packages'
 COMMANDS = ("ask", "compare", "fit", "serve")
 OTHER_ERRORS = {"ConnectError", "UndefinedError", "ValidationError"}
-FOREIGN = {  # options of other programs
+FOREIGN = {"--modelfile",   # options of other programs
     "--apply_chat_template", "--gen_kwargs", "--include_path", "--model_args", "--num_fewshot",
     "--output_path", "--tasks", "--disable-pip", "--no-deps", "--resources",
 }  # fmt: skip

@@ -20,7 +20,7 @@ from adafuse.text.llama_vocabulary import LlamaVocabulary
 from families import FAMILIES
 from gguf_vocabularies import describe
 
-__all__ = ["KINDS", "PlainLlama", "gguf", "member", "runner", "write_model"]
+__all__ = ["KINDS", "PlainLlama", "gguf", "member", "runner", "unpacked", "write_model"]
 
 KINDS = ("llama", "llama3", "qwen2", "gemma3")
 _GEMMA: dict[str, Any] = {
@@ -133,6 +133,27 @@ def member(file: Path, cells: int = 1024, **options: Any) -> LocalMember:
     """A member with a runner of its own."""
     own = runner(file, cells)
     return LocalMember(own, LlamaVocabulary(own.weights.pointer, file.stem), file.stem, **options)
+
+
+def unpacked(file: Path, target: Path) -> Path:
+    """Write a quantised file's model in float32: no batch is then rounded otherwise."""
+    from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
+    from gguf.quants import dequantize
+
+    reader = GGUFReader(file)
+    writer = GGUFWriter(target, str(reader.fields["general.architecture"].contents()))
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            inner = field.types[-1] if len(field.types) > 1 else None
+            writer.add_key_value(name, field.contents(), field.types[0], sub_type=inner)
+    for tensor in reader.tensors:
+        kind = GGMLQuantizationType(tensor.tensor_type)
+        writer.add_tensor(tensor.name, dequantize(tensor.data, kind).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
 
 
 class PlainLlama:

@@ -27,11 +27,13 @@ def compare(
     prompt: Any,
     ensemble: Ensemble | None = None,
     constraint: Constraint | None = None,
+    *,
+    near: float = NEAR,
     **settings: Any,
 ) -> tuple[Answer, int]:
     """Assert that both give the same; return the answer and how many rounds were compared.
 
-    Comparison stops at a near-tie, which is as DESIGN 3.6 asks.
+    Comparison stops at a near-tie, which is as DESIGN 3.6 asks; scores may be as `near`.
     """
     expected = oracle.run(members, prompt, **settings, **_bounds(constraint))
     form = settings.pop("prompt_format", None)
@@ -45,7 +47,7 @@ def compare(
         answer = error.answer
     voting = [m.name for m in members if m.weight > 0 or settings.get("rule") == "paper"]
     for index, (ours, theirs) in enumerate(zip(answer.rounds, expected.rounds, strict=False)):
-        if theirs.gap < NEAR:
+        if theirs.gap < near:
             return answer, index
         where = f"round {index + 1}"
         found = [(c.text, c.ends) for c in ours.candidates]
@@ -54,10 +56,10 @@ def compare(
         for candidate, row, mean in zip(
             ours.candidates, theirs.member_scores, theirs.scores, strict=True
         ):
-            _same_scores(candidate.scores, dict(zip(voting, row, strict=True)))
+            _same_scores(candidate.scores, dict(zip(voting, row, strict=True)), near)
             assert (candidate.score is None) == (mean is None), where
             if mean is not None and candidate.score is not None:
-                assert _close(candidate.score, mean), (where, candidate, mean)
+                assert _close(candidate.score, mean, near), (where, candidate, mean)
         assert (ours.text, ours.words, ours.member) == (
             theirs.text,
             theirs.words,
@@ -86,14 +88,14 @@ def _bounds(constraint: Constraint | None) -> dict[str, Any]:
     return told | ({"trigger": CALL_START, "names": constraint.tools} if constraint.tools else {})
 
 
-def _same_scores(ours: Any, theirs: dict[str, float | None]) -> None:
+def _same_scores(ours: Any, theirs: dict[str, float | None], near: float) -> None:
     assert set(ours) == {name for name, score in theirs.items() if score is not None}
     for name, score in theirs.items():
-        assert score is None or _close(ours[name], score), (name, ours[name], score)
+        assert score is None or _close(ours[name], score, near), (name, ours[name], score)
 
 
-def _close(one: float, other: float) -> bool:
-    return one == other or math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-4)
+def _close(one: float, other: float, near: float) -> bool:
+    return one == other or math.isclose(one, other, rel_tol=1e-5, abs_tol=near)
 
 
 PROMPTS = (
