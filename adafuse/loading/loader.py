@@ -37,9 +37,13 @@ from adafuse.errors import (
     UnsupportedModelError,
 )
 from adafuse.loading.checkpoints import refuse_without_weights
+from adafuse.loading.costs import kept_curve
 from adafuse.loading.dtypes import ChosenDtype, default_dtype, stored_dtype
 from adafuse.loading.hub import locate
+from adafuse.loading.identity import identify
 from adafuse.loading.sources import Source, model_source, tokenizer_source
+from adafuse.local.cost_curve import CostCurve
+from adafuse.local.forward_cost import measure
 from adafuse.local.member import LocalMember
 from adafuse.local.model_runner import Layout, ModelRunner
 from adafuse.local.tree_check import prepare
@@ -180,10 +184,21 @@ def _load_member(plan: _Plan) -> LocalMember:
     runner = plan.runner or _shared.get(plan.key)
     if runner is None:
         runner = prepare(_load_model(plan), plan.name)
+        runner.cost_curve = _cost_curve(plan, runner)
         _shared[plan.key] = runner
     names = ["weight", "chat_template", "chat_template_kwargs", "prompt_cache_mb", "check_memory"]
     options: dict[str, Any] = {name: getattr(plan.spec, name) for name in names}
     return LocalMember(runner, plan.tokenizer, plan.name, **options)
+
+
+def _cost_curve(plan: _Plan, runner: ModelRunner) -> CostCurve | None:
+    """What its forwards cost; None where that cannot be measured, which is for decoding to meet."""
+    content = identify(plan.spec).content or plan.source.identity
+    options = repr(plan.key[1:])
+    try:
+        return kept_curve(content, options, runner.model.device, lambda: measure(runner))
+    except (RuntimeError, ValueError):  # no memory for the widest one, or a tiny window
+        return None
 
 
 def _dtype(spec: MemberSpec, config: PreTrainedConfig | None, *, on_cpu: bool) -> ChosenDtype:

@@ -1,0 +1,52 @@
+"""Measuring what a model's forwards cost, when it is loaded: see `cost_curve`."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+
+from adafuse.local.cost_curve import CostCurve
+from adafuse.local.model_runner import ModelRunner
+from adafuse.local.token_tree import TokenTree
+
+__all__ = ["WIDTHS", "measure"]
+
+WIDTHS = (1, 4, 16, 64)
+"""New tokens of the forwards that are measured."""
+_PREFIX = 16  # tokens that are read before them
+_RUNS = 3
+_ENOUGH = 0.25  # seconds that one width may take, beyond its first two runs
+
+
+def measure(runner: ModelRunner) -> CostCurve:
+    """Time a few forwards of a model, medians of up to three.
+
+    Raises:
+        ValueError: its context window is too small. What its forwards raise passes through.
+    """
+    tree = TokenTree(runner)
+    tree.append(_tokens(runner, _PREFIX))
+    runner.forward(request := tree.request([]))
+    cache = request.cache
+    points: list[tuple[float, float]] = []
+    room = (runner.window or math.inf) - _PREFIX
+    for width in (width for width in WIDTHS if width <= room):
+        tree = TokenTree(runner)
+        tree.append(_tokens(runner, _PREFIX))
+        tree.resume(cache, _PREFIX)
+        seconds: list[float] = []
+        while len(seconds) <= _RUNS and (len(seconds) < 2 or sum(seconds) < _ENOUGH):
+            request = tree.request(tree.line(_tokens(runner, width)))
+            begun = time.perf_counter()
+            runner.forward(request)[-1, 0].item()  # a GPU is not done before
+            seconds.append(time.perf_counter() - begun)
+            cache.keep(_PREFIX, [])
+        # The first one also prepares; and a wider forward is not cheaper, whatever the clock says.
+        cost = round(statistics.median(seconds[1:]) * 1e3, 3)
+        points.append((width, max(cost, points[-1][1] if points else 0.0)))
+    return CostCurve(tuple(points))
+
+
+def _tokens(runner: ModelRunner, count: int) -> list[int]:
+    return [(7 * at + 3) % runner.vocabulary for at in range(count)]
