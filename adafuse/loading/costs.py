@@ -59,5 +59,5 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _machine(device: torch.device) -> list[str | int]:
     """What the same forward's time depends on besides the model."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.node()
-    return [str(device), name, torch.get_num_threads(), torch.__version__]
+    ask = getattr(torch.get_device_module(device), "get_device_name", lambda _: "")
+    return [str(device), platform.node(), ask(device), torch.get_num_threads(), torch.__version__]

@@ -41,6 +41,7 @@ from adafuse.loading.costs import kept_curve
 from adafuse.loading.dtypes import ChosenDtype, default_dtype, stored_dtype
 from adafuse.loading.hub import locate
 from adafuse.loading.identity import identify
+from adafuse.loading.quantisation import refuse_without_reader
 from adafuse.loading.sources import Source, model_source, tokenizer_source
 from adafuse.local.cost_curve import CostCurve
 from adafuse.local.forward_cost import measure
@@ -139,10 +140,11 @@ def _plan_member(
     else:
         config = config or AutoConfig.from_pretrained(source.place, **source.arguments)
         _refuse_architecture(name, config)
+        where = f"member {name!r} ({spec.model})"
+        refuse_without_reader(where, spec.quantization_config, config)
         if source.is_local and not source.gguf:
             folder = Path(source.place)
             files = [path.name for path in folder.iterdir() if path.is_file()]
-            where = f"member {name!r} ({spec.model})"
             refuse_without_weights(where, files, lambda file: (folder / file).read_text("utf-8"))
     read = AutoTokenizer.from_pretrained(tokens.place, **tokens.arguments, **spec.tokenizer_kwargs)
     return _Plan(name, spec, key, source, placement, dtype, read, runner, config)
