@@ -194,7 +194,7 @@ class DecodingConfig:
         check_switch,
         "In JSON and calls of tools, a string, list or object that goes over the same again and "
         "again is closed where the schema lets it close; and once the same calls were answered "
-        "twice, an answer that need not call (tool_choice 'auto') does not.",
+        "the same twice, an answer that need not call (tool_choice 'auto') does not.",
     )
     speculation: bool = _setting(
         True,

@@ -15,6 +15,7 @@
     ├── QueueFullError                    too many answers are asked for at once
     ├── MissingExtraError (ImportError)   an optional dependency is not installed
     └── DecodingError                     decoding cannot go on
+        ├── ContextFullError (MemoryError)  answers share a llama.cpp context that is full
         ├── MemberError                   a member failed
         │   ├── MemberLostError (ConnectionError)  its process or machine cannot be reached
         │   ├── MemberMemoryError (MemoryError)    it ran out of memory
@@ -45,6 +46,7 @@ __all__ = [
     "AdaFuseWarning",
     "AnswerTimeoutError",
     "ConfigError",
+    "ContextFullError",
     "ContextWindowError",
     "DecodingError",
     "IncompleteAnswerError",
@@ -178,6 +180,18 @@ class MissingExtraError(AdaFuseError, ImportError):
 
 class DecodingError(AdaFuseError):
     """Decoding cannot go on."""
+
+
+class ContextFullError(DecodingError, MemoryError):
+    """The llama.cpp context of a member, which all its answers share, has no room left."""
+
+    def __init__(self, member: str, cells: int, reason: str) -> None:
+        super().__init__(
+            f"the llama.cpp context of member {member!r} is full: {reason}; all answers of a "
+            f"member share its n_ctx of {cells} tokens: give it a larger one, or ask for fewer "
+            "answers at once"
+        )
+        self.member, self.cells = member, cells
 
 
 class IncompleteAnswerError(DecodingError):

@@ -10,6 +10,7 @@ from typing import Any
 
 from adafuse.errors import ConfigError
 from adafuse.validation import (
+    check_choice,
     check_float,
     check_seconds,
     refuse_reserved,
@@ -20,6 +21,7 @@ from adafuse.validation import (
 
 __all__ = [
     "LEASE",
+    "LLAMA_OPTIONS",
     "MAX_MEMBERS",
     "SECRETS",
     "MemberSpec",
@@ -32,6 +34,8 @@ __all__ = [
 MAX_MEMBERS = 8
 LEASE = 600.0
 """Seconds after which a session that nobody has used is closed."""
+LLAMA_OPTIONS = ("n_gpu_layers", "n_ctx", "n_threads")
+"""Fields of a member that only llama.cpp knows."""
 SECRETS = frozenset({"api_key", "auth_token", "hf_token", "token", "use_auth_token"})
 """Keys of loading options that open a repository and do not change what is loaded."""
 
@@ -130,6 +134,13 @@ class MemberSpec:
         chat_template: a Jinja template in place of the tokenizer's own, or a dict of them
             ("default", and "tool_use" where there are tools); "" leaves it out.
         chat_template_kwargs: passed to the template (for example {"enable_thinking": False}).
+        engine: which library runs a GGUF file: "llama.cpp" as it is, or "transformers" unpacked;
+            default: llama.cpp where it is installed (the extra `llama-cpp`).
+        n_gpu_layers: in llama.cpp: how many layers are on a GPU, -1 all; default: none.
+        n_ctx: in llama.cpp: tokens of all answers at once and of kept prompts together; default:
+            as many as the model was trained to read, and at most 32,768, or what a quarter of the
+            free memory holds.
+        n_threads: in llama.cpp: threads that compute; default: as many as torch has.
         attn_implementation: "sdpa" or "eager"; others cannot take a tree mask.
         prompt_cache_mb: MiB of keys and values of earlier prompts and answers to keep, so that a
             prompt that begins like one of them is read only from where they part; 0 keeps none.
@@ -155,6 +166,10 @@ class MemberSpec:
     tokenizer_kwargs: dict[str, Any] = field(default_factory=dict)
     chat_template: str | dict[str, str] | None = None
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    engine: str | None = None
+    n_gpu_layers: int | None = None
+    n_ctx: int | None = None
+    n_threads: int | None = None
     attn_implementation: str = "sdpa"
     prompt_cache_mb: int = 256
     check_memory: bool = True
@@ -179,6 +194,15 @@ class MemberSpec:
         object.__setattr__(
             self, "prompt_cache_mb", whole("a member's prompt_cache_mb", self.prompt_cache_mb, 0)
         )
+        for name, low in (("n_gpu_layers", -1), ("n_ctx", 32), ("n_threads", 1)):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, whole(f"a member's {name}", value, low))
+        if self.engine is not None:
+            check_choice("a member's engine", self.engine, ("llama.cpp", "transformers"))
+        if self.engine == "transformers":
+            for name in LLAMA_OPTIONS:
+                if getattr(self, name) is not None:
+                    raise ConfigError(f"member {self.model!r}: {name} is for engine 'llama.cpp'")
         if self.ray is not None:
             object.__setattr__(self, "ray", read_ray_options(self.ray))
         if self.device is not None and self.device_map is not None:

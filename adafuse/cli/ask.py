@@ -25,7 +25,7 @@ from adafuse.cli.commands import COMMANDS, refuse_mistyped
 from adafuse.cli.common import OneLineErrors, read_members, standard_input
 from adafuse.cli.display import AnswerPrinter, stats_table, write_answer
 from adafuse.cli.loading import loaded, read_settings
-from adafuse.cli.options import Device, Dtype, decoding_options
+from adafuse.cli.options import Device, Dtype, Models, decoding_options
 from adafuse.errors import ConfigError
 from adafuse.prompting.prompt import PromptFormat, read_prompt, with_constraint
 from adafuse.telemetry.summary import summarise
@@ -74,16 +74,7 @@ def _ask(
         str,
         typer.Argument(help="What to ask; '-' reads it from standard input, less one line end."),
     ],
-    model: Annotated[
-        list[str],
-        typer.Option(
-            "--model",
-            "-m",
-            help="A member, 1 to 8 times: hub id, local folder, GGUF file, or the short name of a "
-            "demo model (smollm2, gemma3). The first one counts --max-new-tokens. Or once: the "
-            "ensemble.yaml that `adafuse fit` wrote.",
-        ),
-    ],
+    model: Models,
     system: Annotated[
         str | None, typer.Option(help="A system message; the question is then a chat message.")
     ] = None,

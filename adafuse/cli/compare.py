@@ -11,7 +11,7 @@ from rich.console import Console
 
 from adafuse.cli.common import OneLineErrors, read_members
 from adafuse.cli.layout import Examples, Raw, Shots, SystemMessage, Template, read_layout
-from adafuse.cli.options import Device, Dtype, decoding_options
+from adafuse.cli.options import Device, Dtype, decoding_options, models_option
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.errors import ConfigError
 
@@ -29,16 +29,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(cls=OneLineErrors, help=_HELP)
 @decoding_options("stop", max_new_tokens=64)
 def _compare(
-    model: Annotated[
-        list[str],
-        typer.Option(
-            "--model",
-            "-m",
-            help="A member, 2 to 8 times: hub id, local folder, GGUF file, a demo model's short "
-            'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'. Or '
-            "once: the ensemble.yaml that `adafuse fit` wrote.",
-        ),
-    ],
+    model: Annotated[list[str], models_option(2)],
     data: Annotated[Path, typer.Option(help="The questions, JSON lines.")],
     dev: Annotated[
         Path | None,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from adafuse.cli.common import OneLineErrors, read_members
 from adafuse.cli.layout import Examples, Raw, Shots, SystemMessage, Template, read_layout
-from adafuse.cli.options import Device, Dtype
+from adafuse.cli.options import Device, Dtype, models_option
 from adafuse.cli.quiet import quiet_libraries
 from adafuse.errors import ConfigError
 
@@ -35,16 +35,7 @@ def _fit(
         list[Path] | None,
         typer.Argument(help="Files of JSON lines, documents, or folders.", show_default=False),
     ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="A member, 2 to 8 times: hub id, local folder, GGUF file, a demo model's short "
-            'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'. Or '
-            "once: an ensemble.yaml that was fitted before.",
-        ),
-    ] = None,
+    model: Annotated[list[str] | None, models_option(2)] = None,
     out: Annotated[
         Path, typer.Option(help="The file to write; what was read is kept beside it.")
     ] = Path("ensemble.yaml"),

@@ -18,23 +18,29 @@ import typer
 from adafuse.cli.common import file_or_text, read_json
 from adafuse.config import DECODING, DecodingConfig
 from adafuse.presets import ABOUT_PRESETS, PRESETS
+from adafuse.spec import MAX_MEMBERS
 
-__all__ = ["Device", "Dtype", "Models", "decoding_options"]
+__all__ = ["Device", "Dtype", "Models", "decoding_options", "models_option"]
 
 Command = Callable[..., None]
 Device = Annotated[
     str | None, typer.Option(help="Such as cpu or cuda:1. Default: CUDA if there is one.")
 ]
-Models = Annotated[
-    list[str],
-    typer.Option(
+
+
+def models_option(least: int) -> Any:
+    """The option of members, which are at least so many, or an `ensemble.yaml`."""
+    return typer.Option(
         "--model",
         "-m",
-        help="A member, 1 to 8 times: hub id, local folder, GGUF file, a demo model's short "
-        'name, or a JSON specification such as \'{"model": "org/x", "dtype": "bfloat16"}\'. Or '
-        "once: the ensemble.yaml that `adafuse fit` wrote.",
-    ),
-]
+        help=f"A member, {least} to {MAX_MEMBERS} times: hub id, local folder, GGUF file, a demo "
+        "model's short name (smollm2, gemma3), or a JSON specification such as "
+        '\'{"model": "org/x", "dtype": "bfloat16"}\'. Or once: the ensemble.yaml that '
+        "`adafuse fit` wrote.",
+    )
+
+
+Models = Annotated[list[str], models_option(1)]
 Dtype = Annotated[
     str | None, typer.Option(help="Such as float32 or bfloat16. Default: by checkpoint and device.")
 ]

@@ -6,9 +6,12 @@ Knows the texts of answers, and neither grammars nor tokens.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+
+import regex
 
 from adafuse.constraints.constraint import Constraint
-from adafuse.tools.openings import CallOpenings
+from adafuse.tools.openings import BLANKS, CallOpenings, object_head, one_of
 
 __all__ = ["Beginnings"]
 
@@ -25,6 +28,7 @@ class Beginnings:
     def __init__(self, constraint: Constraint) -> None:
         self._trigger = constraint.trigger
         self._openings = CallOpenings(constraint.tools) if constraint.tools else None
+        self._no_call = _no_call(constraint.tools) if constraint.tools else None
         self._from = 0  # before this character nothing begins
 
     def __bool__(self) -> bool:
@@ -51,6 +55,14 @@ class Beginnings:
         at = self.sure(text)
         return sorted(places if at is None else {*places, at})
 
+    def not_called(self, text: str) -> int | None:
+        """Where an object that begins the answer goes on behind a name that no tool has.
+
+        As long as it may turn out to have the arguments of a call next.
+        """
+        match = self._no_call.match(text) if self._no_call is not None else None
+        return match.end("name") if match is not None else None
+
     def passed(self, text: str) -> None:
         """Note that nothing has begun for sure in a text."""
         if self._openings is None:
@@ -58,3 +70,10 @@ class Beginnings:
             return
         at = self.pending(text)
         self._from = len(text) if at is None else at
+
+
+def _no_call(tools: Collection[str]) -> regex.Pattern[str]:
+    unknown = rf"""(?!(?:{one_of(tools)})")[^"\\\n]{{0,64}}"""
+    block = rf"{BLANKS}(?:```(?:json|JSON)?{BLANKS})?(?:\[{BLANKS})?"
+    following = rf"""(?:{BLANKS},)?{BLANKS}(?:"[^A-Za-z"]*(?i:ar?|p(?:ar?)?|para)?)?"""
+    return regex.compile(rf"{block}(?P<name>{object_head(unknown)}){following}\Z")

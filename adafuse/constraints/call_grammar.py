@@ -17,6 +17,7 @@ from adafuse.tools import CALL_END, CALL_START, RESULT_START
 __all__ = [
     "ENDS",
     "NO_CALL",
+    "NO_CALL_KEY",
     "NO_CALL_WRITTEN",
     "canonical_rules",
     "lark_text",
@@ -37,20 +38,30 @@ ENDS = ("</parameter>", "</function>", f"\n{CALL_END}", CALL_END, "\n```", "```"
 _MARK = "|".join(
     [CALL_START, RESULT_START, r"\[TOOL_CALLS\]", r"<\|python_tag\|>", "<function=", "```tool_"]
 )
-_BEGUN = r"\{|\[[ \t\r\n]*\{|```(json|JSON|[ \t]*\n)"
+# What is no prose yet, whatever the next sign is: punctuation, markup, numbers of lists.
+# Ranges of Unicode's punctuation and symbols: its exact classes take ten times as long to build.
+_SIGN = (
+    r"[\x00-\/:-@\[-`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\u{2000}-\u{2bff}\u{2e00}-\u{303f}"
+    r"\u{fe00}-\u{fe6f}\u{feff}\u{fff0}-\u{ffff}\u{1f000}-\u{1ffff}]"
+)
+_BEFORE = rf"({_SIGN}|[0-9]{{1,3}}[.)][ \t]|<\/?[|]?[A-Za-z_]{{1,32}}[|]?>|```[A-Za-z_]{{1,32}})*"
+_BEGUN = r"\{|```(json|JSON|[ \t]*\n)"
 _KEYS = r"\{[ \t\r\n]*\"(name|arguments|parameters|function|type)\""
-_WRITTEN = rf"(```(json|JSON)?[ \t\r\n]*)?(\[[ \t\r\n]*)?{_KEYS}"
 _FREE = (
     "start: TEXT\nTEXT: "
-    r"/(?s:.*)/ & ~/(?s:.*)({mark})(?s:.*)/ & ~/[ \t\r\n]*({begun})(?s:.*)/"
+    r"/(?s:.*)/ & ~/(?s:.*)({mark})(?s:.*)/ & ~/{before}({begun})(?s:.*)/"
 )
-NO_CALL = _FREE.format(mark=_MARK, begun=_BEGUN)
-"""Texts without a mark of a call, of which nothing that calls begin with is the beginning.
+NO_CALL = _FREE.format(mark=_MARK, before=_BEFORE, begun=_BEGUN)
+"""Texts without a mark of a call, in which nothing that calls begin with stands before any prose.
 
 JSON is: a member that has written its brace can only go on as a call.
 """
-NO_CALL_WRITTEN = _FREE.format(mark=_MARK, begun=_WRITTEN)
+NO_CALL_WRITTEN = _FREE.format(mark=_MARK, before=_BEFORE, begun=_KEYS)
 """The same, but for JSON that is no call: what is written without a mask is read as it is."""
+
+NO_CALL_KEY = r"""start: TEXT
+TEXT: /(?s:.*)/ & ~/[ \t\r\n]*,[ \t\r\n]*"[^A-Za-z"]*([Aa][Rr][Gg]|[Pp][Aa][Rr][Aa][Mm])(?s:.*)/"""
+"""What may follow the name in a JSON object that names no tool: it is an answer and no call."""
 
 Functions = Sequence[Mapping[str, Any]]
 Layouts = Sequence[str]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from adafuse.constraints.beginnings import Beginnings
+from adafuse.constraints.call_grammar import NO_CALL_KEY
 from adafuse.constraints.grammar import TokenTable
 from adafuse.constraints.two_layouts import matcher_of
 from adafuse.text.tokenizer import TokenCodec
@@ -76,7 +77,10 @@ class TokenMasks:
             return self._mask(self._matcher)
 
     def _after_beginning(self, text: str) -> torch.Tensor | None:
-        """What is allowed after all of the answer; from a mark on what can be a call's alone."""
+        """What is allowed after all of the answer; from a mark on what can be a call's alone.
+
+        Behind a name that no tool has, what is no call: that would be an answer of no use.
+        """
         sure = self._beginnings.sure(text)
         for at in self._beginnings.likely(text):
             matcher, data = self._start.copy(), text[at:].encode("latin-1")
@@ -84,6 +88,10 @@ class TokenMasks:
                 return self._mask(matcher)
             if at == sure:
                 return torch.zeros(self._table.size, dtype=torch.bool)
+        if (behind := self._beginnings.not_called(text)) is not None:
+            matcher = self._table.matcher(NO_CALL_KEY)
+            matcher.feed(text[behind:].encode("latin-1"))
+            return self._mask(matcher)
         return None
 
     def pending(self, path: Sequence[int]) -> bool:

@@ -1,6 +1,6 @@
 """What forwards of a member cost, measured once and kept in the cache folder.
 
-A machine that cannot write there measures again at each start. Knows files, not models.
+A machine that cannot write there measures again at each start.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,29 @@ from typing import Any
 import torch
 
 from adafuse.cache import cache_folder
+from adafuse.errors import AdaFuseError
+from adafuse.loading.identity import identify
 from adafuse.local.cost_curve import CostCurve
+from adafuse.local.forward_cost import measure
+from adafuse.local.runner import Runner
+from adafuse.spec import MemberSpec
 
-__all__ = ["kept_curve"]
+__all__ = ["kept_curve", "member_curve"]
 
 _FILE = "costs.json"
 _MOST = 256  # curves; the oldest go first
+
+
+def member_curve(spec: MemberSpec, key: Sequence[object], runner: Runner) -> CostCurve | None:
+    """What forwards of a member cost; None where that cannot be measured: decoding will meet why.
+
+    `key` says which checkpoint is loaded, and how.
+    """
+    content = identify(spec).content or str(key[0])
+    try:
+        return kept_curve(content, repr(key[1:]), runner.device, lambda: measure(runner))
+    except (RuntimeError, ValueError, AdaFuseError):  # no room for the widest one, or a tiny window
+        return None
 
 
 def kept_curve(

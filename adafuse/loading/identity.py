@@ -42,7 +42,7 @@ def _version(source: Source) -> str | None:
     """A commit; of a folder what tells that its files have changed."""
     if source.is_local:
         files = [Path(source.place) / source.gguf] if source.gguf else Path(source.place).iterdir()
-        found = [(file.name, file.stat()) for file in files if file.suffix in _READ]
+        found = [(file.name, file.stat()) for file in files if source.gguf or file.suffix in _READ]
         return repr((source.place, sorted((n, s.st_size, s.st_mtime_ns) for n, s in found)))
     try:
         resolve = HfApi().resolve_revision

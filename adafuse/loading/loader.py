@@ -6,12 +6,10 @@ Nothing from a checkpoint is executed: no remote code unless asked for, no pickl
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import warnings
 import weakref
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,26 +26,23 @@ from transformers import (
 )
 
 from adafuse.errors import (
-    AdaFuseError,
     ConfigError,
     LoadError,
     LoadMemoryError,
-    ModelNotFoundError,
-    UnsafeCheckpointError,
     UnsupportedModelError,
 )
 from adafuse.loading.checkpoints import refuse_without_weights
-from adafuse.loading.costs import kept_curve
-from adafuse.loading.dtypes import ChosenDtype, default_dtype, stored_dtype
+from adafuse.loading.costs import member_curve
+from adafuse.loading.dtypes import ChosenDtype, choose_dtype, stored_dtype
 from adafuse.loading.hub import locate
-from adafuse.loading.identity import identify
+from adafuse.loading.llama_plan import LlamaPlan, runs_in_llama, vocabulary_of
+from adafuse.loading.load_errors import load_errors
 from adafuse.loading.quantisation import refuse_without_reader
 from adafuse.loading.sources import Source, model_source, tokenizer_source
-from adafuse.local.cost_curve import CostCurve
-from adafuse.local.forward_cost import measure
 from adafuse.local.member import LocalMember
-from adafuse.local.model_runner import Layout, ModelRunner
+from adafuse.local.runner import Runner
 from adafuse.local.tree_check import prepare
+from adafuse.local.tree_masks import Layout
 from adafuse.memory import free_bytes, weight_bytes
 from adafuse.spec import MemberSpec, names_of
 
@@ -55,10 +50,8 @@ __all__ = ["load_members"]
 
 _log = logging.getLogger("adafuse.loading")  # the name that docs/telemetry.md gives
 # Members with the same checkpoint share its weights for as long as any of them is alive.
-_shared: weakref.WeakValueDictionary[tuple[str, ...], ModelRunner] = weakref.WeakValueDictionary()
+_shared: weakref.WeakValueDictionary[tuple[str, ...], Runner] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
-# What transformers says of it, not a path that happens to hold the words.
-_REMOTE_CODE = re.compile(r"custom code .* pass the argument `trust_remote_code=True`")
 
 
 def load_members(
@@ -75,6 +68,7 @@ def load_members(
         ConfigError: a device or dtype that does not exist.
         LoadError: see `adafuse.errors`; the message names the member.
     """
+    given = specs
     specs = [
         replace(
             spec,
@@ -86,19 +80,43 @@ def load_members(
     names = names_of(specs)
     models = [model_source(spec, spec.model) for spec in specs]  # refuse all before loading any
     tokenizers = list(map(tokenizer_source, specs, models))
-    placements = [_placement(spec) for spec in specs]
-    plans: list[_Plan] = []
+    placements = [  # None: llama.cpp has it
+        None if runs_in_llama(own, model, name) else _placement(spec)
+        for own, spec, model, name in zip(given, specs, models, names, strict=True)
+    ]
+    plans: list[_Plan | LlamaPlan] = []
     for row in zip(names, specs, models, tokenizers, placements, strict=True):
-        with _loading, _load_errors(row[0], row[1]):
-            plans.append(_plan_member(*row, planned={plan.key for plan in plans}))
+        name, spec, model, tokenizer, placement = row
+        planned = {plan.key for plan in plans}
+        with _loading, load_errors(name, spec):
+            if placement is None:
+                plans.append(_plan_gguf(name, spec, model, tokenizer, planned))
+            else:
+                plans.append(_plan_member(name, spec, model, tokenizer, placement, planned=planned))
     _check_memory(plans)
     members = []
     for plan in plans:
-        with _loading, _load_errors(plan.name, plan.spec):
+        with _loading, load_errors(plan.name, plan.spec):
             members.append(_load_member(plan))
-        dtype = str(members[-1].runner.model.dtype).removeprefix("torch.")
-        _log.info("member %r is loaded: %s, %s", plan.name, dtype, plan.dtype.reason)
+        dtype = members[-1].runner.dtype.removeprefix("torch.")
+        _log.info("member %r is loaded: %s, %s", plan.name, dtype, plan.reason)
     return members
+
+
+def _plan_gguf(
+    name: str, spec: MemberSpec, model: Source, tokenizer: Source, planned: Collection[Any]
+) -> LlamaPlan:
+    """As `_plan_member`, for what llama.cpp runs."""
+    read = None
+    if spec.tokenizer is not None:
+        tokens = locate(tokenizer, weights=False, tokenizer=True)
+        read = AutoTokenizer.from_pretrained(
+            tokens.place, **tokens.arguments, **spec.tokenizer_kwargs
+        )
+    plan = LlamaPlan.of(name, spec, locate(model, weights=True, tokenizer=False), read)
+    plan.runner = _shared.get(plan.key)
+    plan.loads = plan.runner is None and plan.key not in planned
+    return plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +130,13 @@ class _Plan:
     placement: dict[str, Any]  # keyword arguments for its weights
     dtype: ChosenDtype
     tokenizer: PreTrainedTokenizerBase
-    runner: ModelRunner | None  # of its model, if that is in use already; else
+    runner: Runner | None  # of its model, if that is in use already; else
     config: PreTrainedConfig | None
+
+    @property
+    def reason(self) -> str:
+        """Of its dtype."""
+        return self.dtype.reason
 
 
 def _plan_member(
@@ -131,7 +154,7 @@ def _plan_member(
     config: PreTrainedConfig | None = None
     if not source.gguf:
         config = AutoConfig.from_pretrained(source.place, **source.arguments)
-    dtype = _dtype(spec, config, on_cpu="device_map" not in placement)
+    dtype = choose_dtype(spec.dtype, config, on_cpu="device_map" not in placement)
     placement = {"dtype": dtype.dtype, **placement}
     key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation)
     runner = _shared.get(key)
@@ -150,13 +173,17 @@ def _plan_member(
     return _Plan(name, spec, key, source, placement, dtype, read, runner, config)
 
 
-def _check_memory(plans: Sequence[_Plan]) -> None:
+def _check_memory(plans: Sequence[_Plan | LlamaPlan]) -> None:
     """Refuse weights that a device has no room for.
 
     What is quantised, or put in several places by accelerate, has a size that only reading tells.
     """
     needed: dict[torch.device, dict[str, int]] = {}
     for plan in plans:
+        if isinstance(plan, LlamaPlan):
+            if plan.nbytes:
+                needed.setdefault(torch.device("cpu"), {})[plan.name] = plan.nbytes
+            continue
         config, spec = plan.config, plan.spec
         supported = config is not None and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
         measurable = spec.device_map is None and spec.quantization_config is None
@@ -168,7 +195,7 @@ def _check_memory(plans: Sequence[_Plan]) -> None:
         if not isinstance(dtype, torch.dtype):
             dtype = stored_dtype(config) or torch.bfloat16
         device = torch.device(plan.placement.get("device_map", {"": "cpu"})[""])
-        with _load_errors(plan.name, spec):
+        with load_errors(plan.name, spec):
             needed.setdefault(device, {})[plan.name] = weight_bytes(config, dtype)
     for device, sizes in needed.items():
         free = free_bytes(device)
@@ -181,34 +208,20 @@ def _check_memory(plans: Sequence[_Plan]) -> None:
             )
 
 
-def _load_member(plan: _Plan) -> LocalMember:
+def _load_member(plan: _Plan | LlamaPlan) -> LocalMember:
     """Load a member's weights, unless another one has loaded them."""
     runner = plan.runner or _shared.get(plan.key)
     if runner is None:
-        runner = prepare(_load_model(plan), plan.name)
-        runner.cost_curve = _cost_curve(plan, runner)
+        if isinstance(plan, LlamaPlan):
+            runner = plan.load()
+        else:
+            runner = prepare(_load_model(plan), plan.name)
+        runner.cost_curve = member_curve(plan.spec, plan.key, runner)
         _shared[plan.key] = runner
     names = ["weight", "chat_template", "chat_template_kwargs", "prompt_cache_mb", "check_memory"]
     options: dict[str, Any] = {name: getattr(plan.spec, name) for name in names}
-    return LocalMember(runner, plan.tokenizer, plan.name, **options)
-
-
-def _cost_curve(plan: _Plan, runner: ModelRunner) -> CostCurve | None:
-    """What its forwards cost; None where that cannot be measured, which is for decoding to meet."""
-    content = identify(plan.spec).content or plan.source.identity
-    options = repr(plan.key[1:])
-    try:
-        return kept_curve(content, options, runner.model.device, lambda: measure(runner))
-    except (RuntimeError, ValueError):  # no memory for the widest one, or a tiny window
-        return None
-
-
-def _dtype(spec: MemberSpec, config: PreTrainedConfig | None, *, on_cpu: bool) -> ChosenDtype:
-    """The dtype that a specification names, else the default of its checkpoint."""
-    if spec.dtype is None:
-        return default_dtype(config, on_cpu=on_cpu)
-    asked = spec.dtype if spec.dtype == "auto" else getattr(torch, spec.dtype)
-    return ChosenDtype(asked, f"as dtype={spec.dtype!r} asks")
+    tokenizer = plan.tokenizer or vocabulary_of(runner, plan.name)
+    return LocalMember(runner, tokenizer, plan.name, **options)
 
 
 def _placement(spec: MemberSpec) -> dict[str, Any]:
@@ -272,29 +285,3 @@ def _load_model(plan: _Plan) -> PreTrainedModel:
         )
     loaded: PreTrainedModel = model
     return loaded
-
-
-@contextmanager
-def _load_errors(name: str, spec: MemberSpec) -> Iterator[None]:
-    """Turn the errors of transformers into one line that names the member."""
-    where = f"member {name!r} ({spec.model})"
-    try:
-        yield
-    except AdaFuseError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        if isinstance(error, ValueError) and _REMOTE_CODE.search(reason):
-            raise UnsafeCheckpointError(
-                f"{where} brings its own code, which is not run; set trust_remote_code=True in "
-                "its specification if you trust it"
-            ) from error
-        if isinstance(error, OSError) and "use_safetensors=True" in reason:
-            raise UnsafeCheckpointError(
-                f"{where} has no safetensors checkpoint; pickle files are not loaded, since "
-                "loading one runs code from it"
-            ) from error
-        if isinstance(error, OSError):
-            raise ModelNotFoundError(f"{where} cannot be read: {reason[:300]}") from error
-        kind = type(error).__name__
-        raise LoadError(f"{where} cannot be loaded: {kind}: {reason[:300]}") from error

@@ -6,6 +6,7 @@ Told from names and folders alone; nothing is loaded, and no network is asked.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ __all__ = ["Source", "model_source", "tokenizer_source"]
 _HUB_ID = re.compile(r"(?!.*\.\.)[\w-][\w.-]*(/[\w-][\w.-]*)?")
 # Of a file in a repository, or of a revision: either becomes part of a path in the local cache.
 _INSIDE = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[\w.@+-][\w.@+ -]*(/[\w.@+ -]+)*")
+
+_LATER_PART = re.compile(r".*-(?!00001)\d{5}-of-\d{5}\.gguf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,13 @@ def model_source(spec: MemberSpec, model: str) -> Source:
     path, is_file, is_folder = _look_up_path(model)
     options = (spec.revision, spec.trust_remote_code)
     if is_file:
-        if path.suffix.lower() != ".gguf":
+        if not _is_gguf(path):
             raise ModelNotFoundError(
                 f"{show(model)} is a file but no GGUF file; name the folder that holds the model"
             )
         return Source(str(path.resolve().parent), True, path.name, *options)
     if is_folder:
-        ggufs = sorted(path.glob("*.gguf"))
+        ggufs = _first_parts(sorted(path.glob("*.gguf")))
         if not (path / CONFIG).exists():
             if len(ggufs) == 1:
                 return Source(str(path.resolve()), True, ggufs[0].name, *options)
@@ -84,6 +87,25 @@ def model_source(spec: MemberSpec, model: str) -> Source:
             f"{model!r}: {show(spec.revision)} is no branch, tag or commit of a repository"
         )
     return Source(place, False, file, *options)
+
+
+def _is_gguf(file: Path) -> bool:
+    """Whether a file is one by its name, or by its first bytes: Ollama's have names of their own.
+
+    https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+    """
+    if file.suffix.lower() == ".gguf":
+        return True
+    try:
+        with file.open("rb") as content:
+            return content.read(4) == b"GGUF"
+    except OSError:
+        return False
+
+
+def _first_parts(files: Iterable[Path]) -> list[Path]:
+    """Files, of one that is in several parts the first."""
+    return [file for file in files if not _LATER_PART.fullmatch(file.name)]
 
 
 def _look_up_path(model: str) -> tuple[Path, bool, bool]:

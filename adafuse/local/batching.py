@@ -13,7 +13,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,9 +21,9 @@ from typing import Protocol
 import torch
 
 from adafuse.concurrency.callers import current_caller
-from adafuse.local.kv_cache import KVCache
+from adafuse.local.request import Request
 
-__all__ = ["ForwardScheduler", "Request", "Runner", "scheduler_of"]
+__all__ = ["ForwardScheduler", "Forwards", "scheduler_of"]
 
 Then = Callable[[torch.Tensor], None]
 
@@ -35,23 +35,8 @@ _LATELY = 6  # forwards
 _OVERTAKEN = 6  # forwards that may pass by a waiting request
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Tokens of one sequence to be read: what it asks of a forward.
-
-    `seen` says by layer type which slots of the sequence each of the n tokens may see, shape
-    (n, slots); None: a plain causal mask is right.
-    """
-
-    tokens: Sequence[int]
-    positions: Sequence[int]
-    seen: Mapping[str, torch.Tensor] | None
-    cache: KVCache  # what was read before; the tokens' states are added to it
-    keep: int  # how many of the last tokens' logits are wanted
-
-
-class Runner(Protocol):
-    """What runs requests: `adafuse.local.model_runner.ModelRunner`, as the scheduler needs it."""
+class Forwards(Protocol):
+    """What runs requests, as the scheduler needs it; see `adafuse.local.runner.Runner`."""
 
     @property
     def packs(self) -> bool:
@@ -68,7 +53,7 @@ class Runner(Protocol):
 class _Ticket:
     """A request that waits for its forward."""
 
-    runner: Runner
+    runner: Forwards
     request: Request
     then: Then  # what its thread wants done with the logits
     error: BaseException | None = None
@@ -118,7 +103,7 @@ class ForwardScheduler:
         with self._lock:
             return max(1, len(self._lately(math.inf) | self._here()))
 
-    def read(self, runner: Runner, request: Request, then: Then) -> float:
+    def read(self, runner: Forwards, request: Request, then: Then) -> float:
         """Run a request, with others of the same model, and `then` with its logits.
 
         Whichever thread runs the forward runs `then` too. Returns the forward's seconds; those of
@@ -188,7 +173,7 @@ class ForwardScheduler:
         if not self._changed.wait_for(lambda: self._lately(patience) <= self._here(), patience):
             for caller in self._lately(patience) - self._here():
                 self._callers[caller].away = math.inf  # until it comes back
-        queues: dict[Runner, list[_Ticket]] = {}
+        queues: dict[Forwards, list[_Ticket]] = {}
         for ticket in self._waiting:
             queues.setdefault(ticket.runner, []).append(ticket)
         late = next((ticket for ticket in self._waiting if ticket.overtaken >= _OVERTAKEN), None)
@@ -257,10 +242,9 @@ def _undone(batch: Sequence[_Ticket]) -> Iterator[None]:
 
 
 def _packs(ticket: _Ticket) -> bool:
-    """Whether a request may share a forward: a short one, of which each token's mask is known."""
+    """Whether a request may share a forward: a short one that is no mere text."""
     request = ticket.request
-    has_mask = request.seen is not None or len(request.tokens) == 1
-    return ticket.runner.packs and has_mask and len(request.tokens) <= _LONG
+    return ticket.runner.packs and not request.is_text and len(request.tokens) <= _LONG
 
 
 _devices: weakref.WeakValueDictionary[str, ForwardScheduler] = weakref.WeakValueDictionary()

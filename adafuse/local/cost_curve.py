@@ -9,6 +9,7 @@ module knows milliseconds and chances, neither tokens nor texts.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,13 +20,15 @@ __all__ = ["CostCurve"]
 class CostCurve:
     """Milliseconds of a forward by its new tokens, linear between points and beyond the last two.
 
-    `points` are (tokens, milliseconds) from one token on, tokens rising.
+    `points` are (tokens, milliseconds) from one token on, tokens rising; `most` is how many guesses
+    a forward may read whatever they cost.
 
     Raises:
         ValueError: there are no two of them, or they do not rise.
     """
 
     points: tuple[tuple[float, float], ...]
+    most: float = math.inf
 
     def __post_init__(self) -> None:
         pairs = list(itertools.pairwise(self.points))
@@ -43,20 +46,20 @@ class CostCurve:
         (at, cost), (end, more) = next((p for p in pairs if tokens <= p[1][0]), pairs[-1])
         return cost + (more - cost) * (tokens - at) / (end - at)
 
-    def shared(self, callers: int) -> CostCurve:
+    def shared(self, callers: int, most: float = math.inf) -> CostCurve:
         """The curve of one of several callers, whose forwards are equally wide and run together."""
-        return CostCurve(tuple((n / callers, cost / callers) for n, cost in self.points))
+        return CostCurve(tuple((n / callers, cost / callers) for n, cost in self.points), most)
 
     def worthwhile(self, width: int, chances: Sequence[float]) -> int:
         """How many guesses to read, the best first, in a forward that has so many tokens anyway.
 
         `chances` are theirs to save a forward of one token, falling. The number is that of the
-        largest saving less what the wider forward costs more; never beyond `widest`.
+        largest saving less what the wider forward costs more; never beyond `widest` or `most`.
         """
         saved = itertools.accumulate(chance * self.cost(1) for chance in chances)
         gains = [0.0]
         for count, saving in enumerate(saved, 1):
-            if width + count > self.widest:
+            if width + count > self.widest or count > self.most:
                 break
             gains.append(saving - (self.cost(width + count) - self.cost(width)))
         return max(range(len(gains)), key=lambda count: (round(gains[count], 9), -count))

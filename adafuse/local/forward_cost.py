@@ -7,7 +7,7 @@ import statistics
 import time
 
 from adafuse.local.cost_curve import CostCurve
-from adafuse.local.model_runner import ModelRunner
+from adafuse.local.runner import Runner
 from adafuse.local.token_tree import TokenTree
 
 __all__ = ["WIDTHS", "measure"]
@@ -19,7 +19,7 @@ _RUNS = 3
 _ENOUGH = 0.25  # seconds that one width may take, beyond its first two runs
 
 
-def measure(runner: ModelRunner) -> CostCurve:
+def measure(runner: Runner) -> CostCurve:
     """Time a few forwards of a model, medians of up to three.
 
     Raises:
@@ -48,5 +48,5 @@ def measure(runner: ModelRunner) -> CostCurve:
     return CostCurve(tuple(points))
 
 
-def _tokens(runner: ModelRunner, count: int) -> list[int]:
+def _tokens(runner: Runner, count: int) -> list[int]:
     return [(7 * at + 3) % runner.vocabulary for at in range(count)]

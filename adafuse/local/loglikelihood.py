@@ -1,7 +1,7 @@
 """Log-likelihoods of given tokens under one member: what benchmarks and perplexities are made of.
 
 Ids in, numbers out. What is as wide as the vocabulary stays on the model's device, and there is
-never more of it than `ModelRunner.most_logits` rows, however long a text is. This module knows
+never more of it than `Runner.most_logits` rows, however long a text is. This module knows
 neither texts nor how they were encoded, and imports torch only when it is asked something.
 """
 
@@ -19,7 +19,7 @@ from adafuse.errors import ConfigError, ContextWindowError, PromptError
 if TYPE_CHECKING:
     import torch
 
-    from adafuse.local.model_runner import ModelRunner
+    from adafuse.local.runner import Runner
     from adafuse.local.token_tree import Node, TokenTree
 
 __all__ = ["TokenLikelihoods", "continuation_logprobs", "continuations_logprobs"]
@@ -78,7 +78,7 @@ def continuations_logprobs(
         PromptError: the context is empty, or an id is none of the model's.
         ContextWindowError: a continuation does not fit behind the context.
     """
-    runner: ModelRunner | None = getattr(member, "runner", None)
+    runner: Runner | None = getattr(member, "runner", None)
     if runner is None:
         raise ConfigError(
             f"member {member.name!r} is a {type(member).__name__}: it has no model in this "
@@ -102,7 +102,7 @@ def continuations_logprobs(
 
 def _check(
     member: Member,
-    runner: ModelRunner,
+    runner: Runner,
     context: Sequence[int],
     continuations: Sequence[Sequence[int]],
 ) -> None:
@@ -124,7 +124,7 @@ def _check(
 
 
 def _alone(
-    member: Member, runner: ModelRunner, context: Sequence[int], tokens: Sequence[int]
+    member: Member, runner: Runner, context: Sequence[int], tokens: Sequence[int]
 ) -> TokenLikelihoods:
     """One continuation, some hundred tokens at a time.
 
@@ -152,7 +152,7 @@ def _alone(
 
 def _together(
     member: Member,
-    runner: ModelRunner,
+    runner: Runner,
     context: Sequence[int],
     continuations: Sequence[Sequence[int]],
 ) -> list[TokenLikelihoods]:
@@ -179,7 +179,7 @@ class _Reading:
     """A context and a tree behind it."""
 
     def __init__(
-        self, member: Member, runner: ModelRunner, context: Sequence[int], *, fresh: bool = False
+        self, member: Member, runner: Runner, context: Sequence[int], *, fresh: bool = False
     ) -> None:
         from adafuse.local.token_tree import TokenTree  # torch is imported when a model is loaded
 

@@ -17,7 +17,7 @@ from adafuse.errors import PromptMemoryError, UnsupportedTokenizerError
 from adafuse.local.borders import border_mask
 from adafuse.local.context_window import AnswerWindow
 from adafuse.local.cost_curve import CostCurve
-from adafuse.local.model_runner import ModelRunner
+from adafuse.local.runner import Runner
 from adafuse.local.session import LocalSession
 from adafuse.local.tree_check import prepare
 from adafuse.memory import free_bytes, release
@@ -25,6 +25,7 @@ from adafuse.prompting.chat_template import Template
 from adafuse.prompting.prompt import Prompt
 from adafuse.prompting.renderer import Rendered, Renderer
 from adafuse.text.tokenizer import TokenCodec, check_prompt, check_tokenizer
+from adafuse.text.vocabulary import Vocabulary
 
 __all__ = ["LocalMember"]
 
@@ -33,7 +34,7 @@ class LocalMember:
     """A causal language model of transformers with its tokenizer.
 
     Args:
-        model: on its device, put into evaluation mode; or a `ModelRunner` that another member
+        model: on its device, put into evaluation mode; or a `Runner` that another member
             shares.
         tokenizer: of the same model.
         name: shown in events, usage and errors.
@@ -54,8 +55,8 @@ class LocalMember:
 
     def __init__(
         self,
-        model: PreTrainedModel | ModelRunner,
-        tokenizer: PreTrainedTokenizerBase,
+        model: PreTrainedModel | Runner,
+        tokenizer: PreTrainedTokenizerBase | Vocabulary,
         name: str,
         *,
         weight: float = 1.0,
@@ -67,7 +68,7 @@ class LocalMember:
     ) -> None:
         self.name = name
         self.weight = weight
-        self.runner = model if isinstance(model, ModelRunner) else prepare(model, name)
+        self.runner = prepare(model, name) if isinstance(model, PreTrainedModel) else model
         self.runner.cost_curve = cost_curve or self.runner.cost_curve
         self.remembers = prompt_cache_mb > 0
         self._check_memory = check_memory
@@ -75,11 +76,12 @@ class LocalMember:
         self.tokenizer = tokenizer
         self.codec = TokenCodec(tokenizer, name)
         rows = self.runner.vocabulary
-        check_tokenizer(tokenizer, self.codec, rows, name)
+        if isinstance(tokenizer, PreTrainedTokenizerBase):  # others are a part of their model
+            check_tokenizer(tokenizer, self.codec, rows, name)
         ends = self.codec.end_ids(self.runner.generation_eos)
         self.end_ids = frozenset(id_ for id_ in ends if id_ < rows)  # others are never drafted
         self._ends: dict[tuple[str, ...], list[int]] = {}
-        self._renderer = Renderer(tokenizer, self.codec, name, chat_template, chat_template_kwargs)
+        self._renderer = Renderer(self.codec, name, chat_template, chat_template_kwargs)
 
     def open(self, prompt: Prompt, config: DecodingConfig) -> LocalSession:
         """Render and tokenise the prompt; no forward yet.
@@ -114,7 +116,7 @@ class LocalMember:
 
     def _refuse_too_large(self, tokens: int) -> None:
         """Raise PromptMemoryError if a prompt does not fit, even once nothing else is kept."""
-        needed, device = self.runner.prompt_bytes(tokens), self.runner.model.device
+        needed, device = self.runner.prompt_bytes(tokens), self.runner.device
         free = free_bytes(device)
         if free is None or needed <= free:
             return
@@ -135,7 +137,7 @@ class LocalMember:
     def borders(self) -> torch.Tensor:
         """Which ids a word's border may be made of, 0 or 1, shape (V,), on the model's device."""
         mask = border_mask(self.codec, self.end_ids, self.runner.vocabulary)
-        return mask.to(self.runner.model.device)
+        return mask.to(self.runner.device)
 
     def ends(self, stops: tuple[str, ...] = ()) -> list[int]:
         """Ids that end an answer: the end tokens, and those whose text begins with a stop."""

@@ -8,68 +8,28 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
-from transformers import Cache, PreTrainedConfig, PreTrainedModel
+from transformers import Cache, PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
 from adafuse.local._compat import attention_name
-from adafuse.local.batching import Request, scheduler_of
+from adafuse.local.batching import scheduler_of
 from adafuse.local.context_window import window_size
 from adafuse.local.cost_curve import CostCurve
+from adafuse.local.kv_cache import KVCache
 from adafuse.local.onednn import OneDnnLinear
 from adafuse.local.packed_attention import PackedCache, packed_attention, packed_mask
 from adafuse.local.prompt_cache import PromptCache
+from adafuse.local.request import Request
+from adafuse.local.tree_masks import Layout, Seen, seen_slots
 from adafuse.memory import prompt_bytes, ran_out, release
 
-__all__ = ["FULL", "SLIDING", "Layout", "ModelRunner"]
+__all__ = ["ModelRunner"]
 
 _WIDTH = 16  # tokens that a forward may read for about the price of two
 _SHARED_WIDTH = 48  # tokens of a shared forward beyond which guesses cost more than they save
 _LOGITS = 2**24  # that one forward may give: 64 MiB in float32, and a few times that meanwhile
-FULL, SLIDING = "full_attention", "sliding_attention"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Which layers see how far back."""
-
-    types: tuple[str, ...]  # of the model's layers, each once: FULL and SLIDING
-    window: int | None  # tokens a sliding layer sees, itself included
-
-    @classmethod
-    def of(cls, model: type[PreTrainedModel], config: PreTrainedConfig, name: str) -> Layout:
-        """Read a model's layout from its class and config.
-
-        UnsupportedModelError where a layer keeps state that cannot be trimmed, or needs a mask of
-        another kind.
-        """
-        config = config.get_text_config(decoder=True)
-        kinds = sorted(set(getattr(config, "layer_types", None) or ()))
-        window = getattr(config, "sliding_window", None)
-        if getattr(model, "_is_stateful", False):
-            raise UnsupportedModelError(
-                f"member {name!r}: {model.__name__} keeps a recurrent state, which cannot be "
-                "taken back after a draft; use an attention-only model"
-            )
-        # GPT-Neo's local layers and ALiBi count cache slots, which in a tree are not positions.
-        local = "local" in (getattr(config, "attention_layers", None) or ())
-        alibi = config.model_type in ("bloom", "mpt") or getattr(config, "alibi", False)
-        if local or alibi:
-            raise UnsupportedModelError(
-                f"member {name!r}: {model.__name__} derives its "
-                f"{'local windows' if local else 'ALiBi biases'} from cache slots, which are not "
-                "positions in a token tree; use a model with position ids and plain masks"
-            )
-        if strange := [kind for kind in kinds if kind not in (FULL, SLIDING)]:
-            raise UnsupportedModelError(
-                f"member {name!r}: {model.__name__} has {', '.join(strange)} layers, which "
-                "cannot take a tree mask; use a model of full or sliding-window attention"
-            )
-        if not kinds:  # one kind throughout, and a window makes it sliding (Mistral)
-            kinds = [SLIDING if window else FULL]
-        return cls(tuple(kinds), window if SLIDING in kinds else None)
 
 
 class ModelRunner:
@@ -99,6 +59,7 @@ class ModelRunner:
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.parameters = float(model.num_parameters())
         self.place = str(model.device)
+        self.dtype = str(model.dtype)
         self.packs = False  # until a trial shows that it does
         self.cost_curve: CostCurve | None = None  # until it is measured or given
         self.products = OneDnnLinear(model)
@@ -108,6 +69,11 @@ class ModelRunner:
         self.most_logits = max(_LOGITS // self.vocabulary, 1)  # rows, in one forward
         generation = getattr(model, "generation_config", None) or model.config
         self.generation_eos: int | list[int] | None = getattr(generation, "eos_token_id", None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the logits are."""
+        return self.model.device
 
     @property
     def window(self) -> int | None:
@@ -133,16 +99,26 @@ class ModelRunner:
         """
         return max(min(_WIDTH, _SHARED_WIDTH // self.scheduler.callers), 1)
 
+    def new_cache(self) -> KVCache:
+        """A cache that holds nothing yet."""
+        return KVCache()
+
     def forward_packed(self, requests: Sequence[Request]) -> list[torch.Tensor]:
         """One forward of several sequences; returns logits of each as `forward` does.
 
-        Only for what `packs`; each request has a mask.
+        Only for what `packs`; none is a text.
         """
+        return self._forward_packed(requests, [seen_slots(r, self.layout) for r in requests])
+
+    def _forward_packed(
+        self, requests: Sequence[Request], seen: Sequence[Seen | None]
+    ) -> list[torch.Tensor]:
         device = self.model.device
         sizes = [len(request.tokens) for request in requests]
-        cache = PackedCache([request.cache for request in requests], sizes)
+        cache = PackedCache([_states(request) for request in requests], sizes)
+        pairs = list(zip(requests, seen, strict=True))
         masks = {
-            kind: packed_mask([_plain_mask(request, kind) for request in requests], device)
+            kind: packed_mask([_plain_mask(request, own, kind) for request, own in pairs], device)
             for kind in self.layout.types
         }
         ends = itertools.accumulate(sizes)
@@ -174,10 +150,11 @@ class ModelRunner:
         return self._forward(request)
 
     def _forward(self, request: Request) -> torch.Tensor:
-        if self.packs and request.seen is not None:
-            return self.forward_packed([request])[0]
-        masks = {kind: self._mask(seen) for kind, seen in (request.seen or {}).items()}
-        return self._run(request.tokens, request.positions, masks, request.cache, request.keep)
+        seen = seen_slots(request, self.layout)
+        if self.packs and seen is not None:
+            return self._forward_packed([request], [seen])[0]
+        masks = {kind: self._mask(slots) for kind, slots in (seen or {}).items()}
+        return self._run(request.tokens, request.positions, masks, _states(request), request.keep)
 
     @torch.inference_mode()
     def _run(
@@ -216,11 +193,17 @@ class ModelRunner:
         return mask[None, None].to(self.model.device)
 
 
-def _plain_mask(request: Request, kind: str) -> torch.Tensor:
+def _plain_mask(request: Request, seen: Seen | None, kind: str) -> torch.Tensor:
     """A request's mask, (n, slots); that of a single line of tokens is all True.
 
     Longer readings without a mask are not packed, nor those whose window would hide slots.
     """
-    if request.seen is not None:
-        return request.seen[kind]
+    if seen is not None:
+        return seen[kind]
     return torch.ones(len(request.tokens), request.cache.get_seq_length() + 1, dtype=torch.bool)
+
+
+def _states(request: Request) -> KVCache:
+    """A request's cache, which this runner has made."""
+    assert isinstance(request.cache, KVCache)
+    return request.cache

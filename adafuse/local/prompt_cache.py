@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adafuse.local.kv_cache import KVCache
+from adafuse.local.request import Cache
 
 __all__ = ["PromptCache"]
 
@@ -21,7 +21,7 @@ _WORTH = 8  # tokens in common that are worth a copy
 class _Kept:
     tokens: tuple[int, ...]
     window: int | None
-    cache: KVCache
+    cache: Cache
 
 
 class PromptCache:
@@ -40,7 +40,7 @@ class PromptCache:
         """Bytes kept."""
         return sum(kept.cache.nbytes for kept in self._kept)
 
-    def find(self, tokens: Sequence[int], window: int | None) -> tuple[KVCache, int] | None:
+    def find(self, tokens: Sequence[int], window: int | None) -> tuple[Cache, int] | None:
         """A cache with the longest known beginning of `tokens`, and how many of them it holds.
 
         At least one token is left to read. `window` is the context window that the prompt has:
@@ -56,7 +56,7 @@ class PromptCache:
             self._kept.append(best)
         return best.cache.copy(length), length
 
-    def keep(self, tokens: Sequence[int], window: int | None, cache: KVCache) -> None:
+    def keep(self, tokens: Sequence[int], window: int | None, cache: Cache) -> None:
         """Keep a cache that holds just these tokens and that nobody changes any more."""
         if cache.nbytes > self.budget or len(tokens) < _WORTH:
             return

@@ -15,10 +15,9 @@ from itertools import accumulate, pairwise
 import torch
 
 from adafuse.errors import ContextWindowError
-from adafuse.local.batching import Request
-from adafuse.local.kv_cache import KVCache
 from adafuse.local.member import LocalMember
 from adafuse.local.prompt_nll import prompt_nll
+from adafuse.local.request import Cache, Request
 from adafuse.prompting.prompt import Prompt
 from adafuse.text.tokenizer import TokenCodec
 from adafuse.text.words import Word, decode, split_words, unspaced
@@ -186,7 +185,7 @@ class _Line:
     logprobs: list[float] = field(default_factory=list)
     borders: dict[int, _Border] = field(default_factory=dict)
     greedy: int = -1
-    _cache: KVCache = field(default_factory=KVCache)
+    _cache: Cache | None = None
     _next: torch.Tensor | None = None  # log-probabilities behind the last token read, (V,)
 
     def read(self, ids: Sequence[int], places: Sequence[int], *, whole: bool = False) -> None:
@@ -198,9 +197,11 @@ class _Line:
         self.member.runner.scheduler.left()
 
     def _read(self, part: Sequence[int], places: set[int]) -> None:
-        begin = len(self.logprobs)
-        request = Request(part, range(begin, begin + len(part)), None, self._cache, len(part))
-        runner = self.member.runner
+        begin, runner = len(self.logprobs), self.member.runner
+        if self._cache is None:
+            self._cache = runner.new_cache()
+        end = begin + len(part)
+        request = Request(part, range(begin, end), end, (), self._cache, len(part))
         runner.scheduler.read(runner, request, self._learner(begin, part, places))
 
     def _learner(

@@ -14,7 +14,7 @@ import torch
 from adafuse.config import DecodingConfig
 from adafuse.constraints.token_mask import END, TokenMasks
 from adafuse.local.logits import NextTokenStats, Penalty, next_token_stats
-from adafuse.local.model_runner import ModelRunner
+from adafuse.local.runner import Runner
 from adafuse.local.speculation import Speculator
 from adafuse.local.token_tree import Node, TokenTree
 
@@ -38,7 +38,7 @@ class TokenSequence:
 
     def __init__(
         self,
-        runner: ModelRunner,
+        runner: Runner,
         prompt: Sequence[int],
         end_ids: Sequence[int],
         config: DecodingConfig,

@@ -16,8 +16,8 @@ from adafuse.events import Loss, MemberUsage
 from adafuse.local.answer_prefix import AnswerPrefix
 from adafuse.local.context_window import AnswerWindow
 from adafuse.local.drafting import Drafter, Proposal
-from adafuse.local.model_runner import ModelRunner
 from adafuse.local.prompt_nll import prompt_nll
+from adafuse.local.runner import Runner
 from adafuse.local.scoring import Span, mean_nlls, word_nlls
 from adafuse.local.sequence import NotFiniteError, TokenSequence
 from adafuse.local.speculation import Speculator
@@ -36,14 +36,14 @@ class LocalSession:
     """One answer of a local member; made by `LocalMember.open`.
 
     A commit goes from here down: `TokenSequence.commit` notes the ids, `TokenTree.commit` keeps the
-    nodes of the tree on that path, `KVCache.keep` their keys and values. `texts` is what the
+    nodes of the tree on that path, `Cache.keep` their keys and values. `texts` is what the
     prompt's messages say. A session that `remembers` keeps its cache for later prompts and uses
     those of earlier ones.
     """
 
     def __init__(
         self,
-        runner: ModelRunner,
+        runner: Runner,
         codec: TokenCodec,
         end_ids: frozenset[int],
         rendered: Rendered,

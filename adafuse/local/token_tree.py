@@ -6,8 +6,8 @@ they were read:
     slot    0 … length-1 | length …
     holds   prefix       | nodes of this round
 
-A 4-D mask lets a node see the prefix, its ancestors and itself; its position is its depth. So all
-branches go through the model together, and on commit the winner's keys and values are kept, and
+A node sees the prefix, its ancestors and itself, and its position is its depth. So all branches go
+through the model together, and on commit the winner's keys and values are kept, and
 those of nodes that were read below it, where the others' are dropped. This module knows ids and
 tensors, not texts, words or scores.
 """
@@ -19,10 +19,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from adafuse.local.batching import Request
-from adafuse.local.kv_cache import KVCache
 from adafuse.local.logits import NextTokenStats
-from adafuse.local.model_runner import SLIDING, ModelRunner
+from adafuse.local.request import Cache, Request
+from adafuse.local.runner import Runner
 
 __all__ = ["Node", "TokenTree"]
 
@@ -67,9 +66,9 @@ class Node:
 class TokenTree:
     """One sequence in a model's cache, with a tree of drafts at its end."""
 
-    def __init__(self, runner: ModelRunner) -> None:
+    def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self._cache = KVCache()
+        self._cache = runner.new_cache()
         self._used = 0  # slots in the cache
         self._unread: list[int] = []  # prefix tokens that are not in the cache yet
         self.root = Node(-1, None, 0)  # the end of the prefix; read once its last token is
@@ -93,7 +92,7 @@ class TokenTree:
         """How many tokens of the prefix are not read yet."""
         return len(self._unread)
 
-    def resume(self, cache: KVCache, length: int) -> None:
+    def resume(self, cache: Cache, length: int) -> None:
         """Begin with a cache that holds the first `length` of the tokens appended so far."""
         assert self._used == 0
         self._cache = cache
@@ -134,8 +133,8 @@ class TokenTree:
             node.slots = (*node.parent.slots, slot)
         tokens = [*prefix, *(node.token for node in nodes)]
         positions = [*range(self.length, length), *(length + node.depth - 1 for node in nodes)]
-        seen = self._seen(len(prefix), nodes, positions)
-        return Request(tokens, positions, seen, self._cache, len(nodes) + bool(prefix))
+        paths = [node.slots for node in nodes]
+        return Request(tokens, positions, length, paths, self._cache, len(nodes) + bool(prefix))
 
     def commit(self, tokens: Sequence[int]) -> None:
         """Make `tokens` part of the prefix and drop every other draft.
@@ -168,37 +167,14 @@ class TokenTree:
         if read < len(tokens):
             self.append(tokens[read:])
 
-    def close(self) -> KVCache:
+    def close(self) -> Cache:
         """Let go of the cache; the tree is of no use after. Returns it, holding the prefix."""
-        cache, self._cache = self._cache, KVCache()
+        cache, self._cache = self._cache, self._runner.new_cache()
         if cache.get_seq_length() > self.length:  # drafts, or a forward that was not finished
             cache.keep(self.length, [])
         _take_apart(self.root, None)
         self.root = Node(-1, None, 0)
         return cache
-
-    def _seen(
-        self, prefix: int, nodes: Sequence[Node], positions: Sequence[int]
-    ) -> dict[str, torch.Tensor] | None:
-        """Which slots each token may see, by layer type, shape (n, slots); None: all before it."""
-        layout, length = self._runner.layout, self.length + prefix
-        total = max((node.slots[-1] + 1 for node in nodes), default=length)
-        if not nodes and prefix > 1:
-            return None  # the model makes its own
-        if len(positions) == 1 and (layout.window is None or total <= layout.window):
-            line = nodes[0].slots if nodes else ()
-            if length + len(line) == total:
-                return None  # a single token that sees every slot
-        lineage = torch.zeros(len(positions), total, dtype=torch.bool)
-        if prefix:
-            lineage[:prefix, :length] = torch.ones(prefix, length).tril(self.length).bool()
-        lineage[prefix:, :length] = True
-        for row, node in enumerate(nodes, prefix):
-            lineage[row, list(node.slots)] = True
-        if layout.window is None:
-            return dict.fromkeys(layout.types, lineage)
-        near = lineage & _within(length, nodes, positions, total, layout.window)
-        return {kind: near if kind == SLIDING else lineage for kind in layout.types}
 
 
 def _take_apart(root: Node, kept: Node | None) -> None:
@@ -211,13 +187,3 @@ def _take_apart(root: Node, kept: Node | None) -> None:
         if (node := waiting.pop()) is not kept:
             waiting += node.children.values()
             node.children = {}
-
-
-def _within(
-    length: int, nodes: Sequence[Node], positions: Sequence[int], total: int, window: int
-) -> torch.Tensor:
-    """Which slots are within the window of each token, by position; shape (n, slots)."""
-    places = torch.arange(total)
-    for node in nodes:  # slots of the tree are not in order of position
-        places[list(node.slots)] = torch.arange(length, length + node.depth)
-    return places[None, :] > torch.tensor(positions)[:, None] - window

@@ -13,9 +13,9 @@ import torch
 from transformers import PreTrainedModel
 
 from adafuse.errors import UnsupportedModelError
-from adafuse.local.batching import Request
-from adafuse.local.kv_cache import KVCache
 from adafuse.local.model_runner import ModelRunner
+from adafuse.local.request import Cache, Request
+from adafuse.local.runner import Runner
 from adafuse.local.token_tree import TokenTree
 
 __all__ = ["prepare"]
@@ -63,16 +63,14 @@ class _Trial:
     The last branch is the one that would see another: what is read earlier sees nothing later.
     """
 
-    runner: ModelRunner
+    runner: Runner
     prefix: Sequence[int]
     branches: Sequence[Sequence[int]]
-    cache: KVCache  # holds the prefix
+    cache: Cache  # holds the prefix
     expected: torch.Tensor  # (V,)
 
     @classmethod
-    def of(
-        cls, runner: ModelRunner, prefix: Sequence[int], branches: Sequence[Sequence[int]]
-    ) -> _Trial:
+    def of(cls, runner: Runner, prefix: Sequence[int], branches: Sequence[Sequence[int]]) -> _Trial:
         """Read the prefix with the last branch as one text, whose cache is cut and kept."""
         plain = TokenTree(runner)
         plain.append([*prefix, *branches[-1]])
@@ -95,7 +93,7 @@ class _Trial:
         return float(error)
 
 
-def _trials(runner: ModelRunner) -> tuple[_Trial, _Trial]:
+def _trials(runner: Runner) -> tuple[_Trial, _Trial]:
     """A line, and a longer prefix with two branches."""
     size = runner.vocabulary
 
@@ -106,7 +104,7 @@ def _trials(runner: ModelRunner) -> tuple[_Trial, _Trial]:
     return single, _Trial.of(runner, tokens(9, 9), [tokens(5, 3), tokens(11, 3)])
 
 
-def _packs(runner: ModelRunner, trials: Sequence[_Trial], tolerance: float) -> bool:
+def _packs(runner: Runner, trials: Sequence[_Trial], tolerance: float) -> bool:
     """Whether trees that share a forward get the logits that their branches get alone."""
     try:
         packed = runner.forward_packed([trial.request() for trial in trials])

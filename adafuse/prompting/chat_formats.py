@@ -8,12 +8,19 @@ first that a template shows in full. It knows what a template can show, and no t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adafuse.prompting.messages import name_results
-from adafuse.tools import CALL_END, CALL_START, call_text
+from adafuse.prompting.tool_turns import (
+    arguments_in_words,
+    calls_as_text,
+    calls_of,
+    calls_with_results,
+    results_as_messages,
+)
+from adafuse.tools import CALL_END, CALL_START
 
 if TYPE_CHECKING:
     from adafuse.prompting.chat_template import ChatTemplate
@@ -79,16 +86,18 @@ def _tool_variants(
     conversation: Messages, tools: Tools, template: ChatTemplate
 ) -> Iterator[tuple[Messages, Tools]]:
     """Messages and tools: all as the template shows them; then calls, then tools too, as text."""
-    if not tools and not any(m["role"] == "tool" or _calls_of(m) for m in conversation):
+    if not tools and not any(m["role"] == "tool" or calls_of(m) for m in conversation):
         yield conversation, ()
         return
     named = name_results(conversation)
-    calls_as_text = _calls_as_text if tools else _calls_in_words
-    written = _results_as_messages(calls_as_text(named))
-    if template.shows_tools:
+    if tools:
+        written = results_as_messages(calls_as_text(named))
+    else:
+        written = results_as_messages(calls_with_results(named))
+    if template.shows_tools and (tools or template.writes_calls):
         native = conversation if template.shows_results else named
         native = native if template.writes_calls else calls_as_text(native)
-        native = native if template.shows_results else _results_as_messages(native)
+        native = native if template.shows_results else results_as_messages(native)
         note = _CALL_SYNTAX if tools and not template.teaches_calls else ""
         yield with_system(native, note), tools
         yield with_system(written, note), tools
@@ -103,17 +112,15 @@ def plain_conversation(
     Turns are `System: …`, `User: …`, `Assistant: …` and `Tool: …`, with names in brackets but for
     assistants, apart by blank lines. It ends in `Assistant:`, behind an assistant's turn too.
     """
-    calls_as_text = _calls_as_text if tools else _calls_in_words
-    written = _tools_as_text(calls_as_text([dict(message) for message in messages]), tools)
-    calls = [call for message in messages for call in _calls_of(message)]
-    called = {call["id"]: call["function"]["name"] for call in calls if call.get("id")}
+    named = name_results(map(dict, messages))
+    written = _tools_as_text((calls_as_text if tools else calls_with_results)(named), tools)
     turns, stops = [], [FALLBACK_STOP]
     for message in written:
         speaker = str(message["role"]).capitalize()
-        name = message.get("name") or called.get(message.get("tool_call_id", ""))
-        if name and message["role"] != "assistant":
+        if message.get("name") and message["role"] != "assistant":
             stops.append(f"\n\n{speaker} (")
-            speaker = f"{speaker} ({name})"
+            told = ", ".join(filter(None, (message["name"], arguments_in_words(message))))
+            speaker = f"{speaker} ({told})"
         elif message["role"] == "tool":
             stops.append("\n\nTool:")
         turns.append(f"{speaker}: {message['content']}")
@@ -170,11 +177,11 @@ def _roles_merged(messages: Messages) -> Messages:
             continue
         pair = [last, message]
         if message["content"]:  # behind calls: they come first in their text too
-            pair = [*_calls_as_text([last]), message]
+            pair = [*calls_as_text([last]), message]
         if last.get("name") != message.get("name"):
             pair = [_name_in_content(part) for part in pair]
         joined = {**pair[0], **pair[1], "content": _joined(*(part["content"] for part in pair))}
-        if calls := [call for part in pair for call in _calls_of(part)]:
+        if calls := [call for part in pair for call in calls_of(part)]:
             joined["tool_calls"] = calls
         merged[-1] = joined
     return merged
@@ -193,54 +200,6 @@ def _name_in_content(message: dict[str, Any]) -> dict[str, Any]:
 
 
 # Tools, written into messages.
-
-
-def _calls_of(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return message.get("tool_calls") or ()
-
-
-def _calls_as_text(
-    messages: Messages, write: Callable[[str, Mapping[str, Any]], str] = call_text
-) -> Messages:
-    """Calls of assistants in the canonical syntax, at the end of their content."""
-    written = []
-    for message in messages:
-        functions = [call["function"] for call in _calls_of(message)]
-        if functions:
-            calls = [write(function["name"], function["arguments"]) for function in functions]
-            content = "\n".join(filter(None, [message["content"], *calls]))
-            message = {**message, "content": content}
-            del message["tool_calls"]
-        written.append(message)
-    return written
-
-
-def _calls_in_words(messages: Messages) -> Messages:
-    """Likewise in plain words, for who is not to call: marks of its own turns are imitated."""
-    return _calls_as_text(messages, _call_in_words)
-
-
-def _call_in_words(name: str, arguments: Mapping[str, Any]) -> str:
-    return f"I asked the tool {name} with {json.dumps(arguments, ensure_ascii=False)}."
-
-
-def _results_as_messages(messages: Messages) -> Messages:
-    """Results of tools as user messages in plain words; those in a row, of one answer, as one.
-
-    Marks such as <tool_response>, of templates that a member was not trained on, are what it would
-    go on to write itself.
-    """
-    converted: Messages = []
-    for message, before in zip(messages, [None, *messages], strict=False):
-        if message["role"] != "tool":
-            converted.append(message)
-            continue
-        name = f" {message['name']}" if message.get("name") else ""
-        result = f"The tool{name} says: {message['content']}"
-        if before is not None and before["role"] == "tool":
-            result = f"{converted.pop()['content']}\n\n{result}"
-        converted.append({"role": "user", "content": result})
-    return converted
 
 
 def _tools_as_text(messages: Messages, tools: Sequence[Mapping[str, Any]]) -> Messages:

@@ -12,10 +12,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from adafuse.errors import ConfigError, PromptError
 from adafuse.prompting.messages import core_call
+from adafuse.text.vocabulary import Vocabulary
 from adafuse.tools import ToolCall, read_calls
 from adafuse.validation import refuse_reserved
 
@@ -56,18 +57,18 @@ _RESULT = {
 
 
 def chat_template(
-    tokenizer: PreTrainedTokenizerBase,
+    vocabulary: Vocabulary,
     member: str,
     template: Template | None,
     arguments: Mapping[str, Any] | None,
 ) -> ChatTemplate | None:
     """The chat template of a member, or None if it has none.
 
-    `template` stands in place of the tokenizer's own; "" leaves that out. ConfigError where an
+    `template` stands in place of the vocabulary's own; "" leaves that out. ConfigError where an
     argument is not the caller's to give, or no template is the default one.
     """
     refuse_reserved(member, arguments or ())
-    chosen = tokenizer.chat_template if template is None else template
+    chosen = vocabulary.chat_template if template is None else template
     if not chosen:
         return None
     templates = {"default": chosen} if isinstance(chosen, str) else dict(chosen)
@@ -79,7 +80,7 @@ def chat_template(
             f"member {member!r} has chat templates named {names}, none of them 'default'; give it "
             "one with chat_template"
         )
-    return ChatTemplate(tokenizer, member, templates, arguments or {})
+    return ChatTemplate(vocabulary, member, templates, arguments or {})
 
 
 class ChatTemplate:
@@ -87,12 +88,12 @@ class ChatTemplate:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        vocabulary: Vocabulary,
         member: str,
         templates: Mapping[str, str],
         arguments: Mapping[str, Any],
     ) -> None:
-        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
         self._member = member
         self._default = templates["default"]
         self._tool_use = templates.get("tool_use", self._default)
@@ -107,14 +108,14 @@ class ChatTemplate:
         """
         of_tools = tools or any(m["role"] == "tool" or "tool_calls" in m for m in messages)
         try:
-            rendered = self._tokenizer.apply_chat_template(
-                [*map(dict, messages)],
+            # What `apply_chat_template` does, without asking for a tokenizer of transformers.
+            rendered = render_jinja_template(
+                conversations=[[_without_nothing(message) for message in messages]],
                 tools=[*map(dict, tools)] or None,
                 chat_template=self._tool_use if of_tools else self._default,
-                tokenize=False,
                 add_generation_prompt=True,
-                **self._arguments,
-            )
+                **{**self._vocabulary.names, **self._arguments},
+            )[0][0]
         except Exception as error:  # templates raise what they like: jinja errors, KeyError, …
             reason = " ".join(str(error).split()) or type(error).__name__
             raise PromptError(
@@ -166,3 +167,8 @@ class ChatTemplate:
             return self.render(messages, tools)
         except PromptError:
             return ""
+
+
+def _without_nothing(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy without keys whose value is None: templates handle a key that is not there."""
+    return {key: value for key, value in message.items() if value is not None}

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from adafuse.errors import PromptError
 from adafuse.events import Loss
 from adafuse.prompting.chat_formats import FALLBACK_STOP, ChatForm, chat_forms, plain_conversation
@@ -42,7 +40,6 @@ class Renderer:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
         codec: TokenCodec,
         name: str,
         template: Template | None = None,
@@ -50,12 +47,10 @@ class Renderer:
     ) -> None:
         self._codec = codec
         self._name = name
-        self._template = chat_template(tokenizer, name, template, template_arguments)
+        self._template = chat_template(codec.vocabulary, name, template, template_arguments)
         self._warned = False
         self._special_tokens = {
-            token.content: (id_, token)
-            for id_, token in tokenizer.added_tokens_decoder.items()
-            if token.special
+            token.content: (id_, token) for id_, token in codec.vocabulary.special.items()
         }
 
     @cached_property

@@ -13,11 +13,9 @@ from typing import Any
 from tokenizers import Tokenizer, models
 
 from adafuse.errors import UnsupportedTokenizerError
+from adafuse.text.vocabulary import BLANK
 
-__all__ = ["BLANK", "byte_decoding", "plain_copy", "prefixes_first_piece_only", "without_blank"]
-
-BLANK = "▁"
-"""How SentencePiece writes a space."""
+__all__ = ["byte_decoding", "plain_copy", "prefixes_first_piece_only", "without_blank"]
 
 
 def _json(backend: Tokenizer) -> dict[str, Any]:

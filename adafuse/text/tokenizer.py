@@ -6,22 +6,14 @@ This module knows nothing of prompts, templates or models.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from adafuse.errors import PromptError, UnsupportedTokenizerError
 from adafuse.events import Loss
-from adafuse.text.pipeline import (
-    BLANK,
-    byte_decoding,
-    plain_copy,
-    prefixes_first_piece_only,
-    without_blank,
-)
+from adafuse.text.fast_tokenizer import FastTokenizerVocabulary
+from adafuse.text.vocabulary import Vocabulary
 from adafuse.text.words import decode, starts_with_whitespace
 
 __all__ = ["END_STRINGS", "TokenCodec", "check_prompt", "check_tokenizer"]
@@ -29,87 +21,61 @@ __all__ = ["END_STRINGS", "TokenCodec", "check_prompt", "check_tokenizer"]
 END_STRINGS = ("<|endoftext|>", "<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<eos>", "</s>")
 """Strings that end an answer wherever a tokenizer holds them as special added tokens."""
 
-_BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
 _NO_TOKEN = "\ufffd".encode()  # ids of a padded vocabulary that the tokenizer has no text for
 _PROBES = ("Hello, world", " two  blanks", "\n\tif x < 5:\n", "naïve 日本語 ไทย 👩‍🔬 e\u0301")
 
 
 class TokenCodec:
-    """Text and ids of one fast tokenizer: byte-level BPE, or SentencePiece-style BPE or Unigram.
+    """Text and ids of one vocabulary: byte-level BPE, or SentencePiece-style BPE or Unigram.
+
+    Args:
+        tokenizer: a fast tokenizer, or the vocabulary of another library.
+        name: of the member, for errors.
 
     Raises:
         UnsupportedTokenizerError: WordPiece, a tokenizer without the fast backend, or one whose
             own decoding is not the joining of its tokens' bytes.
 
     Attributes:
+        vocabulary: where tokens and ids come from.
         special: contents of added tokens with special=True, by id.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        if not isinstance(backend, Tokenizer):
-            raise UnsupportedTokenizerError(
-                f"member {name!r}: {type(tokenizer).__name__} has no fast tokenizers backend; "
-                "convert it to a tokenizer.json"
-            )
+    def __init__(self, tokenizer: PreTrainedTokenizerBase | Vocabulary, name: str) -> None:
         self._name = name
-        self._tokenizer = tokenizer
-        self._byte_level, self._byte_fallback = byte_decoding(backend, name)
-        alphabet: dict[int, str] = bytes_to_unicode()  # type: ignore[no-untyped-call]
-        self._byte_of = {char: byte for byte, char in alphabet.items()}
-        added = tokenizer.added_tokens_decoder
-        self._added = {id_: self._literal(token.content) for id_, token in added.items()}
-        self.special = {id_: token.content for id_, token in added.items() if token.special}
         self._bytes: dict[int, bytes] = {}
         self._spaced: dict[int, bool] = {}
-        # Private copies: the flags of the caller's tokenizer stay as they are.
-        self._start = plain_copy(backend, self.special)
-        self._continuation = without_blank(self._start)
-        self._blank_at_start_only = prefixes_first_piece_only(backend)
-        self._check(tokenizer)
+        if isinstance(tokenizer, Vocabulary):
+            self.vocabulary = tokenizer
+        else:
+            self.vocabulary = FastTokenizerVocabulary(tokenizer, name)
+        self.special = {id_: token.content for id_, token in self.vocabulary.special.items()}
+        self.vocabulary.check(_PROBES, self.text)
 
     def end_ids(self, generation_eos: int | Iterable[int] | None) -> frozenset[int]:
         """Every id that ends an answer: the generation config's, the tokenizer's, END_STRINGS."""
         ids = {generation_eos} if isinstance(generation_eos, int) else set(generation_eos or ())
-        ids.add(self._tokenizer.eos_token_id)
+        ids.update(self.vocabulary.end_ids)
         ids.update(id_ for id_, content in self.special.items() if content in END_STRINGS)
-        return frozenset(int(id_) for id_ in ids if id_ is not None)
+        return frozenset(map(int, ids))
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token adds to a text; of an added token, its literal content."""
         if (data := self._bytes.get(token)) is None:
-            data = self._bytes[token] = self._read_token(token)
+            data = self.vocabulary.read(token)
+            data = self._bytes[token] = _NO_TOKEN if data is None else data
         return data
 
     def text_tokens(self) -> list[bytes]:
         """The bytes of every id that may be text; empty for special and unknown ids."""
-        if not (self._byte_level or self._byte_fallback):
+        if not self.vocabulary.has_all_bytes:
             raise UnsupportedTokenizerError(
                 f"member {self._name!r}: its tokenizer has no byte fallback, so it cannot write "
                 "every text that a grammar may ask for; leave it out of constrained answers"
             )
-        count = max(self._start.get_vocab_size(with_added_tokens=True), max(self._added, default=0))
-        tokens = [b"" if id_ in self.special else self.token_bytes(id_) for id_ in range(count + 1)]
+        ids = range(self.vocabulary.size)
+        tokens = [b"" if id_ in self.special else self.token_bytes(id_) for id_ in ids]
         return [b"" if data is _NO_TOKEN else data for data in tokens]
-
-    def _read_token(self, token: int) -> bytes:
-        if token in self._added:
-            return self._added[token]
-        piece = self._start.id_to_token(token)
-        if piece is None:
-            return _NO_TOKEN
-        if self._byte_level:
-            try:
-                return bytes(map(self._byte_of.__getitem__, piece))
-            except KeyError:  # a character that stands for no byte
-                return piece.encode()
-        if self._byte_fallback and _BYTE_PIECE.fullmatch(piece):
-            return bytes([int(piece[3:5], 16)])
-        return piece.replace(BLANK, " ").encode()
-
-    def _literal(self, content: str) -> bytes:
-        """An added token's text; SentencePiece writes its spaces there too (Gemma's blank runs)."""
-        return (content if self._byte_level else content.replace(BLANK, " ")).encode()
 
     def starts_with_whitespace(self, token: int) -> bool:
         """Whether the token's text begins with whitespace."""
@@ -118,30 +84,15 @@ class TokenCodec:
         return spaced
 
     def whitespace_starts(self, count: int) -> list[bool]:
-        """`starts_with_whitespace` of the first `count` ids; most pieces show it at once."""
-        pieces = list(map(self._start.id_to_token, range(count)))
-        shown = {first: self._shows_whitespace(first) for first in {(p or "")[:1] for p in pieces}}
-        flags = [shown[(piece or "")[:1]] for piece in pieces]
-        for id_ in self._added:
-            if id_ < count:
-                flags[id_] = None
+        """`starts_with_whitespace` of the first `count` ids, without reading them all."""
         return [
             self.starts_with_whitespace(id_) if flag is None else flag
-            for id_, flag in enumerate(flags)
+            for id_, flag in enumerate(self.vocabulary.whitespace_starts(count))
         ]
-
-    def _shows_whitespace(self, first: str) -> bool | None:
-        """Whether any piece with this first character begins with whitespace; None: it depends."""
-        if self._byte_level:
-            return False if first.isascii() and first.isalnum() else None
-        if not first or first == "<":  # no piece, or perhaps a byte's name
-            return None
-        return first == BLANK or first.isspace()
 
     def has_ids_below(self, count: int) -> bool:
         """Whether its ids are those from 0 on, without a gap, and none is `count` or more."""
-        size = self._start.get_vocab_size(with_added_tokens=True)
-        return size <= count and None not in map(self._start.id_to_token, range(size))
+        return self.vocabulary.has_ids_below(count)
 
     def join(self, tokens: Iterable[int]) -> bytes:
         """The bytes of several tokens."""
@@ -181,7 +132,7 @@ class TokenCodec:
 
         Strings of special tokens are read as plain text. The ids depend on `text` alone.
         """
-        return self._continuation.encode(text, add_special_tokens=False).ids
+        return self.vocabulary.encode(text)
 
     def encode_start(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """Encode a text that begins a prompt, special strings read as plain text.
@@ -189,42 +140,14 @@ class TokenCodec:
         With `special_tokens` the tokenizer's own come first (a BOS); any that it would put at the
         end, such as T5's `</s>`, are left off, since the answer goes on from there.
         """
-        encoding = self._start.encode(text, add_special_tokens=special_tokens)
-        ids, added = encoding.ids, encoding.special_tokens_mask
-        while special_tokens and ids and added[len(ids) - 1]:
-            ids = ids[:-1]
-        return ids
+        return self.vocabulary.encode_start(text, special_tokens=special_tokens)
 
     def encode_between(self, text: str) -> list[int]:
         """Encode what stands after a special token in a prompt, special strings as plain text.
 
         Some tokenizers put their blank before every such piece, others only at the very start.
         """
-        tokenizer = self._continuation if self._blank_at_start_only else self._start
-        return tokenizer.encode(text, add_special_tokens=False).ids
-
-    def _check(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Refuse a tokenizer whose decoding is not the joining of bytes: nothing could be exact."""
-        anchor = self.encode("x: ") or self.encode("x")
-        if not anchor:
-            raise UnsupportedTokenizerError(
-                f"member {self._name!r}: its tokenizer is empty; are its files there?"
-            )
-        for probe in _PROBES:
-            ids = [t for t in self.encode(probe) if t not in self.special]
-            decoded = _decode(tokenizer, [*anchor, *ids]).removeprefix(_decode(tokenizer, anchor))
-            if decoded != (joined := self.text(ids)):
-                raise UnsupportedTokenizerError(
-                    f"member {self._name!r}: {type(tokenizer).__name__} decodes {decoded!r} where "
-                    f"its tokens join to {joined!r}; its texts cannot be joined exactly"
-                )
-
-
-def _decode(tokenizer: PreTrainedTokenizerBase, ids: Collection[int]) -> str:
-    decoded = tokenizer.decode(
-        list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-    )
-    return str(decoded)
+        return self.vocabulary.encode_between(text)
 
 
 def check_tokenizer(

@@ -6,6 +6,7 @@ Knows no framework and no tools but their names.
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -95,42 +96,57 @@ def settled_choice(choice: str, messages: Sequence[Mapping[str, Any]], guard: bo
 
 
 def goes_round(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the same calls were made, and answered, twice since the user spoke last.
+    """Whether calls were made that all were made before, with the same results, since the user
+    spoke last.
 
     Weak models call again what was answered, over and over; an agent would do so until its limit.
     """
-    made = [called for _, called in _calls_of_turn(messages)]
-    answered = bool(messages) and messages[-1].get("role") == "tool"
-    return answered and len(set(made)) < len(made)
+    made: set[str] = set()
+    again = False
+    for _, calls in _calls_of_turn(messages):
+        again = again or calls <= made
+        made |= calls
+    return again and messages[-1].get("role") == "tool"
 
 
 def without_repeats(messages: Sequence[M]) -> list[M]:
     """The messages, less calls of the last turn that come again, and less their results.
 
-    The latest result of a call stays.
+    The latest of the same results stays.
     """
     turns = list(_calls_of_turn(messages))
     ends = [begin for begin, _ in turns[1:]]
-    last = {called: begin for begin, called in turns}
     repeated = {
         at
-        for (begin, called), end in zip(turns, ends, strict=False)
-        if last[called] != begin
+        for number, ((begin, calls), end) in enumerate(zip(turns, ends, strict=False), 1)
+        if calls <= frozenset().union(*(later for _, later in turns[number:]))
         for at in range(begin, end)
     }
     return [message for at, message in enumerate(messages) if at not in repeated]
 
 
-def _calls_of_turn(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
-    """Where the assistant called since the user spoke last, and what: name and arguments."""
+def _calls_of_turn(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, frozenset[str]]]:
+    """Where the assistant called since the user spoke last: names, arguments and results."""
     begin = len(messages)
     while begin and messages[begin - 1].get("role") in ("assistant", "tool"):
         begin -= 1
     for at in range(begin, len(messages)):
-        functions = [call["function"] for call in messages[at].get("tool_calls") or ()]
-        if functions:
-            called = [[f.get("name"), _plain(f.get("arguments"))] for f in functions]
-            yield at, json.dumps(called, sort_keys=True, default=str)
+        if calls := messages[at].get("tool_calls"):
+            yield at, frozenset(_with_results(calls, messages[at + 1 :]))
+
+
+def _with_results(
+    calls: Sequence[Mapping[str, Any]], behind: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Each call and its result as one text; the results stand behind them, in order or by id."""
+    results = list(itertools.takewhile(lambda message: message.get("role") == "tool", behind))
+    by_id = {result.get("tool_call_id"): result for result in reversed(results)}
+    in_order: list[Mapping[str, Any]] = [*results, *({} for _ in calls)]
+    for call, result in zip(calls, in_order, strict=False):
+        function, id_ = call["function"], call.get("id")
+        result = by_id.get(id_, result) if id_ else result
+        made = [function.get("name"), _plain(function.get("arguments")), result.get("content")]
+        yield json.dumps(made, sort_keys=True, default=str)
 
 
 def _plain(arguments: Any) -> Any:

@@ -234,7 +234,7 @@ class AdaFuseLM(LM):  # type: ignore[misc]  # the harness is not typed
             "adafuse_version": __version__,
             "members": dict(self._weights),
             "model_num_parameters": int(sum(runner.parameters for runner in runners if runner)),
-            "model_dtype": "+".join(str(runner.model.dtype) for runner in runners if runner),
+            "model_dtype": "+".join(runner.dtype for runner in runners if runner),
             "decoding": str(self.ensemble.config),
         }
 

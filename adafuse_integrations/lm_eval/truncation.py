@@ -21,12 +21,16 @@ from adafuse_integrations.lm_eval.chat_template import Conversation
 
 __all__ = ["ContextMember", "context_members", "prompt_of", "rendered_ids", "window_of"]
 
+_NO_LIMIT = 2**31  # tokens
 _PREFIX = "adafuse_prefix"  # key of a message that is no turn but the beginning of the answer
 
 
 def window_of(member: LocalMember) -> int:
     """The context window that the harness's own model has for this checkpoint."""
-    window: int = resolve_max_length(member.runner.model.config, member.tokenizer)
+    model = getattr(member.runner, "model", None)
+    if model is None:  # llama.cpp's: the harness has no model of its own for it
+        return member.runner.window or _NO_LIMIT
+    window: int = resolve_max_length(model.config, member.tokenizer)
     return window
 
 

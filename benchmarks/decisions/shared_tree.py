@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from adafuse.local.kv_cache import KVCache
 from adafuse.local.logits import next_token_stats
 from adafuse.local.member import LocalMember
 from adafuse.local.token_tree import Node, TokenTree
@@ -33,7 +32,7 @@ class SharedTree:
         self._member, self._branches = member, branches
         self._tree = TokenTree(member.runner)
         self._prefix: list[int] = []
-        self._cache = KVCache()  # of the last prefix
+        self._cache = member.runner.new_cache()  # of the last prefix
         self._whole = True  # whether all rows are kept, as a commit needs them
         self._kept: set[Node] = set()  # nodes whose rows are kept
         self._twins: dict[Node, Node] = {}

@@ -12,17 +12,17 @@ from rich.console import Console
 from adafuse import Ensemble
 from adafuse.cli.quiet import quiet_libraries
 from benchmarks.rows import ROOT
-from benchmarks.speed import batch, lengths, memory, reuse, workloads
+from benchmarks.speed import batch, footprint, lengths, memory, one_model, reuse, workloads
 from benchmarks.speed.figures import Ratios, compare
 from benchmarks.speed.machine import describe
 from benchmarks.speed.members import PAIRS, count_tokens, load_pairs, real_pair
-from benchmarks.speed.plot import draw
+from benchmarks.speed.plot import draw, draw_one_model
 from benchmarks.speed.tables import show
 
 __all__ = ["SECTIONS", "main"]
 
 RESULTS = ROOT / "benchmarks" / "results"
-SECTIONS = ("workloads", "long prompts", "batch", "reuse", "memory")
+SECTIONS = ("workloads", "one model", "long prompts", "batch", "reuse", "memory", "footprint")
 
 
 def main(
@@ -63,10 +63,12 @@ def main(
         "workloads": lambda: workloads.run(
             {name: one(name) for name in pairs}, count, prompts, tokens, plain
         ),
+        "one model": lambda: one_model.run(prompts, tokens),
         "long prompts": lambda: lengths.run(one(), count, length_repeats, length_tokens),
         "batch": lambda: batch.run(one(), count, batch_prompts, batch_tokens),
         "reuse": lambda: reuse.run(real_pair(keep_prompts=True), turn_tokens),
         "memory": lambda: memory.run(memory_context, tokens),
+        "footprint": lambda: footprint.run(memory_context, tokens),
     }
     options = {
         "prompts": prompts, "tokens": tokens, "length repeats": length_repeats,
@@ -81,14 +83,21 @@ def main(
     minutes["all"] = round((time.perf_counter() - start) / 60, 1)
     report = {"machine": describe(), "options": options, "minutes": minutes, "figures": figures}
     _write(report, RESULTS / "latest.json")
-    plot = "speed.svg" if save else "latest.svg"  # as with the figures, only one is committed
+    # As with the figures, only one of each is committed.
+    plot, one_plot = ("speed", "one_model") if save else ("latest", "latest_one_model")
     ratios = _against(RESULTS / "committed.json", report, console)
     show(figures, ratios, console)
-    if "workloads" in figures and not draw(figures["workloads"], RESULTS / plot):
+    drawn = [
+        draw(figures["workloads"], RESULTS / f"{plot}.svg") if "workloads" in figures else True,
+        draw_one_model(figures["one model"], RESULTS / f"{one_plot}.svg")
+        if "one model" in figures
+        else True,
+    ]
+    if not all(drawn):
         console.print("No plot: matplotlib is not installed (extra `bench`).")
     if save:
         _write(report, RESULTS / "committed.json")
-    console.print(f"{minutes['all']} minutes; written to {RESULTS.name}/latest.json, {plot}")
+    console.print(f"{minutes['all']} minutes; written to {RESULTS.name}/latest.json, {plot}.svg")
 
 
 def _chosen(given: list[str] | None, known: tuple[str, ...], what: str) -> list[str]:

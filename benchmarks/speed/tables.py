@@ -19,6 +19,19 @@ _CELL = {
     "outside": "share outside forwards",
     "tokens": "committed tokens",
 }
+_ONE_MODEL = (
+    "pair, seconds",
+    "alone, seconds",
+    "assisted, seconds",
+    "one decides, seconds",
+    "pair by alone",
+    "assisted by alone",
+    "one decides by alone",
+    "pair by pair in float32",
+    "pair, first word",
+    "alone, first token",
+    "pair, passes per token",
+)
 _LENGTH = {
     "tokens read per token": "tokens read per token",
     "s per word": "seconds per word",
@@ -31,10 +44,12 @@ def show(figures: Mapping[str, Any], ratios: Ratios, console: Console) -> None:
     """Print a table for each section that was measured."""
     shown: dict[str, Callable[[Mapping[str, Any], Ratios], Table]] = {
         "workloads": _workloads,
+        "one model": _one_model,
         "long prompts": _lengths,
         "batch": partial(_flat, "Prompts decoded together", "batch"),
         "reuse": _reuse,
         "memory": partial(_flat, "Peak memory, MB", "memory"),
+        "footprint": partial(_flat, "Memory in MB and loading, from outside", "footprint"),
     }
     tables = [make(figures[name], ratios) for name, make in shown.items() if name in figures]
     console.print(Group(*tables))
@@ -64,6 +79,17 @@ def _workloads(figures: Mapping[str, Any], ratios: Ratios) -> Table:
                 row = [written(cell[key], ratios, (*path, key)) for key in _CELL.values()]
                 table.add_row(pair, setting, workload, *row)
             table.add_section()
+    return table
+
+
+def _one_model(figures: Mapping[str, Any], ratios: Ratios) -> Table:
+    table = Table("workload", "", *_ONE_MODEL, title="The pair beside its better member alone")
+    for workload, by_engine in figures.items():
+        for engine, cell in by_engine.items():
+            path = ("one model", workload, engine)
+            row = [written(cell[key], ratios, (*path, key)) for key in _ONE_MODEL]
+            table.add_row(workload, engine, *row)
+        table.add_section()
     return table
 
 

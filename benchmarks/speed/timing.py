@@ -64,11 +64,11 @@ class _Clock(BaseStreamer):
         """Nothing to do."""
 
 
-def token_times(member: LocalMember, prompt: Prompt, tokens: int) -> list[float]:
+def token_times(member: LocalMember, prompt: Prompt, tokens: int, **options: Any) -> list[float]:
     """Seconds of transformers' greedy `generate` until each of `tokens` tokens was there.
 
     It reads what the member reads, and does not stop at an end token. One run is the measure for
-    all answers of up to so many tokens.
+    all answers of up to so many tokens. `options` are `generate`'s own.
     """
     ids = member.render(prompt).ids
     model = member.runner.model
@@ -79,5 +79,6 @@ def token_times(member: LocalMember, prompt: Prompt, tokens: int) -> list[float]
         min_new_tokens=tokens,
         do_sample=False,
         streamer=clock,
+        **options,
     )
     return clock.seconds

@@ -13,9 +13,10 @@ from adafuse import Ensemble
 from adafuse.concurrency.callers import calling_as
 from adafuse.errors import MemberMemoryError
 from adafuse.local import batching
-from adafuse.local.batching import ForwardScheduler, Request
+from adafuse.local.batching import ForwardScheduler
 from adafuse.local.kv_cache import KVCache
 from adafuse.local.member import LocalMember
+from adafuse.local.request import Request
 from families import FAMILIES
 from waiting import PATIENCE, until
 
@@ -133,7 +134,7 @@ class Slow:
 
 def ask(forwards: ForwardScheduler, model: Any, times: int) -> None:
     for _ in range(times):
-        forwards.read(model, Request([1], [0], None, KVCache(), 1), lambda rows: None)
+        forwards.read(model, Request([1], [0], 1, (), KVCache(), 1), lambda rows: None)
 
 
 def test_a_forward_waits_for_those_who_come_back_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +196,7 @@ def test_what_fails_after_a_forward_is_the_error_of_its_own_row() -> None:
                 raise KeyError(number)
 
         try:
-            return forwards.read(model, Request([1], [0], None, caches[number], 1), then)  # type: ignore[arg-type]
+            return forwards.read(model, Request([1], [0], 1, (), caches[number], 1), then)  # type: ignore[arg-type]
         except KeyError as error:
             return error.args
 

@@ -45,6 +45,7 @@ def test_a_curve_is_linear_between_its_points_and_beyond_them() -> None:
         (FREE, 1, [0.9, 0.1, 0.01], 3),
         (FREE, 1, [0.9, 0.0], 1),  # what saves nothing is not read for nothing
         (FREE, 60, [0.5] * 9, 4),  # no further than was measured
+        (FREE.shared(1, 2), 1, [0.5] * 9, 2),  # nor than a runner can take
         (ALL_ALIKE, 1, [1.0, 0.9], 0),
         (FIFTH, 1, [0.5, 0.3, 0.19, 0.1], 2),  # 0.2 of a forward each
         (FIFTH, 30, [0.5, 0.3, 0.19, 0.1], 2),
@@ -202,14 +203,14 @@ def test_loaded_members_are_measured_once(
     model.save_pretrained(tmp_path / "m")
     tokenizer.save_pretrained(tmp_path / "m")
     monkeypatch.setenv("ADAFUSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(loader, "kept_curve", costs.kept_curve)
+    monkeypatch.setattr(loader, "member_curve", costs.member_curve)
     measured: list[str] = []
 
     def measure(runner: Any) -> CostCurve:
         measured.append(str(runner.model.dtype))
         return FREE
 
-    monkeypatch.setattr(loader, "measure", measure)
+    monkeypatch.setattr(costs, "measure", measure)
     caplog.set_level(logging.INFO)
     for dtype in ("float32", "float32", "bfloat16", "bfloat16"):
         (member,) = Ensemble.load([str(tmp_path / "m")], dtype=dtype).members
@@ -221,7 +222,7 @@ def test_loaded_members_are_measured_once(
     def fails(runner: Any) -> CostCurve:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(loader, "measure", fails)
+    monkeypatch.setattr(costs, "measure", fails)
     (member,) = Ensemble.load([str(tmp_path / "m")], dtype="float64").members
     assert isinstance(member, LocalMember)
     assert member.runner.cost_curve is None

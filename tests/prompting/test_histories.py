@@ -9,6 +9,7 @@ import pytest
 
 from adafuse import DecodingConfig
 from adafuse.prompting.prompt import read_prompt, with_constraint
+from adafuse.tools.choice import without_repeats
 
 
 def assistant(calls: list[Any]) -> dict[str, Any]:
@@ -57,11 +58,29 @@ PEARS, AGAIN = _turn("stock", {"fruit": "pears"}, "a"), _turn("stock", '{"fruit"
 APPLES = _turn("stock", {"fruit": "apples"}, "c")
 
 
+def _together(*turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls of several turns in one answer, and their results."""
+    calls = [call for called, _ in turns for call in called["tool_calls"]]
+    results = [result for _, result in turns]
+    return [{"role": "assistant", "content": "", "tool_calls": calls}, *results]
+
+
+CHANGED = [AGAIN[0], {**AGAIN[1], "content": "8"}]
+TWICE = _together(PEARS, AGAIN)
+BOTH = _together(PEARS, APPLES)
+
+
 @pytest.mark.parametrize(
     ("said", "settings", "choice", "over"),
     [
         ([*PEARS, *AGAIN], {}, "auto", True),
         ([*PEARS, *APPLES, *AGAIN], {}, None, True),
+        ([*PEARS, *TWICE], {}, "auto", True),  # the same, however often in one answer
+        ([*BOTH, *AGAIN], {}, "auto", True),  # nothing new
+        ([*PEARS, *BOTH], {}, "auto", False),
+        (TWICE, {}, "auto", False),
+        ([*PEARS, *APPLES, *CHANGED], {}, "auto", False),  # a file read again, once it was written
+        ([*PEARS, *CHANGED, *CHANGED], {}, "auto", True),
         (PEARS, {}, "auto", False),
         ([*PEARS, *APPLES], {}, "auto", False),
         ([*PEARS, *ASKED, *AGAIN], {}, "auto", False),  # another question, the same call
@@ -89,3 +108,17 @@ def test_members_read_calls_that_go_round_once() -> None:
     assert [message.get("tool_call_id") for message in read] == [None, None, "c", None, "b"]
     kept = with_constraint(prompt, DecodingConfig(repetition_guard=False)).messages
     assert len(kept) == 7
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ([*PEARS, *CHANGED, *CHANGED], [*PEARS, *CHANGED]),
+        ([*PEARS, *TWICE], TWICE),
+        ([*BOTH, *AGAIN], [*BOTH, *AGAIN]),
+        ([*PEARS, *BOTH, *BOTH], BOTH),
+    ],
+)
+def test_only_calls_that_come_again_are_left_out(said: list[Any], left: list[Any]) -> None:
+    """One that was made beside another stays with the other's result."""
+    assert without_repeats(said) == left

@@ -257,7 +257,7 @@ def test_members_without_a_template_read_speakers_and_blank_lines(name: str) -> 
 @pytest.mark.parametrize("form", ["raw", "chat"])
 def test_a_prompt_has_at_most_one_bos(name: str, form: Any) -> None:
     tokenizer: Any = family(name)[1]
-    renderer = Renderer(tokenizer, TokenCodec(tokenizer, name), name)
+    renderer = Renderer(TokenCodec(tokenizer, name), name)
     ids = renderer.render(read_prompt(f"a {tokenizer.bos_token} b", form)).ids
     assert ids.count(tokenizer.bos_token_id) == (0 if name == "gpt2" else 1)
     assert ids[0] == tokenizer.bos_token_id or name == "gpt2"

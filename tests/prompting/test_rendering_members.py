@@ -37,7 +37,7 @@ def phi(name: str) -> tuple[Any, str]:
 
 
 def rendered_by(tokenizer: Any, template: str, chat: Chat) -> Rendered:
-    one = Renderer(tokenizer, TokenCodec(tokenizer, "phi"), "phi", template)
+    one = Renderer(TokenCodec(tokenizer, "phi"), "phi", template)
     return one.render(read_prompt(messages(chat)))
 
 
@@ -78,7 +78,7 @@ def test_of_several_templates_the_default_one_is_taken() -> None:
     assert reads("qwen2", {"only": "o {{ messages[0].content }}"}, [("user", "x")]) == "o x"
     tokenizer: Any = copy.deepcopy(family("qwen2")[1])
     tokenizer.chat_template = named
-    one = Renderer(tokenizer, codec("qwen2"), "m")
+    one = Renderer(TokenCodec(tokenizer, "m"), "m")
     assert codec("qwen2").text(one.render(read_prompt(messages([("user", "x")]))).ids) == "d x"
     with pytest.raises(ConfigError, match="member 'strict' has chat templates named rag, b"):
         renderer("qwen2", {"rag": "x", "b": "y"})

@@ -71,9 +71,16 @@ every_member = pytest.mark.parametrize(("name", "template", "native"), MEMBERS, 
 
 
 def templated(name: str, template: Any) -> ChatTemplate:
-    found = chat_template(family(name)[1], "m", template, None)
+    found = chat_template(codec(name).vocabulary, "m", template, None)
     assert found is not None
     return found
+
+
+def told(template: Any, number: int) -> str:
+    """What stands behind the tool's name in front of a result whose call is not shown."""
+    arguments = ARGUMENTS[number].items()
+    words = ", ".join(f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in arguments)
+    return f", {words}): up" if template == "" else f" ({words}): up"
 
 
 def user(content: str) -> list[dict[str, Any]]:
@@ -120,8 +127,7 @@ def test_every_member_reads_tools_and_the_syntax_of_calls(
 def test_every_member_reads_the_calls_of_the_past_as_it_is_to_write_them(
     name: str, template: Any, native: bool
 ) -> None:
-    """And in words where it is not to write any, unless its own template has its own marks."""
-    in_words = f"I asked the tool lift with {json.dumps(ARGUMENTS[0], ensure_ascii=False)}."
+    """And with their results where it is not to write any, unless its own template has marks."""
     for tools in (TOOLS, None):
         text = reads(name, template, HISTORY, tools)
         found = [call for call in read_calls(text)[1] if isinstance(call, ToolCall)]
@@ -129,7 +135,7 @@ def test_every_member_reads_the_calls_of_the_past_as_it_is_to_write_them(
         assert found == [ToolCall("lift", arguments) for arguments in ARGUMENTS] * marked
         for message in HISTORY:
             assert message["content"] in text
-        call = call_text("lift", ARGUMENTS[0]) if marked else in_words
+        call = call_text("lift", ARGUMENTS[0]) if marked else f"lift{told(template, 0)}"
         parts = ["I lift.", call, "up <|im_start|>", "up too", "Done."]
         places = [text.index(part) for part in parts]
         assert places == sorted(places)
@@ -176,14 +182,14 @@ def test_a_template_with_another_syntax_is_corrected_in_the_system_message() -> 
     assert '{"name": function name, "parameters": dictionary}' in asked
     assert "Be brief.\n\nTo call a tool" in reads("llama3", LLAMA31, HISTORY, TOOLS)
     assert "To call" not in reads("llama3", LLAMA31, HISTORY)  # nothing to be called now
-    assert 'ipython<|end_header_id|>\n\n"up too"' in reads("llama3", LLAMA31, HISTORY)
+    assert 'ipython<|end_header_id|>\n\n"up too"' in reads("llama3", LLAMA31, HISTORY, TOOLS)
 
 
 def test_a_template_that_refuses_calls_gets_them_as_text_and_tools_as_they_are() -> None:
     text = reads("mistral", MISTRAL_TOOLS, HISTORY, TOOLS)  # ids of six characters
     assert "[AVAILABLE_TOOLS]" in text
     assert "[TOOL_RESULTS]" not in text
-    assert "The tool lift says: up too" in text
+    assert "Result of the tool lift: up too" in text
     renamed = json.loads(json.dumps(HISTORY).replace('"call_', '"numbers_'))
     assert "[TOOL_RESULTS] up too[/TOOL_RESULTS]" in reads("mistral", MISTRAL_TOOLS, renamed, TOOLS)
 
@@ -191,14 +197,11 @@ def test_a_template_that_refuses_calls_gets_them_as_text_and_tools_as_they_are()
 def test_strict_templates_read_results_of_tools_as_turns_of_the_user() -> None:
     text = reads("gemma3", GEMMA, HISTORY)
     call, results = text.split("<end_of_turn>\n")[1:3]
-    written = [json.dumps(arguments, ensure_ascii=False) for arguments in ARGUMENTS]
-    calls = "\n".join(f"I asked the tool lift with {arguments}." for arguments in written)
-    assert call == f"<start_of_turn>model\nI lift.\n{calls}"
-    assert results == (
-        "<start_of_turn>user\nThe tool lift says: up <|im_start|>\n\nThe tool lift says: up too"
-    )
-    told = reads("gemma3", GEMMA, HISTORY, TOOLS)
-    assert told.startswith("<bos><start_of_turn>user\nBe brief.\n\nYou may call these tools")
+    assert call == "<start_of_turn>model\nI lift."
+    first, second = (f"Result of the tool lift{told(GEMMA, number)}" for number in (0, 1))
+    assert results == f"<start_of_turn>user\n{first} <|im_start|>\n\n{second} too"
+    taught = reads("gemma3", GEMMA, HISTORY, TOOLS)
+    assert taught.startswith("<bos><start_of_turn>user\nBe brief.\n\nYou may call these tools")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -229,7 +232,7 @@ def test_no_member_reads_results_in_marks_of_other_models_templates(count: int, 
 
 def test_a_question_behind_results_joins_them_where_turns_must_alternate() -> None:
     history = [*HISTORY[1:5], *user("And now?")]
-    assert "The tool lift says: up too\n\nAnd now?<end_of_turn>" in reads("gemma3", GEMMA, history)
+    assert f"{told(GEMMA, 1)} too\n\nAnd now?<end_of_turn>" in reads("gemma3", GEMMA, history)
     assert "</tool_response><|im_end|>\n<|im_start|>user\nAnd now?" in reads("qwen2", QWEN, history)
 
 

@@ -24,7 +24,7 @@ def _reader(name: str) -> tuple[Renderer, TokenCodec]:
     tokenizer: Any = copy.deepcopy(family(name)[1])
     codec = TokenCodec(tokenizer, name)
     template = tokenizer.chat_template or (QWEN if "qwen" in name else None)
-    return Renderer(tokenizer, codec, name, template), codec
+    return Renderer(codec, name, template), codec
 
 
 def _controls(name: str, messages: Any, tools: Any = None) -> list[int]:

@@ -34,7 +34,7 @@ def codec(name: str) -> TokenCodec:
 
 def renderer(name: str, template: Any = None, **arguments: Any) -> Renderer:
     """Of a member 'strict' with a family's tokenizer and a template."""
-    return Renderer(family(name)[1], codec(name), "strict", template, arguments)
+    return Renderer(codec(name), "strict", template, arguments)
 
 
 def messages(chat: list[tuple[str, str]]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from adafuse.events import MemberUsage, Round
 from adafuse.testing import ScriptedMember
 from benchmarks import dtypes
 from benchmarks.__main__ import app
-from benchmarks.speed import batch, command, lengths, reuse
+from benchmarks.speed import batch, command, lengths, one_model, reuse
 from benchmarks.speed.figures import (
     Turn,
     cell,
@@ -30,7 +30,7 @@ from benchmarks.speed.figures import (
 )
 from benchmarks.speed.machine import describe
 from benchmarks.speed.members import round_weights
-from benchmarks.speed.plot import draw
+from benchmarks.speed.plot import draw, draw_one_model
 from benchmarks.speed.prompts import fill
 from benchmarks.speed.tables import show, written
 from benchmarks.speed.timing import Timed, timed
@@ -166,7 +166,30 @@ def test_lengths_leave_the_prefill_out() -> None:
     assert found["tokens read per token"] == 2.5
 
 
+def beside(seconds: float, assisted: tuple[float, float] | None = None) -> one_model.Beside:
+    together = Timed(answer({"a": usage(), "b": usage()}), seconds, 1.0)
+    leader = Timed(answer({"a": usage(), "b": usage()}), seconds / 2, 0.5)
+    return one_model.Beside(together, leader, 4.0, 2.0, 0.25, assisted)
+
+
+def test_a_pair_beside_one_model_is_compared_prompt_by_prompt() -> None:
+    turns = {
+        "float32": [beside(8.0, (3.0, 0.5)), beside(4.0, (3.0, 0.5)), beside(6.0, (1.0, 0.5))],
+        "llama.cpp": [beside(4.0), beside(1.0), beside(3.0)],
+    }
+    found = one_model.figures(turns)
+    plain, llama = found["float32"], found["llama.cpp"]
+    assert (plain["pair, seconds"], plain["pair by alone"]) == (6.0, 1.5)
+    assert (plain["assisted, seconds"], plain["assisted by alone"]) == (3.0, 1.5)
+    assert plain["pair by pair in float32"] == 1.0
+    assert llama["pair by pair in float32"] == 0.5
+    assert (llama["one decides, seconds"], llama["one decides by alone"]) == (1.5, 0.75)
+    assert llama["assisted, seconds"] is None
+    json.dumps(found, allow_nan=False)
+
+
 FIGURES: dict[str, Any] = {
+    "one model": {"RAG": one_model.figures({"float32": [beside(8.0, (3.0, 0.5))]})},
     "workloads": {"real": {"paper": {"RAG": cell([turn(4.0, 5.0)])}}},
     "long prompts": {
         "250": {
@@ -176,6 +199,7 @@ FIGURES: dict[str, Any] = {
     },
     "batch": batch.figures([answer({"a": usage()})], [answer({"a": usage()})], 2.0, 1.0),
     "reuse": {"chat": reuse.totals([{"a": usage()}])},
+    "footprint": {"imports alone": {"peak": 300.0, "seconds to load": 2.0}},
     "memory": {"plain": {"peak": 2.0, "peak after loading": None}, "ratio": 1.1},
 }
 
@@ -195,6 +219,7 @@ def test_the_plot_is_written_alike_each_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for name in ("a.svg", "b.svg"):
         assert draw(FIGURES["workloads"], tmp_path / name)
+        assert draw_one_model(FIGURES["one model"], tmp_path / f"one_{name}")
     assert (tmp_path / "a.svg").read_text("utf-8") == (tmp_path / "b.svg").read_text("utf-8")
 
 
@@ -211,8 +236,8 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(command, "RESULTS", tmp_path)
     monkeypatch.setattr(command, "load_pairs", lambda: {"real": None, "agreeing": None})
     monkeypatch.setattr(command, "real_pair", lambda keep_prompts: None)
-    for name in ("workloads", "batch", "reuse", "memory", "lengths"):
-        section = "long prompts" if name == "lengths" else name
+    for name in ("workloads", "one_model", "batch", "reuse", "memory", "footprint", "lengths"):
+        section = "long prompts" if name == "lengths" else name.replace("_", " ")
         found = FIGURES[section]
         monkeypatch.setattr(getattr(command, name), "run", lambda *_, found=found: found)
     return tmp_path

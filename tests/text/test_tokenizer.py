@@ -260,7 +260,7 @@ def oracle_template(name: str) -> Text:
 
 
 def rendered(tokenizer: Any, messages: list[dict[str, Any]]) -> tuple[int, ...]:
-    renderer = Renderer(tokenizer, TokenCodec(tokenizer, "m"), "m")
+    renderer = Renderer(TokenCodec(tokenizer, "m"), "m")
     return renderer.render(read_prompt(messages)).ids
 
 
