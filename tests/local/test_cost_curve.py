@@ -145,7 +145,7 @@ def test_members_read_ahead_as_their_curve_says() -> None:
     assert cost(FREE) == free  # the same each time
 
 
-def test_forwards_of_a_model_are_timed_and_leave_no_trace() -> None:
+def test_forwards_of_a_model_are_timed_and_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = prepare(family("llama")[0], "m")
     widths: list[int] = []
     forward = runner.forward
@@ -160,6 +160,9 @@ def test_forwards_of_a_model_are_timed_and_leave_no_trace() -> None:
     assert all(milliseconds > 0 for _, milliseconds in curve.points)
     assert sorted(set(widths)) == [1, 4, 16, 64]
     assert len(widths) <= 1 + 4 * len(forward_cost.WIDTHS)
+    monkeypatch.setattr(forward_cost, "_LONGEST", 0.0)  # a slow model
+    assert [n for n, _ in forward_cost.measure(runner).points] == [1, 4]
+    monkeypatch.undo()
     small = prepare(family("gpt2", n_positions=40)[0], "small")
     assert [n for n, _ in forward_cost.measure(small).points] == [1, 4, 16]
 
