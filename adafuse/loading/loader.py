@@ -6,12 +6,10 @@ Nothing from a checkpoint is executed: no remote code unless asked for, no pickl
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import warnings
 import weakref
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,18 +26,18 @@ from transformers import (
 )
 
 from adafuse.errors import (
-    AdaFuseError,
     ConfigError,
     LoadError,
     LoadMemoryError,
-    ModelNotFoundError,
-    UnsafeCheckpointError,
     UnsupportedModelError,
 )
 from adafuse.loading.checkpoints import refuse_without_weights
-from adafuse.loading.dtypes import ChosenDtype, default_dtype, stored_dtype
+from adafuse.loading.costs import member_curve
+from adafuse.loading.dtypes import ChosenDtype, choose_dtype, stored_dtype
 from adafuse.loading.hub import locate
 from adafuse.loading.llama_plan import LlamaPlan, runs_in_llama, vocabulary_of
+from adafuse.loading.load_errors import load_errors
+from adafuse.loading.quantisation import refuse_without_reader
 from adafuse.loading.sources import Source, model_source, tokenizer_source
 from adafuse.local.member import LocalMember
 from adafuse.local.runner import Runner
@@ -54,8 +52,6 @@ _log = logging.getLogger("adafuse.loading")  # the name that docs/telemetry.md g
 # Members with the same checkpoint share its weights for as long as any of them is alive.
 _shared: weakref.WeakValueDictionary[tuple[str, ...], Runner] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
-# What transformers says of it, not a path that happens to hold the words.
-_REMOTE_CODE = re.compile(r"custom code .* pass the argument `trust_remote_code=True`")
 
 
 def load_members(
@@ -92,7 +88,7 @@ def load_members(
     for row in zip(names, specs, models, tokenizers, placements, strict=True):
         name, spec, model, tokenizer, placement = row
         planned = {plan.key for plan in plans}
-        with _loading, _load_errors(name, spec):
+        with _loading, load_errors(name, spec):
             if placement is None:
                 plans.append(_plan_gguf(name, spec, model, tokenizer, planned))
             else:
@@ -100,7 +96,7 @@ def load_members(
     _check_memory(plans)
     members = []
     for plan in plans:
-        with _loading, _load_errors(plan.name, plan.spec):
+        with _loading, load_errors(plan.name, plan.spec):
             members.append(_load_member(plan))
         dtype = members[-1].runner.dtype.removeprefix("torch.")
         _log.info("member %r is loaded: %s, %s", plan.name, dtype, plan.reason)
@@ -158,7 +154,7 @@ def _plan_member(
     config: PreTrainedConfig | None = None
     if not source.gguf:
         config = AutoConfig.from_pretrained(source.place, **source.arguments)
-    dtype = _dtype(spec, config, on_cpu="device_map" not in placement)
+    dtype = choose_dtype(spec.dtype, config, on_cpu="device_map" not in placement)
     placement = {"dtype": dtype.dtype, **placement}
     key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation)
     runner = _shared.get(key)
@@ -167,10 +163,11 @@ def _plan_member(
     else:
         config = config or AutoConfig.from_pretrained(source.place, **source.arguments)
         _refuse_architecture(name, config)
+        where = f"member {name!r} ({spec.model})"
+        refuse_without_reader(where, spec.quantization_config, config)
         if source.is_local and not source.gguf:
             folder = Path(source.place)
             files = [path.name for path in folder.iterdir() if path.is_file()]
-            where = f"member {name!r} ({spec.model})"
             refuse_without_weights(where, files, lambda file: (folder / file).read_text("utf-8"))
     read = AutoTokenizer.from_pretrained(tokens.place, **tokens.arguments, **spec.tokenizer_kwargs)
     return _Plan(name, spec, key, source, placement, dtype, read, runner, config)
@@ -198,7 +195,7 @@ def _check_memory(plans: Sequence[_Plan | LlamaPlan]) -> None:
         if not isinstance(dtype, torch.dtype):
             dtype = stored_dtype(config) or torch.bfloat16
         device = torch.device(plan.placement.get("device_map", {"": "cpu"})[""])
-        with _load_errors(plan.name, spec):
+        with load_errors(plan.name, spec):
             needed.setdefault(device, {})[plan.name] = weight_bytes(config, dtype)
     for device, sizes in needed.items():
         free = free_bytes(device)
@@ -219,19 +216,12 @@ def _load_member(plan: _Plan | LlamaPlan) -> LocalMember:
             runner = plan.load()
         else:
             runner = prepare(_load_model(plan), plan.name)
+        runner.cost_curve = member_curve(plan.spec, plan.key, runner)
         _shared[plan.key] = runner
     names = ["weight", "chat_template", "chat_template_kwargs", "prompt_cache_mb", "check_memory"]
     options: dict[str, Any] = {name: getattr(plan.spec, name) for name in names}
     tokenizer = plan.tokenizer or vocabulary_of(runner, plan.name)
     return LocalMember(runner, tokenizer, plan.name, **options)
-
-
-def _dtype(spec: MemberSpec, config: PreTrainedConfig | None, *, on_cpu: bool) -> ChosenDtype:
-    """The dtype that a specification names, else the default of its checkpoint."""
-    if spec.dtype is None:
-        return default_dtype(config, on_cpu=on_cpu)
-    asked = spec.dtype if spec.dtype == "auto" else getattr(torch, spec.dtype)
-    return ChosenDtype(asked, f"as dtype={spec.dtype!r} asks")
 
 
 def _placement(spec: MemberSpec) -> dict[str, Any]:
@@ -295,29 +285,3 @@ def _load_model(plan: _Plan) -> PreTrainedModel:
         )
     loaded: PreTrainedModel = model
     return loaded
-
-
-@contextmanager
-def _load_errors(name: str, spec: MemberSpec) -> Iterator[None]:
-    """Turn the errors of transformers into one line that names the member."""
-    where = f"member {name!r} ({spec.model})"
-    try:
-        yield
-    except AdaFuseError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        if isinstance(error, ValueError) and _REMOTE_CODE.search(reason):
-            raise UnsafeCheckpointError(
-                f"{where} brings its own code, which is not run; set trust_remote_code=True in "
-                "its specification if you trust it"
-            ) from error
-        if isinstance(error, OSError) and "use_safetensors=True" in reason:
-            raise UnsafeCheckpointError(
-                f"{where} has no safetensors checkpoint; pickle files are not loaded, since "
-                "loading one runs code from it"
-            ) from error
-        if isinstance(error, OSError):
-            raise ModelNotFoundError(f"{where} cannot be read: {reason[:300]}") from error
-        kind = type(error).__name__
-        raise LoadError(f"{where} cannot be loaded: {kind}: {reason[:300]}") from error
