@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+import re
 import threading
 from types import ModuleType
 from typing import Any
@@ -16,8 +17,9 @@ from adafuse.errors import MissingExtraError
 
 __all__ = ["complaint", "forget_complaints", "installed", "library"]
 
-_ERROR, _WARNING, _CONTINUED = 3, 2, 5  # levels of ggml's log
+_WARNING, _ERROR = 3, 4  # levels of ggml's log, in ggml.h
 _MOST = 20  # lines kept
+_PLACE = re.compile(r"^\w+: (error loading model: )?")  # a function's name
 _lines = threading.local()
 
 
@@ -62,4 +64,5 @@ def complaint() -> str:
     """What llama.cpp said last in this thread: its first error, else its last warning."""
     kept: list[tuple[int, str]] = getattr(_lines, "kept", [])
     errors = [line for level, line in kept if level == _ERROR]
-    return " ".join((errors or [line for _, line in kept[-1:]] or [""])[0].split())
+    line = (errors or [line for _, line in kept[-1:]] or [""])[0]
+    return " ".join(_PLACE.sub("", line).split())

@@ -21,7 +21,13 @@ __all__ = ["GgufTokens", "llama_library"]
 
 # Kinds of `llama_vocab_type`, and names of those that are refused.
 _SENTENCEPIECE, _BPE, _UNIGRAM = 1, 2, 4
-_REFUSED = {0: "missing", 3: "WordPiece", 5: "RWKV", 6: "PLaMo-2", 7: "a test's"}
+_REFUSED = {
+    0: "no tokenizer",
+    3: "a WordPiece tokenizer",
+    5: "an RWKV tokenizer",
+    6: "a PLaMo-2 tokenizer",
+    7: "a tokenizer for tests",
+}
 _NAMED = {"bos": "bos", "eos": "eos", "eot": "eot", "unknown": "unk", "padding": "pad"}
 _BYTE_NAME = re.compile("<0x[0-9A-F]{2}>")
 _NO_BYTE = b"[UNK_BYTE_0x"  # what llama.cpp writes for it
@@ -58,8 +64,8 @@ class GgufTokens:
         kind = llama.llama_vocab_type(self._vocab)
         if kind in _REFUSED:
             raise UnsupportedTokenizerError(
-                f"member {name!r}: the tokenizer of its GGUF file is {_REFUSED[kind]}, whose texts "
-                "cannot be joined exactly; use a model with a BPE or SentencePiece tokenizer"
+                f"member {name!r}: its GGUF file has {_REFUSED[kind]}, so texts cannot be joined "
+                "exactly; use a model with a BPE or SentencePiece tokenizer"
             )
         self.metadata = _metadata(llama, model)
         self.size: int = llama.llama_vocab_n_tokens(self._vocab)

@@ -13,7 +13,7 @@ from typing import Any
 from adafuse.text.llama_vocabulary import LlamaVocabulary, overrides
 from families import family
 
-__all__ = ["load", "read", "write"]
+__all__ = ["describe", "load", "read", "write"]
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 Types = Mapping[str, int]
@@ -62,6 +62,27 @@ def write(
     """Write the vocabulary of a family, and the types of `extra` tokens by their contents."""
     from gguf import GGUFWriter
 
+    writer = GGUFWriter(path, "llama")
+    describe(writer, name, kind=kind, extra=extra, without_bytes=without_bytes,
+             template=template, roles=roles)  # fmt: skip
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def describe(
+    writer: Any,
+    name: str,
+    *,
+    kind: str | None = None,
+    extra: Types | None = None,
+    without_bytes: bool = False,
+    template: str | Sequence[Mapping[str, str]] | None = None,
+    roles: Sequence[str] = ("bos", "eos", "unk"),
+) -> None:
+    """Add the vocabulary of a family to a file that is being written."""
     tokenizer: Any = family(name)[1]
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
@@ -75,7 +96,6 @@ def write(
     types |= extra or {}
     ranks = {"".join(pair): rank for rank, pair in enumerate(parts["model"]["merges"])}
     bytewise = parts["model"].get("byte_fallback", False)
-    writer = GGUFWriter(path, "llama")
     writer.add_tokenizer_model(kind or ("llama" if bytewise else "gpt2"))
     writer.add_tokenizer_pre("qwen2" if name == "qwen2" else "gpt-2")
     writer.add_token_scores([float(-ranks.get(piece, len(ranks))) for piece in types])
@@ -91,11 +111,6 @@ def write(
     writer.add_add_bos_token(tokenizer.encode("x")[0] == tokenizer.bos_token_id)
     if template is not None:
         writer.add_chat_template(template)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 def _type(piece: str, added: Mapping[str, Any]) -> int:
