@@ -137,14 +137,14 @@ class LlamaVocabulary(Vocabulary):
     def _encode_readable(self, text: str) -> list[int]:
         """Encode, and once more in parts where something became what no text may become."""
         ids: list[int] = []
-        waiting = [part.encode() for part in reversed(_LONG_RUN.split(text)) if part]
+        parts = [text] if self._tokens.has_blanks else _LONG_RUN.split(text)
+        waiting = [part.encode() for part in reversed(parts)]
         while waiting:
             part = waiting.pop()
             read = self._tokens.tokenize(part)
             if cuts := self._cuts(part, read):
-                ends = [*cuts, len(part)]
-                parts = [part[start:end] for start, end in zip([0, *cuts], ends, strict=True)]
-                waiting += reversed(parts)
+                pairs = zip([0, *cuts], [*cuts, len(part)], strict=True)
+                waiting += reversed([part[start:end] for start, end in pairs])
             else:
                 ids += [token for token in read if token not in self._hidden]
         return ids
