@@ -54,12 +54,16 @@ def write(
     name: str,
     *,
     kind: str | None = None,
+    split: str | None = None,
     extra: Types | None = None,
     without_bytes: bool = False,
     template: str | Sequence[Mapping[str, str]] | None = None,
     roles: Sequence[str] = ("bos", "eos", "unk"),
 ) -> Path:
-    """Write the vocabulary of a family, and the types of `extra` tokens by their contents."""
+    """Write the vocabulary of a family, and the types of `extra` tokens by their contents.
+
+    `kind` is llama.cpp's name of a tokenizer, `split` that of a pre-tokenizer.
+    """
     from gguf import GGUFWriter
 
     writer = GGUFWriter(path, "llama")
@@ -97,7 +101,7 @@ def describe(
     ranks = {"".join(pair): rank for rank, pair in enumerate(parts["model"]["merges"])}
     bytewise = parts["model"].get("byte_fallback", False)
     writer.add_tokenizer_model(kind or ("llama" if bytewise else "gpt2"))
-    writer.add_tokenizer_pre("qwen2" if name == "qwen2" else "gpt-2")
+    writer.add_tokenizer_pre(split or ("qwen2" if name == "qwen2" else "gpt-2"))
     writer.add_token_scores([float(-ranks.get(piece, len(ranks))) for piece in types])
     writer.add_token_list([*types])
     writer.add_token_types([*types.values()])
