@@ -15,6 +15,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import has_bos_prefix
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from transformers import PreTrainedTokenizerBase
 
 from adafuse.decoding.member import Member
 from adafuse.errors import ConfigError, ContextWindowError, DecodingError, PromptError
@@ -50,6 +51,12 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
         self.lossy = 0
         self.max_length = window_of(member)
         self._member = member
+        if not isinstance(member.tokenizer, PreTrainedTokenizerBase):
+            raise ConfigError(
+                f"member {member.name!r} reads with its GGUF file's own vocabulary, and the "
+                "harness's log-likelihoods take a tokenizer of transformers: name one with "
+                "tokenizer=, or evaluate it on tasks that generate"
+            )
         self._tokens = member.tokenizer
 
     def score(

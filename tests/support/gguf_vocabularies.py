@@ -67,7 +67,7 @@ def write(
     from gguf import GGUFWriter
 
     writer = GGUFWriter(path, "llama")
-    describe(writer, name, kind=kind, extra=extra, without_bytes=without_bytes,
+    describe(writer, name, kind=kind, split=split, extra=extra, without_bytes=without_bytes,
              template=template, roles=roles)  # fmt: skip
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -81,6 +81,7 @@ def describe(
     name: str,
     *,
     kind: str | None = None,
+    split: str | None = None,
     extra: Types | None = None,
     without_bytes: bool = False,
     template: str | Sequence[Mapping[str, str]] | None = None,
