@@ -206,9 +206,8 @@ class MemberSpec:
         for name, low in (("n_gpu_layers", -1), ("n_ctx", 32), ("n_threads", 1)):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, whole(f"a member's {name}", value, low))
-        if isinstance(self.lora, str) or not all(
-            isinstance(p, str | os.PathLike) for p in self.lora
-        ):
+        paths = self.lora if isinstance(self.lora, list | tuple) else [None]
+        if not all(isinstance(path, str | os.PathLike) for path in paths):
             raise ConfigError(f"a member's lora must be a list of paths, not {show(self.lora)}")
         object.__setattr__(self, "lora", tuple(map(os.fspath, self.lora)))
         if self.engine is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from adafuse.errors import AdaFuseError
-from benchmarks import cases, dtypes, exactness, harness, identity, integrity, schemas
+from benchmarks import cases, dtypes, exactness, guesses, harness, identity, integrity, schemas
 from benchmarks.decisions import command as decisions
 from benchmarks.speed import command
 from benchmarks.tasks import command as tasks
@@ -47,6 +47,15 @@ def narrower(
 ) -> None:
     """Count rounds that fall otherwise in another dtype, and print counts as JSON."""
     typer.echo(json.dumps(dtypes.run(rounds, dtype), indent=2))
+
+
+@app.command("guesses")
+def saved_by_guesses(
+    prompts: Annotated[int, typer.Option(help="Of each workload.")] = 5,
+    tokens: Annotated[int, typer.Option(help="Of an answer.")] = 32,
+) -> None:
+    """Count the forwards that guesses of each kind save, and print them as JSON."""
+    typer.echo(json.dumps(guesses.run(prompts, tokens), indent=2))
 
 
 @app.command("harness")

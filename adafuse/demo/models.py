@@ -8,7 +8,6 @@ hub need none of this: any hub id or local folder is a member.
 This module does not know how members decode. It imports torch and transformers only to convert.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import filelock
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from adafuse.cache import cache_folder
 from adafuse.demo.checksums import is_complete, sha256, update_manifest, write_manifest
 from adafuse.demo.gguf import Conversion, Step, convert, name_dtype
 from adafuse.errors import ModelPreparationError
@@ -122,15 +122,6 @@ DEMO_MODELS: Mapping[str, DemoModel] = MappingProxyType(
     {model.name: model for model in (_SMOLLM2, _GEMMA3)}
 )
 """The demo pair by short name, in the order in which ensembles list them."""
-
-
-def cache_folder() -> Path:
-    """Where prepared models are kept: `ADAFUSE_CACHE`, or else the platform's cache folder."""
-    if chosen := os.environ.get("ADAFUSE_CACHE"):
-        return Path(chosen).expanduser()
-    places = {"win32": ("LOCALAPPDATA", "AppData/Local"), "darwin": ("", "Library/Caches")}
-    variable, folder = places.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
-    return Path(os.environ.get(variable) or Path.home() / folder) / "adafuse"
 
 
 def prepare(

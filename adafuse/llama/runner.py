@@ -17,6 +17,7 @@ from adafuse.llama.cache import LlamaCache
 from adafuse.llama.context import BATCH, Context, NoRoomError, Token
 from adafuse.llama.weights import Weights
 from adafuse.local.batching import scheduler_of
+from adafuse.local.cost_curve import CostCurve
 from adafuse.local.prompt_cache import PromptCache
 from adafuse.local.request import Request
 
@@ -54,6 +55,7 @@ class LlamaRunner:
         self.device = torch.device("cpu")  # where the logits are, wherever the layers
         self.scheduler = scheduler_of(self.device)
         self.prompts = PromptCache()
+        self.cost_curve: CostCurve | None = None  # until it is measured or given
         self.dtype = weights.description
         self.place = "llama.cpp"
         self.parameters = float(weights.parameters)
@@ -70,11 +72,23 @@ class LlamaRunner:
         """None: the context has its memory since it was made."""
         return 0
 
+    def spare_curve(self) -> CostCurve | None:
+        """What forwards cost one of those that share them now; None if it was not measured."""
+        if self.cost_curve is None:
+            return None
+        return self.cost_curve.shared(self.scheduler.callers, self._spare_sequences())
+
     def spare_width(self) -> int:
-        """How many tokens one sequence may read in a forward that it needs anyway."""
+        """How many tokens one sequence may read in a forward that it needs anyway.
+
+        For models that were not measured.
+        """
         callers = self.scheduler.callers
-        free = self.context.free_sequences // (2 * callers)  # each may be a leaf
-        return max(min(_WIDTH, _SHARED_WIDTH // callers, free), 1)
+        return max(min(_WIDTH, _SHARED_WIDTH // callers, self._spare_sequences()), 1)
+
+    def _spare_sequences(self) -> int:
+        """Sequences that guesses of one caller may take: each may be a leaf."""
+        return self.context.free_sequences // (2 * self.scheduler.callers)
 
     def new_cache(self) -> LlamaCache:
         """A cache that holds nothing yet."""

@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig
 
 from adafuse.local._compat import cpu_instructions, onednn_has_bfloat16
 
-__all__ = ["ChosenDtype", "bfloat16_instructions", "default_dtype", "stored_dtype"]
+__all__ = ["ChosenDtype", "bfloat16_instructions", "choose_dtype", "stored_dtype"]
 
 # As cpuinfo, which torch asks, names what multiplies bfloat16: Intel's tiles, AVX-512, Arm.
 _INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16")
@@ -32,8 +32,20 @@ class ChosenDtype:
     reason: str
 
 
-def default_dtype(config: PreTrainedConfig | None, *, on_cpu: bool) -> ChosenDtype:
-    """The dtype of a member that names none; `config` is that of its checkpoint, None of GGUF."""
+def choose_dtype(
+    asked: str | None, config: PreTrainedConfig | None, *, on_cpu: bool
+) -> ChosenDtype:
+    """The dtype that is asked for by name or as "auto"; None: the default.
+
+    `config` is that of the checkpoint, None of a GGUF file.
+    """
+    if asked is None:
+        return _default_dtype(config, on_cpu=on_cpu)
+    dtype = asked if asked == "auto" else getattr(torch, asked)
+    return ChosenDtype(dtype, f"as dtype={asked!r} asks")
+
+
+def _default_dtype(config: PreTrainedConfig | None, *, on_cpu: bool) -> ChosenDtype:
     if not on_cpu:
         return ChosenDtype("auto", "as its checkpoint")
     instructions = bfloat16_instructions()

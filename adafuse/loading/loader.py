@@ -27,10 +27,13 @@ from adafuse.errors import (
     LoadMemoryError,
 )
 from adafuse.loading.checkpoints import refuse_without_weights
-from adafuse.loading.dtypes import ChosenDtype, default_dtype, stored_dtype
+from adafuse.loading.costs import member_curve
+from adafuse.loading.dtypes import ChosenDtype, choose_dtype, stored_dtype
 from adafuse.loading.hub import locate
 from adafuse.loading.llama_plan import LlamaPlan, runs_in_llama, vocabulary_of
-from adafuse.loading.pretrained import load_errors, load_model, refuse_architecture
+from adafuse.loading.load_errors import load_errors
+from adafuse.loading.pretrained import load_model, refuse_architecture
+from adafuse.loading.quantisation import refuse_without_reader
 from adafuse.loading.sources import Source, model_source, tokenizer_source
 from adafuse.local.member import LocalMember
 from adafuse.local.runner import Runner
@@ -146,7 +149,7 @@ def _plan_member(
     config: PreTrainedConfig | None = None
     if not source.gguf:
         config = AutoConfig.from_pretrained(source.place, **source.arguments)
-    dtype = _dtype(spec, config, on_cpu="device_map" not in placement)
+    dtype = choose_dtype(spec.dtype, config, on_cpu="device_map" not in placement)
     placement = {"dtype": dtype.dtype, **placement}
     key = (source.identity, repr(sorted(placement.items())), spec.attn_implementation, *spec.lora)
     runner = _shared.get(key)
@@ -155,10 +158,11 @@ def _plan_member(
     else:
         config = config or AutoConfig.from_pretrained(source.place, **source.arguments)
         refuse_architecture(name, config)
+        where = f"member {name!r} ({spec.model})"
+        refuse_without_reader(where, spec.quantization_config, config)
         if source.is_local and not source.gguf:
             folder = Path(source.place)
             files = [path.name for path in folder.iterdir() if path.is_file()]
-            where = f"member {name!r} ({spec.model})"
             refuse_without_weights(where, files, lambda file: (folder / file).read_text("utf-8"))
     read = AutoTokenizer.from_pretrained(tokens.place, **tokens.arguments, **spec.tokenizer_kwargs)
     return _Plan(name, spec, key, source, placement, dtype, read, runner, config)
@@ -209,19 +213,12 @@ def _load_member(plan: _Plan | LlamaPlan) -> LocalMember:
             runner = prepare(
                 load_model(plan.name, plan.spec, plan.source, plan.placement), plan.name
             )
+        runner.cost_curve = member_curve(plan.spec, plan.key, runner)
         _shared[plan.key] = runner
     names = ["weight", "chat_template", "chat_template_kwargs", "prompt_cache_mb", "check_memory"]
     options: dict[str, Any] = {name: getattr(plan.spec, name) for name in names}
     tokenizer = plan.tokenizer or vocabulary_of(runner, plan.name)
     return LocalMember(runner, tokenizer, plan.name, **options)
-
-
-def _dtype(spec: MemberSpec, config: PreTrainedConfig | None, *, on_cpu: bool) -> ChosenDtype:
-    """The dtype that a specification names, else the default of its checkpoint."""
-    if spec.dtype is None:
-        return default_dtype(config, on_cpu=on_cpu)
-    asked = spec.dtype if spec.dtype == "auto" else getattr(torch, spec.dtype)
-    return ChosenDtype(asked, f"as dtype={spec.dtype!r} asks")
 
 
 def _placement(spec: MemberSpec) -> dict[str, Any]:

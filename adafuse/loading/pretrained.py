@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from transformers import (
@@ -15,22 +12,13 @@ from transformers import (
     PreTrainedModel,
 )
 
-from adafuse.errors import (
-    AdaFuseError,
-    LoadError,
-    ModelNotFoundError,
-    UnsafeCheckpointError,
-    UnsupportedModelError,
-)
+from adafuse.errors import LoadError, UnsupportedModelError
 from adafuse.loading.adapters import with_adapters
 from adafuse.loading.sources import Source
 from adafuse.local.tree_masks import Layout
 from adafuse.spec import MemberSpec
 
-__all__ = ["load_errors", "load_model", "refuse_architecture"]
-
-# What transformers says of it, not a path that happens to hold the words.
-_REMOTE_CODE = re.compile(r"custom code .* pass the argument `trust_remote_code=True`")
+__all__ = ["load_model", "refuse_architecture"]
 
 
 def refuse_architecture(name: str, config: PreTrainedConfig) -> None:
@@ -69,29 +57,3 @@ def load_model(
             f"architecture, such as {missing[0]}"
         )
     return with_adapters(model, spec.lora, name)
-
-
-@contextmanager
-def load_errors(name: str, spec: MemberSpec) -> Iterator[None]:
-    """Turn the errors of transformers into one line that names the member."""
-    where = f"member {name!r} ({spec.model})"
-    try:
-        yield
-    except AdaFuseError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        if isinstance(error, ValueError) and _REMOTE_CODE.search(reason):
-            raise UnsafeCheckpointError(
-                f"{where} brings its own code, which is not run; set trust_remote_code=True in "
-                "its specification if you trust it"
-            ) from error
-        if isinstance(error, OSError) and "use_safetensors=True" in reason:
-            raise UnsafeCheckpointError(
-                f"{where} has no safetensors checkpoint; pickle files are not loaded, since "
-                "loading one runs code from it"
-            ) from error
-        if isinstance(error, OSError):
-            raise ModelNotFoundError(f"{where} cannot be read: {reason[:300]}") from error
-        kind = type(error).__name__
-        raise LoadError(f"{where} cannot be loaded: {kind}: {reason[:300]}") from error

@@ -16,6 +16,7 @@ from adafuse.constraints.token_mask import TokenMasks
 from adafuse.errors import PromptMemoryError, UnsupportedTokenizerError
 from adafuse.local.borders import border_mask
 from adafuse.local.context_window import AnswerWindow
+from adafuse.local.cost_curve import CostCurve
 from adafuse.local.runner import Runner
 from adafuse.local.session import LocalSession
 from adafuse.local.tree_check import prepare
@@ -44,6 +45,8 @@ class LocalMember:
         prompt_cache_mb: MiB of keys and values to keep of earlier answers; members that share a
             model runner share the largest; 0: this member neither keeps nor uses any.
         check_memory: whether a prompt is refused that the device has no room for.
+        cost_curve: what forwards of its model cost; None: as it was measured, if it was. What is
+            read ahead follows from it.
 
     Raises:
         UnsupportedModelError, UnsupportedTokenizerError: see `adafuse.errors`.
@@ -61,10 +64,12 @@ class LocalMember:
         chat_template_kwargs: Mapping[str, Any] | None = None,
         prompt_cache_mb: int = 256,
         check_memory: bool = True,
+        cost_curve: CostCurve | None = None,
     ) -> None:
         self.name = name
         self.weight = weight
         self.runner = prepare(model, name) if isinstance(model, PreTrainedModel) else model
+        self.runner.cost_curve = cost_curve or self.runner.cost_curve
         self.remembers = prompt_cache_mb > 0
         self._check_memory = check_memory
         self.runner.prompts.budget = max(self.runner.prompts.budget, prompt_cache_mb * 2**20)

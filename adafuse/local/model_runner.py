@@ -16,6 +16,7 @@ from adafuse.errors import UnsupportedModelError
 from adafuse.local._compat import attention_name
 from adafuse.local.batching import scheduler_of
 from adafuse.local.context_window import window_size
+from adafuse.local.cost_curve import CostCurve
 from adafuse.local.kv_cache import KVCache
 from adafuse.local.onednn import OneDnnLinear
 from adafuse.local.packed_attention import PackedCache, packed_attention, packed_mask
@@ -60,6 +61,7 @@ class ModelRunner:
         self.place = str(model.device)
         self.dtype = str(model.dtype)
         self.packs = False  # until a trial shows that it does
+        self.cost_curve: CostCurve | None = None  # until it is measured or given
         self.products = OneDnnLinear(model)
         self.prompts = PromptCache()
         self._text = text
@@ -86,8 +88,15 @@ class ModelRunner:
         """Bytes that it takes, at least, to read a prompt."""
         return prompt_bytes(self._text, self.model.dtype, tokens, self._additive)
 
+    def spare_curve(self) -> CostCurve | None:
+        """What forwards cost one of those that share them now; None if it was not measured."""
+        return self.cost_curve and self.cost_curve.shared(self.scheduler.callers)
+
     def spare_width(self) -> int:
-        """How many tokens one sequence may read in a forward that it needs anyway."""
+        """How many tokens one sequence may read in a forward that it needs anyway.
+
+        For models that were not measured.
+        """
         return max(min(_WIDTH, _SHARED_WIDTH // self.scheduler.callers), 1)
 
     def new_cache(self) -> KVCache:

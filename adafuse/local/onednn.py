@@ -52,6 +52,7 @@ def _suits(module: torch.nn.Module) -> TypeGuard[torch.nn.Linear]:
     return (
         type(module) is torch.nn.Linear
         and "forward" not in vars(module)
+        and type(module.weight) is torch.nn.Parameter  # not what torchao, say, puts in its place
         and module.weight.device.type == "cpu"
         and module.weight.dtype is torch.float32
     )

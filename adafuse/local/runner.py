@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from adafuse.local.batching import Forwards, ForwardScheduler
+from adafuse.local.cost_curve import CostCurve
 from adafuse.local.prompt_cache import PromptCache
 from adafuse.local.request import Cache
 
@@ -18,7 +19,12 @@ __all__ = ["Runner"]
 
 
 class Runner(Forwards, Protocol):
-    """A model that reads token trees; members with the same checkpoint share one."""
+    """A model that reads token trees; members with the same checkpoint share one.
+
+    `cost_curve` is what its forwards cost, None until that is measured or given.
+    """
+
+    cost_curve: CostCurve | None
 
     @property
     def scheduler(self) -> ForwardScheduler:
@@ -67,7 +73,13 @@ class Runner(Forwards, Protocol):
         """Bytes that it takes, at least, to read a prompt."""
 
     def spare_width(self) -> int:
-        """How many tokens one sequence may read in a forward that it needs anyway."""
+        """How many tokens one sequence may read in a forward that it needs anyway.
+
+        For models that were not measured.
+        """
+
+    def spare_curve(self) -> CostCurve | None:
+        """What forwards cost one of those that share them now; None if it was not measured."""
 
     def new_cache(self) -> Cache:
         """A cache that holds nothing yet."""

@@ -21,7 +21,6 @@ from adafuse.local.token_tree import Node, TokenTree
 __all__ = ["NotFiniteError", "TokenSequence", "logprob_of", "stats_of"]
 
 
-_FEW = 16  # tokens; with a longer prefix to read nothing is guessed
 _PART = 128  # tokens of a prompt that are rated at a time: each has logits of the whole vocabulary
 
 
@@ -105,8 +104,8 @@ class TokenSequence:
         read, before or now. NaN is passed on as it is.
         """
         guessed: list[Node] = []
-        if self._speculator is not None and self.tree.waiting <= _FEW and not self._rating:
-            guessed = self._speculator.beside(self.tree.root, unread)
+        if self._speculator is not None and not self._rating:
+            guessed = self._speculator.beside(self.tree.root, unread, self.tree.waiting)
         # Of guesses too: where one is to be scored later it is read, and no forward follows.
         nodes_to_read = list(dict.fromkeys([*unknown, *guessed]))
 

@@ -68,6 +68,7 @@ class LocalSession:
                 codec.starts_with_whitespace,
                 config,
                 runner.spare_width,
+                runner.spare_curve,
                 free=lambda: masks is None or masks.free,
                 room=window.room(0),
             )

@@ -1,8 +1,10 @@
 """What to read besides what is asked for, where a forward is needed anyway.
 
-A forward of 16 tokens costs little more than one of 2, so tokens that may be needed soon are read
-with those that are. They change no answer: a node's logits are the same whatever was read with it,
-and nothing is decided by whether a node was read. Right guesses save later forwards. In order:
+A wider forward often costs little more, so tokens that may be needed soon are read with those that
+are. They change no answer: a node's logits are the same whatever was read with it, and nothing is
+decided by whether a node was read. Right guesses save later forwards. What a model's forwards cost
+(`cost_curve`) says how many are worth it, the likeliest first; where that was not measured a fixed
+number is read, in this order:
 
 - what other members proposed, or are likely to propose, which will have to be scored;
 - how a word that is being read may go on: as it did where the same tokens were read before;
@@ -16,9 +18,12 @@ This module knows ids, nodes and probabilities; it runs no forward.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from adafuse.config import DecodingConfig
+from adafuse.local.cost_curve import CostCurve
+from adafuse.local.guesses import Chosen, Counted, Guess, Weighed
 from adafuse.local.token_tree import Node
 
 __all__ = ["Speculator"]
@@ -27,15 +32,16 @@ _UNLIKELY = -3.0  # nats, of all tokens since the prefix: what is less probable 
 _WORD = 4  # tokens of a word guessed ahead
 _QUOTATION = 6  # tokens of a quotation guessed ahead
 _FOLLOWERS = 3  # tokens guessed because they followed the last one before
-_HINTED = 32  # tokens that others propose and that one forward may read
+_FEW = 16  # tokens of the prefix that such a forward may have to read if it is to read guesses
 
 
 class Speculator:
     """The guesses of one answer of one member.
 
-    `spaced` tells whether a token's text begins with whitespace, `width` how many tokens a forward
-    may have before it costs more (asked at each), and `free` whether anything may follow: under a
-    grammar only what it allows is worth a guess. `room` is that of an answer in the window.
+    `spaced` tells whether a token's text begins with whitespace, and `free` whether anything may
+    follow: under a grammar only what it allows is worth a guess. `room` is that of an answer in the
+    window. `curve` is what forwards cost now (asked at each), or None; then `width` is how many
+    tokens one may have.
     """
 
     def __init__(
@@ -45,11 +51,12 @@ class Speculator:
         spaced: Callable[[int], bool],
         config: DecodingConfig,
         width: Callable[[], int],
+        curve: Callable[[], CostCurve | None],
         free: Callable[[], bool],
         room: int,
     ) -> None:
         self._end_ids, self._spaced, self._config = end_ids, spaced, config
-        self._width, self._free, self._room = width, free, room
+        self._width, self._curve, self._free, self._room = width, curve, free, room
         self._last: tuple[int, ...] = tuple(prompt[-2:])
         self._quoted: dict[tuple[int, ...], int] = {}  # the token after two, in prompt and answer
         self._greedy: dict[tuple[int, ...], int] = {}  # the most probable one after one or two
@@ -89,28 +96,44 @@ class Speculator:
             self._last = (*self._last[-1:], token)
         self._hints.clear()
 
-    def beside(self, root: Node, unread: Sequence[Node]) -> list[Node]:
-        """Nodes to read with `unread`, each after its parent; `root` may be not read yet."""
-        width = self._width() - len(unread)
-        if width <= 0:
-            return []
-        chosen = _Chosen(root, unread, self._room)
+    def beside(self, root: Node, unread: Sequence[Node], waiting: int) -> list[Node]:
+        """Nodes to read with `unread`, each after its parent.
+
+        `root` may be not read yet: then the forward also reads so many tokens that are `waiting`.
+        """
+        curve = self._curve()
+        chosen: Chosen
+        if curve is not None:
+            if waiting + len(unread) >= curve.widest:
+                return []
+            chosen = Weighed(root, unread, self._room, curve, waiting + len(unread))
+        else:
+            width = self._width() - len(unread)
+            if width <= 0 or waiting > _FEW:
+                return []
+            chosen = Counted(root, unread, self._room, width)
+        for guess in self._guesses(root, unread):
+            chosen.add(guess)
+        return chosen.nodes()
+
+    def _guesses(self, root: Node, unread: Sequence[Node]) -> Iterator[Guess]:
         for ids in self._hints:
-            chosen.add(root, ids, _HINTED)
-        if self._free():
+            yield Guess(root, ids, "hint")
+        free = self._free()
+        if free:
             for tip in unread or [root]:
-                chosen.add(tip, self._word(self._before(tip)), width)
-        for node, token in self._likely(root):
-            rest = self._word((*self._before(node)[-1:], token)) if self._free() else ()
-            chosen.add(node, [token, *rest], width)
-        if self._free():
+                yield Guess(tip, self._word(self._before(tip)), "word")
+        for node, token, reached in self._likely(root):
+            rest = self._word((*self._before(node)[-1:], token)) if free else []
+            yield Guess(node, [token, *rest], "likely", reached)
+        if free:
             for tip in [*unread, root]:
-                chosen.add(tip, self._quotation(self._before(tip)), width)
+                yield Guess(tip, self._quotation(self._before(tip)), "quotation")
             for tip in unread or [root]:
                 for last in self._before(tip)[-1:]:
                     for token in self._followers.get(last, ()):
-                        chosen.add(tip, [token, *self._quotation((last, token))[:2]], width)
-        return chosen.nodes
+                        ids = [token, *self._quotation((last, token))[:2]]
+                        yield Guess(tip, ids, "follower")
 
     def _before(self, node: Node) -> tuple[int, ...]:
         """The last two tokens up to a node."""
@@ -140,8 +163,11 @@ class Speculator:
             before = (*before[-1:], following)
         return tokens
 
-    def _likely(self, root: Node) -> Iterator[tuple[Node, int]]:
-        """The most probable tokens after nodes that are read, as (node, token), best first."""
+    def _likely(self, root: Node) -> Iterator[tuple[Node, int, float]]:
+        """The most probable tokens after nodes that are read, the likeliest nodes first.
+
+        As (node, token, probability that the answer reaches the node): there it will be drafted.
+        """
         guesses: list[tuple[float, int, Node, int]] = []
         count = itertools.count()
         waiting: list[tuple[float, Node]] = [(0.0, root)]
@@ -159,8 +185,8 @@ class Speculator:
                 logprob = node.next.logprob(child.token)
                 if child.row is not None and logprob is not None and reached + logprob > _UNLIKELY:
                     waiting.append((reached + logprob, child))
-        for _, _, node, token in sorted(guesses):
-            yield node, token
+        for unlikely, _, node, token in sorted(guesses):
+            yield node, token, math.exp(-unlikely)
 
     def _next(self, node: Node) -> tuple[int, ...]:
         """The tokens that drafting may take after a node that is read."""
@@ -170,24 +196,3 @@ class Speculator:
         if within or node.next.margin >= self._config.margin_threshold:
             return node.next.top[:1]
         return node.next.top[: self._config.branch_count]
-
-
-class _Chosen:
-    """Nodes that one forward will read, beside those it has to."""
-
-    def __init__(self, root: Node, unread: Sequence[Node], room: int) -> None:
-        self._room = room
-        self.nodes: list[Node] = []
-        self._known = {id(node) for node in (root, *unread)}
-
-    def add(self, node: Node, ids: Iterable[int], limit: int) -> None:
-        """Add nodes for ids after a node, while there is room."""
-        for token in ids:
-            if node.depth >= self._room or (node.row is None and id(node) not in self._known):
-                return
-            node = node.child(token)
-            if node.row is None and id(node) not in self._known:
-                if len(self.nodes) >= limit:
-                    return
-                self._known.add(id(node))
-                self.nodes.append(node)

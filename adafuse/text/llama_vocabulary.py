@@ -19,6 +19,9 @@ __all__ = ["LlamaVocabulary", "overrides"]
 
 _BLANK_FIRST = "tokenizer.ggml.add_space_prefix"
 _TEMPLATE = "tokenizer.chat_template"
+# llama.cpp splits texts of many byte-level vocabularies with std::regex, which runs out of stack,
+# and ends the process, over some 25,000 characters in one piece.
+_LONG_RUN = re.compile(r"(\S{8000}|\s{8000})")
 
 
 def overrides() -> Any:
@@ -119,8 +122,8 @@ class LlamaVocabulary(Vocabulary):
             patterns.append(f"{BLANK}+")  # no piece has one
         elif self._tokens.sentencepiece:  # llama.cpp ends the process over other characters
             contents = map(self._tokens.content, range(self.size))
-            single = {content for content in contents if len(content) == 1} - {BLANK}
-            patterns.append(f"[^{re.escape(' '.join(single))}]+")
+            single = "".join(content for content in contents if len(content) == 1)
+            patterns.append(f"[^{re.escape(single.replace(BLANK, ' '))}]+")
         return re.compile(f"({'|'.join(patterns)})") if patterns else None
 
     def _spell(self, text: str) -> list[int]:
@@ -134,14 +137,14 @@ class LlamaVocabulary(Vocabulary):
     def _encode_readable(self, text: str) -> list[int]:
         """Encode, and once more in parts where something became what no text may become."""
         ids: list[int] = []
-        waiting = [text.encode()]
+        parts = [text] if self._tokens.has_blanks else _LONG_RUN.split(text)
+        waiting = [part.encode() for part in reversed(parts)]
         while waiting:
             part = waiting.pop()
             read = self._tokens.tokenize(part)
             if cuts := self._cuts(part, read):
-                ends = [*cuts, len(part)]
-                parts = [part[start:end] for start, end in zip([0, *cuts], ends, strict=True)]
-                waiting += reversed(parts)
+                pairs = zip([0, *cuts], [*cuts, len(part)], strict=True)
+                waiting += reversed([part[start:end] for start, end in pairs])
             else:
                 ids += [token for token in read if token not in self._hidden]
         return ids
@@ -174,7 +177,7 @@ class LlamaVocabulary(Vocabulary):
         return sorted(cuts - {0, len(data)})
 
     def check(self, probes: Collection[str], text_of: Callable[[list[int]], str]) -> None:
-        if self._join(self._tokens.tokenize(b"a")).startswith(b" "):
+        if self._join(self.encode("a")).startswith(b" "):
             raise ValueError("the model was loaded without `overrides`")
         if not self.encode("x"):
             raise UnsupportedTokenizerError(

@@ -15,13 +15,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import has_bos_prefix
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from transformers import PreTrainedTokenizerBase
 
 from adafuse.decoding.member import Member
 from adafuse.errors import ConfigError, ContextWindowError, DecodingError, PromptError
 from adafuse.local.loglikelihood import continuations_logprobs
 from adafuse.local.member import LocalMember
 from adafuse.prompting.prompt import read_prompt
-from adafuse.text.vocabulary import Vocabulary
 from adafuse_integrations.lm_eval.chat_template import Conversation
 from adafuse_integrations.lm_eval.truncation import answer_text, prompt_of, rendered_ids, window_of
 
@@ -51,14 +51,13 @@ class MemberScorer(TemplateLM):  # type: ignore[misc]  # the harness is not type
         self.lossy = 0
         self.max_length = window_of(member)
         self._member = member
-        tokens = member.tokenizer
-        if isinstance(tokens, Vocabulary):
+        if not isinstance(member.tokenizer, PreTrainedTokenizerBase):
             raise ConfigError(
-                f"member {member.name!r}: the harness's log-likelihoods are of tokens that "
-                "transformers reads, and llama.cpp reads this GGUF file; name its model's own "
-                "tokenizer in its specification, or set engine='transformers'"
+                f"member {member.name!r} reads with its GGUF file's own vocabulary, and the "
+                "harness's log-likelihoods take a tokenizer of transformers: name one with "
+                "tokenizer=, or evaluate it on tasks that generate"
             )
-        self._tokens = tokens
+        self._tokens = member.tokenizer
 
     def score(
         self, context: str, conversation: Conversation | None, continuations: Sequence[str]

@@ -241,6 +241,9 @@ def test_settings_of_llama_cpp_for_other_models(
     "options",
     [
         {"engine": "vllm"},
+        {"lora": "one.gguf"},
+        {"lora": [1]},
+        {"lora": None},
         {"n_ctx": 0},
         {"n_threads": 0},
         {"n_gpu_layers": -2},

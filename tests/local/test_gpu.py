@@ -3,7 +3,9 @@
 import ast
 import copy
 import math
+import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +163,53 @@ def test_no_device_is_named_outside_configuration() -> None:
         ("loader.py", "cuda"),
         ("loader.py", "torch.cuda"),
     ]
+
+
+def missing(*packages: str) -> bool:
+    """Whether one of the packages is not installed."""
+    return any(find_spec(name) is None for name in packages)
+
+
+def quantised(folder: str | Path, config: Any = None, dtype: str = "bfloat16") -> None:
+    """Load a member with weights quantised by `config`, or as they are, and let it answer."""
+    spec = {"model": str(folder), "quantization_config": config, "dtype": dtype}
+    ensemble = Ensemble.load([spec])
+    member: Any = ensemble.members[0]
+    assert member.runner.model.is_quantized
+    assert member.runner.model.device.type == CUDA
+    for prompt in PROMPTS:
+        answer = ensemble.generate(prompt, max_new_tokens=16)
+        check(answer)
+        assert ensemble.generate(prompt, max_new_tokens=16).text == answer.text
+
+
+@pytest.mark.gpu
+@one_gpu
+@pytest.mark.skipif(missing("bitsandbytes"), reason="bitsandbytes is not installed")
+@pytest.mark.parametrize("bits", [8, 4])
+def test_bitsandbytes_quantises_a_member(bits: int, tmp_path: Path) -> None:
+    saved(tmp_path)
+    quantised(tmp_path, {"quant_method": "bitsandbytes", f"load_in_{bits}bit": True})
+
+
+@pytest.mark.gpu
+@one_gpu
+@pytest.mark.skipif(missing("torchao", "mslk"), reason="torchao or mslk is not installed")
+def test_torchao_packs_a_member_into_4_bits(tmp_path: Path) -> None:
+    from torchao.quantization import Int4WeightOnlyConfig
+    from transformers import TorchAoConfig
+
+    saved(tmp_path)
+    quantised(tmp_path, TorchAoConfig(Int4WeightOnlyConfig(group_size=32)))
+
+
+@pytest.mark.gpu
+@one_gpu
+@pytest.mark.skipif(missing("optimum", "gptqmodel"), reason="optimum or gptqmodel is not installed")
+@pytest.mark.parametrize("method", ["GPTQ", "AWQ"])
+def test_a_checkpoint_that_was_quantised_is_read(method: str) -> None:
+    """`ADAFUSE_GPTQ` and `ADAFUSE_AWQ` name one of each: a folder, or a hub id in the cache."""
+    model = os.environ.get(f"ADAFUSE_{method}")
+    if not model:
+        pytest.skip(f"ADAFUSE_{method} names no checkpoint")
+    quantised(model, dtype="float16")

@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 
 from adafuse import Ensemble
+from adafuse.local import guesses
 from adafuse.testing import ScriptedMember
+from benchmarks.guesses import counted
 from benchmarks.identity import compared
+from speculation_cases import PROMPTS, members
 
 ANSWER = Ensemble(
     [ScriptedMember("one two three", name="a"), ScriptedMember("one TWO three", name="b")]
@@ -40,3 +43,17 @@ def test_other_candidates_are_a_near_tie_only_beside_a_near_margin() -> None:
     near = replace(one, margins={"a": (0.9,), "b": (0.70001,)})
     gap = compared(replace(ANSWER, rounds=(near,)), replace(ANSWER, rounds=(other,)))[2]
     assert gap == pytest.approx(1e-5)
+
+
+def test_what_guesses_save_is_counted_without_a_trace() -> None:
+    add = guesses.Counted.add
+    ensemble = Ensemble(members(3))
+    calls = [(prompt, {"max_new_tokens": 12}) for prompt in PROMPTS]
+    table = counted(ensemble, calls)
+    assert table == counted(ensemble, calls)  # the same on every machine
+    assert guesses.Counted.add is add
+    assert {"hint", "word", "likely"} <= set(table) <= set(guesses.CHANCES)
+    read = sum(figures["read"] for figures in table.values())
+    assert read > 0
+    assert any(figures["first"] > 0 for figures in table.values())
+    assert all(0 <= share <= 1 for figures in table.values() for share in figures["by place"])

@@ -54,16 +54,20 @@ def write(
     name: str,
     *,
     kind: str | None = None,
+    split: str | None = None,
     extra: Types | None = None,
     without_bytes: bool = False,
     template: str | Sequence[Mapping[str, str]] | None = None,
     roles: Sequence[str] = ("bos", "eos", "unk"),
 ) -> Path:
-    """Write the vocabulary of a family, and the types of `extra` tokens by their contents."""
+    """Write the vocabulary of a family, and the types of `extra` tokens by their contents.
+
+    `kind` is llama.cpp's name of a tokenizer, `split` that of a pre-tokenizer.
+    """
     from gguf import GGUFWriter
 
     writer = GGUFWriter(path, "llama")
-    describe(writer, name, kind=kind, extra=extra, without_bytes=without_bytes,
+    describe(writer, name, kind=kind, split=split, extra=extra, without_bytes=without_bytes,
              template=template, roles=roles)  # fmt: skip
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -77,6 +81,7 @@ def describe(
     name: str,
     *,
     kind: str | None = None,
+    split: str | None = None,
     extra: Types | None = None,
     without_bytes: bool = False,
     template: str | Sequence[Mapping[str, str]] | None = None,
@@ -97,7 +102,7 @@ def describe(
     ranks = {"".join(pair): rank for rank, pair in enumerate(parts["model"]["merges"])}
     bytewise = parts["model"].get("byte_fallback", False)
     writer.add_tokenizer_model(kind or ("llama" if bytewise else "gpt2"))
-    writer.add_tokenizer_pre("qwen2" if name == "qwen2" else "gpt-2")
+    writer.add_tokenizer_pre(split or ("qwen2" if name == "qwen2" else "gpt-2"))
     writer.add_token_scores([float(-ranks.get(piece, len(ranks))) for piece in types])
     writer.add_token_list([*types])
     writer.add_token_types([*types.values()])

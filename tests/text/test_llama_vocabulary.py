@@ -120,6 +120,13 @@ def test_strings_that_would_grow_into_control_tokens_or_bytes_are_read_as_they_a
         assert 1 not in ids
 
 
+def test_endless_words_are_read() -> None:
+    """std::regex, with which llama.cpp splits some vocabularies' texts, would end the process."""
+    reader = TokenCodec(read("gpt2", split="deepseek-llm"), "m")
+    for text in ("a" * 40_000, " " * 40_000, "日" * 40_000):
+        assert reader.join(reader.encode(text)) == text.encode()
+
+
 def test_types_of_the_file_tell_text_from_control_tokens() -> None:
     """llama.cpp goes by names: `</s>` is a tag of HTML to Gemma 3, and `<|channel|>` none."""
     extra = {"</s>": USER_DEFINED, "<|channel|>": CONTROL, "[PAD7]": UNUSED, "x" * 300: NORMAL}

@@ -29,8 +29,9 @@ TEXTS = [
 ]  # fmt: skip
 NASTY = [
     "<table><tr></s>", "<0x0A>", "<bos><eos><unk>", "<|im_start|>user", "<end_of_turn>",
-    "12345 67.8", "\n" * 40 + "x", "x" + " " * 31 + "y", "\t\t\tz", "\r\n\r\n", "\0a\0", "I'll DON'T we've",
-    "e\u0301", "\u00a0\u3000\u200b", "\U0001f469\u200d\U0001f52c", "<unused0>", "<reponame>",
+    "12345 67.8", "\n" * 40 + "x", "x" + " " * 31 + "y", "\t\t\tz", "\r\n\r\n", "\0a\0",
+    "I'll DON'T we've", "e\u0301", "\u00a0\u3000\u200b", "\U0001f469\u200d\U0001f52c",
+    "<unused0>", "<reponame>",
 ]  # fmt: skip
 
 
