@@ -63,6 +63,7 @@ class Context:
 
     Attributes:
         sequences: how many there are.
+        batch: tokens of one call.
         rows: of logits that one call may give.
         dropped: sequences of caches that nobody refers to any more; given back at the next turn.
     """
@@ -99,6 +100,7 @@ class Context:
             llama.llama_set_adapters_lora(self._pointer, pointers, len(adapters), strengths)
         self._batch = llama.llama_batch_init(BATCH, 0, self.sequences)
         weakref.finalize(self, _free, self._pointer, self._batch, weights)
+        self.batch = int(llama.llama_n_batch(self._pointer))  # fewer, in a small context
         self._memory = llama.llama_get_memory(self._pointer)
         if not self._memory or not llama.llama_get_causal_attn(self._pointer):
             raise UnsupportedModelError(
@@ -141,7 +143,7 @@ class Context:
     def decode(self, tokens: Sequence[Token]) -> torch.Tensor:
         """Read tokens in one forward; returns the logits that are wanted, float32, (rows, V).
 
-        At most `BATCH` tokens, and `rows` wanted. Where it raises, the cells of the tokens are for
+        At most `batch` tokens, and `rows` wanted. Where it raises, the cells of the tokens are for
         the caller to take back.
 
         Raises:

@@ -14,7 +14,7 @@ import torch
 
 from adafuse.errors import ContextFullError
 from adafuse.llama.cache import LlamaCache
-from adafuse.llama.context import BATCH, Context, NoRoomError, Token
+from adafuse.llama.context import Context, NoRoomError, Token
 from adafuse.llama.weights import Weights
 from adafuse.local.batching import scheduler_of
 from adafuse.local.cost_curve import CostCurve
@@ -97,7 +97,7 @@ class LlamaRunner:
     def forward(self, request: Request) -> torch.Tensor:
         """One forward of one sequence; returns logits of its last tokens, shape (keep, V).
 
-        A text of more than `BATCH` tokens takes several. Where the context is full, caches of
+        A text of more than 512 tokens takes several. Where the context is full, caches of
         earlier answers are let go, and it is tried once more; ContextFullError if that is not
         enough.
         """
@@ -125,7 +125,7 @@ class LlamaRunner:
         readings = [_Reading.of(request) for request in requests]
         waiting = list(readings)
         while waiting:
-            parts, tokens, rows = [], BATCH, self.context.rows
+            parts, tokens, rows = [], self.context.batch, self.context.rows
             for reading in waiting:
                 part = reading.next_part(tokens, rows)
                 if part.size:

@@ -149,6 +149,16 @@ def test_a_full_context_is_an_error_that_says_so_and_leaves_the_cache_as_it_was(
     assert own.context.free_sequences == held == own.context.sequences - 1
 
 
+def test_answers_together_are_more_than_one_call_of_a_small_context_reads() -> None:
+    own = runner(gguf("llama"), 64)
+    trees = [TokenTree(own) for _ in range(6)]
+    for tree in trees:
+        tree.append(list(range(9, 59)))
+    with pytest.raises(MemoryError):
+        own.forward_packed([tree.request([]) for tree in trees])
+    assert own.context.free_sequences == own.context.sequences - len(trees)
+
+
 def test_kept_prompts_make_room_for_an_answer() -> None:
     own = runner(gguf("llama"), 256)
     own.prompts.budget = 2**30
