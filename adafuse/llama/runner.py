@@ -54,7 +54,6 @@ class LlamaRunner:
         self._name = name
         self.device = torch.device("cpu")  # where the logits are, wherever the layers
         self.scheduler = scheduler_of(self.device)
-        self.prompts = PromptCache()
         self.cost_curve: CostCurve | None = None  # until it is measured or given
         self.dtype = weights.description
         self.place = "llama.cpp"
@@ -63,6 +62,10 @@ class LlamaRunner:
         self.most_logits = self.context.rows
         self.window = min(weights.trained_context or cells, cells)
         self._cell_bytes = weights.cell_bytes()
+        # Answers need the rest.
+        self.prompts = PromptCache(
+            most_bytes=cells * self._cell_bytes // 2, most=self.context.sequences // 8
+        )
 
     def window_of(self, prompt_tokens: int) -> int:
         """How many tokens prompt and answer may have together, however long the prompt is."""

@@ -6,6 +6,7 @@ What is kept is never changed, only copied from, so threads may share it. Knows 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,11 +28,15 @@ class _Kept:
 class PromptCache:
     """Keys and values of earlier prompts and answers of one model.
 
-    `budget` bytes may be kept; what was used least recently goes first.
+    `budget` bytes may be kept, and never more than `most_bytes` nor so many caches as `most`; what
+    was used least recently goes first.
     """
 
-    def __init__(self, budget: int = 0) -> None:
+    def __init__(
+        self, budget: int = 0, *, most_bytes: float = math.inf, most: float = math.inf
+    ) -> None:
         self.budget = budget
+        self._most_bytes, self._most = most_bytes, most
         self._lock = threading.Lock()
         self._kept: list[_Kept] = []  # the least recently used first
 
@@ -61,7 +66,8 @@ class PromptCache:
 
     def keep(self, tokens: Sequence[int], window: int | None, cache: Cache) -> None:
         """Keep a cache that holds just these tokens and that nobody changes any more."""
-        if cache.nbytes > self.budget or len(tokens) < _WORTH:
+        room = min(self.budget, self._most_bytes)
+        if cache.nbytes > room or len(tokens) < _WORTH:
             return
         kept = _Kept(tuple(tokens), window, cache)
         with self._lock:
@@ -71,7 +77,7 @@ class PromptCache:
                 if other.window != window or _common(other.tokens, tokens) < len(other.tokens)
             ]
             self._kept.append(kept)
-            while self.nbytes > self.budget:
+            while self.nbytes > room or len(self._kept) > self._most:
                 self._kept.pop(0)
 
     def clear(self) -> None:

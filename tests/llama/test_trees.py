@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -159,15 +161,32 @@ def test_answers_together_are_more_than_one_call_of_a_small_context_reads() -> N
     assert own.context.free_sequences == own.context.sequences - len(trees)
 
 
+def kept_after(own: Any, prompts: Sequence[range]) -> list[int]:
+    """The first tokens of what is kept, once these are read."""
+    own.prompts.budget = 2**30
+    for prompt in prompts:
+        tree = TokenTree(own)
+        tree.append(prompt)
+        tree.read([])
+        own.prompts.keep(prompt, own.window, tree.close())
+    return [kept.tokens[0] for kept in own.prompts._kept]
+
+
 def test_kept_prompts_make_room_for_an_answer() -> None:
     own = runner(gguf("llama"), 256)
-    own.prompts.budget = 2**30
-    for start in (9, 300):
-        tree = TokenTree(own)
-        tree.append(list(range(start, start + 180)))
-        tree.read([])
-        own.prompts.keep(list(range(start, start + 180)), own.window, tree.close())
-    assert [kept.tokens[0] for kept in own.prompts._kept] == [300]
+    assert kept_after(own, [range(9, 109), range(300, 490)]) == []
+    own.context.collect()
+    assert own.context.free_sequences == own.context.sequences
+
+
+def test_kept_prompts_leave_half_of_a_context_and_most_sequences_to_answers() -> None:
+    own = runner(gguf("llama"), 256)
+    assert kept_after(own, [range(9, 69), range(100, 160), range(200, 260)]) == [100, 200]
+    own = runner(gguf("llama"), 1024)
+    count = own.context.sequences // 8
+    assert kept_after(own, [range(at, at + 9) for at in range(count + 3)]) == list(
+        range(3, count + 3)
+    )
 
 
 def test_more_leaves_than_sequences() -> None:
