@@ -8,7 +8,8 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError, RevisionResolutionError
 
-from adafuse.loading.sources import Source, model_source, tokenizer_source
+from adafuse.llama.library import installed
+from adafuse.loading.sources import Source, model_source, part_names, tokenizer_source
 from adafuse.spec import MemberSpec
 
 __all__ = ["Checkpoint", "identify"]
@@ -35,13 +36,17 @@ def identify(spec: MemberSpec) -> Checkpoint:
     sources = [model] if spec.tokenizer is None else [model, tokenizer_source(spec, model)]
     versions = [_version(source) for source in sources]
     content = None if None in versions else " ".join(map(str, versions))
+    if content is not None and model.gguf and spec.engine != "transformers" and installed():
+        content += " in llama.cpp"  # which rounds otherwise
     return Checkpoint(content, None if model.is_local else versions[0])
 
 
 def _version(source: Source) -> str | None:
     """A commit; of a folder what tells that its files have changed."""
     if source.is_local:
-        files = [Path(source.place) / source.gguf] if source.gguf else Path(source.place).iterdir()
+        folder = Path(source.place)
+        parts = map(folder.joinpath, part_names(source.gguf)) if source.gguf else ()
+        files = [part for part in parts if part.exists()] or folder.iterdir()
         found = [(file.name, file.stat()) for file in files if source.gguf or file.suffix in _READ]
         return repr((source.place, sorted((n, s.st_size, s.st_mtime_ns) for n, s in found)))
     try:

@@ -6,7 +6,6 @@ What can be told without a model is refused before one is loaded.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from adafuse.errors import ConfigError, LoadError, LoadMemoryError, MissingExtra
 from adafuse.llama.library import installed
 from adafuse.llama.runner import LlamaRunner
 from adafuse.llama.weights import Weights
-from adafuse.loading.sources import Source
+from adafuse.loading.sources import Source, part_names
 from adafuse.local.runner import Runner
 from adafuse.memory import free_bytes
 from adafuse.spec import LLAMA_OPTIONS, MemberSpec
@@ -30,7 +29,6 @@ from adafuse.validation import warn
 
 __all__ = ["LlamaPlan", "runs_in_llama", "vocabulary_of"]
 
-_PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>\.gguf)")
 _MOST = 32_768  # tokens of a context that nobody has asked for
 _SHARE = 4  # which part of the free memory it may take
 _FEWEST = 512  # tokens that it has all the same
@@ -143,13 +141,7 @@ def _files(source: Source, name: str) -> list[Path]:
     LoadError where parts are missing.
     """
     assert source.gguf is not None
-    names = [source.gguf]
-    if part := _PART.fullmatch(source.gguf):
-        count = int(part["count"])
-        names = [
-            f"{part['stem']}-{number:05d}-of-{count:05d}{part['end']}"
-            for number in range(1, count + 1)
-        ]
+    names = part_names(source.gguf)
     if not source.is_local:
         revision = source.commit or source.revision  # of a commit the cache is asked first
         return [Path(hf_hub_download(source.place, file, revision=revision)) for file in names]

@@ -16,13 +16,13 @@ from adafuse.loading.checkpoints import CONFIG
 from adafuse.spec import MemberSpec
 from adafuse.validation import show
 
-__all__ = ["Source", "model_source", "tokenizer_source"]
+__all__ = ["Source", "model_source", "part_names", "tokenizer_source"]
 
 _HUB_ID = re.compile(r"(?!.*\.\.)[\w-][\w.-]*(/[\w-][\w.-]*)?")
 # Of a file in a repository, or of a revision: either becomes part of a path in the local cache.
 _INSIDE = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[\w.@+-][\w.@+ -]*(/[\w.@+ -]+)*")
 
-_LATER_PART = re.compile(r".*-(?!00001)\d{5}-of-\d{5}\.gguf")
+_PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,14 @@ def model_source(spec: MemberSpec, model: str) -> Source:
     return Source(place, False, file, *options)
 
 
+def part_names(file: str) -> list[str]:
+    """Names of all parts of a GGUF file, which is named by one of them; most are in one part."""
+    if not (part := _PART.fullmatch(file)):
+        return [file]
+    count = int(part["count"])
+    return [f"{part['stem']}-{at:05d}-of-{count:05d}.gguf" for at in range(1, count + 1)] or [file]
+
+
 def _is_gguf(file: Path) -> bool:
     """Whether a file is one by its name, or by its first bytes: Ollama's have names of their own.
 
@@ -105,7 +113,7 @@ def _is_gguf(file: Path) -> bool:
 
 def _first_parts(files: Iterable[Path]) -> list[Path]:
     """Files, of one that is in several parts the first."""
-    return [file for file in files if not _LATER_PART.fullmatch(file.name)]
+    return [file for file in files if file.name == part_names(file.name)[0]]
 
 
 def _look_up_path(model: str) -> tuple[Path, bool, bool]:

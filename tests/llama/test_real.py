@@ -107,7 +107,7 @@ def test_trees_equal_their_lines_up_to_rounding(name: str) -> None:
 
 def test_a_sliding_window_is_passed_and_a_long_prompt_read() -> None:
     """3,000 tokens in Gemma 3, whose window is 512; then back behind the window."""
-    text = " ".join([*corpus.ENGLISH, *corpus.GERMAN] * 9)
+    text = " ".join([*corpus.ENGLISH, *corpus.GERMAN] * 10)
     ids = own("gemma3").codec.encode_start(text, special_tokens=True)[:3000]
     assert len(ids) == 3000
     shared = own("gemma3").runner
