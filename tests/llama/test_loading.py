@@ -27,7 +27,7 @@ from adafuse.loading import llama_plan
 from adafuse.loading.loader import load_members
 from adafuse.local.model_runner import ModelRunner
 from families import family
-from gguf_models import gguf
+from gguf_models import gguf, write_model
 
 
 @pytest.fixture
@@ -172,6 +172,12 @@ def test_models_that_cannot_read_trees(
 ) -> None:
     monkeypatch.setattr(llama_weights.library(), asks, lambda model: True)
     with pytest.raises(UnsupportedModelError, match=rf"'small\.gguf': llama .*{reason}"):
+        load(file)
+
+
+def test_a_model_of_embeddings(tmp_path: Path) -> None:
+    file = write_model(tmp_path / "x.gguf", "qwen2", pooling=3)
+    with pytest.raises(UnsupportedModelError, match=r"'x\.gguf': qwen2 makes embeddings of texts"):
         load(file)
 
 

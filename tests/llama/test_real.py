@@ -50,7 +50,7 @@ def file_of(name: str) -> Path:
 
 @functools.cache
 def own(name: str) -> Any:
-    return member(file_of(name), 4096)
+    return member(file_of(name), 8192)
 
 
 @functools.cache

@@ -45,7 +45,9 @@ def model_of(name: str, seed: int = 0, **overrides: Any) -> tuple[Any, Any]:
     return FAMILIES[name](seed, **{**(_GEMMA if name == "gemma3" else {}), **overrides})
 
 
-def write_model(path: Path, name: str, seed: int = 0, **overrides: Any) -> Path:
+def write_model(
+    path: Path, name: str, seed: int = 0, pooling: int | None = None, **overrides: Any
+) -> Path:
     """Write a family's model and vocabulary, in float32."""
     from gguf import GGUFWriter
 
@@ -67,6 +69,8 @@ def write_model(path: Path, name: str, seed: int = 0, **overrides: Any) -> Path:
     writer.add_rope_dimension_count(width)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
+    if pooling is not None:
+        writer.add_uint32(f"{arch}.pooling_type", pooling)
     rope = config.rope_parameters
     writer.add_rope_freq_base(rope.get("full_attention", rope)["rope_theta"])
     if name == "gemma3":
