@@ -10,6 +10,7 @@ import torch
 
 from adafuse import Ensemble
 from adafuse.errors import LoadError, MissingExtraError
+from adafuse.loading import adapters
 from families import family
 
 
@@ -43,7 +44,7 @@ def test_adapters_are_merged_in_turn(folder: str, monkeypatch: pytest.MonkeyPatc
         return SimpleNamespace(merge_and_unload=merged)
 
     peft = SimpleNamespace(PeftModel=SimpleNamespace(from_pretrained=from_pretrained))
-    monkeypatch.setitem(sys.modules, "peft", peft)  # type: ignore[arg-type]
+    monkeypatch.setattr(adapters, "import_module", lambda name: peft)
     plain, adapted = load(folder), load(folder, "one", "two")
     biases = [m.runner.model.model.layers[0].self_attn.q_proj.bias for m in (plain, adapted)]
     assert torch.allclose(biases[1], biases[0] + 2)
@@ -64,6 +65,6 @@ def test_what_is_no_adapter(folder: str, monkeypatch: pytest.MonkeyPatch) -> Non
         raise ValueError("another\nmodel's")
 
     peft = SimpleNamespace(PeftModel=SimpleNamespace(from_pretrained=refuse))
-    monkeypatch.setitem(sys.modules, "peft", peft)  # type: ignore[arg-type]
+    monkeypatch.setattr(adapters, "import_module", lambda name: peft)
     with pytest.raises(LoadError, match="one cannot be used: another model's"):
         load(folder, "one")
