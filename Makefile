@@ -49,7 +49,7 @@ llama: $(INSTALLED) ## Install llama.cpp, if there is a C++ compiler.
 			--constraint constraints.txt --editable '.[llama-cpp]' \
 		|| echo "llama.cpp cannot be built here; its tests are left out" >&2
 
-test: models llama ## Run the tests, real models included.
+test: llama models ## Run the tests, real models included.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 suites: models ## Run the standard suites of LangChain and LlamaIndex on the real models: an hour.

@@ -34,9 +34,17 @@ _PYTHON_TEXT = r"/'([^'\\\n]|\\.)*'/"
 ENDS = ("</parameter>", "</function>", f"\n{CALL_END}", CALL_END, "\n```", "```", ")")
 """Texts that end calls, or parts of them."""
 
-# Also not, as models that have seen a call may go on, what a tool would say.
+# Also not, as models that have seen a call may go on, what a tool would say. Tags without their
+# ends: models add attributes of their own (<tool_response name=…).
 _MARK = "|".join(
-    [CALL_START, RESULT_START, r"\[TOOL_CALLS\]", r"<\|python_tag\|>", "<function=", "```tool_"]
+    [
+        CALL_START[:-1],
+        RESULT_START[:-1],
+        r"\[TOOL_CALLS\]",
+        r"<\|python_tag\|>",
+        "<function=",
+        "```tool_",
+    ]
 )
 # What is no prose yet, whatever the next sign is: punctuation, markup, numbers of lists.
 # Ranges of Unicode's punctuation and symbols: its exact classes take ten times as long to build.

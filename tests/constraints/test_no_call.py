@@ -40,6 +40,14 @@ def test_no_brace_follows_signs_alone(sign: str) -> None:
     assert allowed_bytes(NO_CALL_WRITTEN, data) == len(data.encode())
 
 
+@pytest.mark.parametrize("tag", ["<tool_call", "<tool_response"])
+def test_no_tag_of_calls_is_written_whatever_its_attributes(tag: str) -> None:
+    for before in ("", "The stock is ", "- "):
+        text = f'{before}{tag} name="stock_level">'
+        assert allowed_bytes(NO_CALL, text) < len((before + tag).encode())
+        assert allowed_bytes(NO_CALL_WRITTEN, text) < len((before + tag).encode())
+
+
 @pytest.mark.parametrize("text", PROSE)
 def test_braces_behind_prose_stay(text: str) -> None:
     for grammar in (NO_CALL, NO_CALL_WRITTEN):
