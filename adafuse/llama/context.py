@@ -109,8 +109,8 @@ class Context:
 
     @property
     def free_sequences(self) -> int:
-        """How many sequences are in nobody's hands."""
-        return len(self._free) + sum(len(list(names)) for names in list(self.dropped))
+        """How many sequences are in nobody's hands, as far as they were given back."""
+        return len(self._free)
 
     def collect(self) -> None:
         """Give back what caches held that are gone."""

@@ -140,6 +140,7 @@ def own_reading(name: str, ids: list[int], rows: int) -> Any:
 @pytest.fixture(scope="module")
 def in_float32() -> Iterator[dict[str, Path]]:
     """The pair's files unpacked: 1.6 GB for as long as they are needed."""
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python (extra llama-cpp) is not installed")
     with tempfile.TemporaryDirectory() as folder:
         yield {
             name: unpacked(file_of(name), Path(folder) / f"{name}.gguf")
