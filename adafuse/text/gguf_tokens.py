@@ -71,6 +71,7 @@ class GgufTokens:
         self.size: int = llama.llama_vocab_n_tokens(self._vocab)
         self.sentencepiece, self.unigram = kind == _SENTENCEPIECE, kind == _UNIGRAM
         self.has_blanks = kind != _BPE or self.metadata["tokenizer.ggml.model"] == "gemma4"
+        self._blank = (BLANK if self.has_blanks else "\u0120").encode()  # of byte-level BPE: Ġ
         self._attributes = [llama.llama_vocab_get_attr(self._vocab, t) for t in range(self.size)]
         self.named = self._read_named()
         self.special: dict[int, SpecialToken] = {}
@@ -148,6 +149,15 @@ class GgufTokens:
     def content(self, token: int) -> str:
         """What the file calls a token."""
         return str(self._llama.llama_vocab_get_text(self._vocab, token).decode(errors="replace"))
+
+    def starts_with_whitespace(self, token: int) -> bool | None:
+        """Told by the first character of what the file calls a token; None: it must be read."""
+        if self._attributes[token] != self._llama.LLAMA_TOKEN_ATTR_NORMAL:
+            return None
+        content = self._llama.llama_vocab_get_text(self._vocab, token)
+        if content[:1].isalnum():
+            return False
+        return True if content.startswith(self._blank) else None
 
     def read(self, token: int) -> bytes | None:
         """The bytes that a token adds to a text; None if there is no such token."""

@@ -96,6 +96,11 @@ class LlamaVocabulary(Vocabulary):
     def has_ids_below(self, count: int) -> bool:
         return self.size <= count
 
+    def whitespace_starts(self, count: int) -> list[bool | None]:
+        """Told by the first characters of tokens: most show it at once."""
+        shown = map(self._tokens.starts_with_whitespace, range(min(count, self.size)))
+        return [*shown, *[None] * (count - self.size)]
+
     def encode(self, text: str) -> list[int]:
         if self._spelt is None:
             return self._encode_readable(text)
