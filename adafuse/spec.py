@@ -146,7 +146,7 @@ class MemberSpec:
             default: llama.cpp where it is installed (the extra `llama-cpp`).
         n_gpu_layers: in llama.cpp: how many layers are on a GPU, -1 all; default: none.
         n_ctx: in llama.cpp: tokens of all answers at once and of kept prompts together; default:
-            as many as the model was trained to read, and at most 32,768, or what a quarter of the
+            as many as the model was trained to read, and at most 8,192, or what a quarter of the
             free memory holds.
         n_threads: in llama.cpp: threads that compute; default: as many as torch has.
         lora: paths of LoRA adapters, all in use at their full strength: GGUF files for llama.cpp,

@@ -29,7 +29,7 @@ from adafuse.validation import warn
 
 __all__ = ["LlamaPlan", "runs_in_llama", "vocabulary_of"]
 
-_MOST = 32_768  # tokens of a context that nobody has asked for
+_MOST = 8_192  # tokens of a context that nobody has asked for
 _SHARE = 4  # which part of the free memory it may take
 _FEWEST = 512  # tokens that it has all the same
 _TRANSFORMERS_OPTIONS = ("dtype", "device_map", "quantization_config", "tokenizer_kwargs")
