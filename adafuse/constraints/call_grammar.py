@@ -34,17 +34,9 @@ _PYTHON_TEXT = r"/'([^'\\\n]|\\.)*'/"
 ENDS = ("</parameter>", "</function>", f"\n{CALL_END}", CALL_END, "\n```", "```", ")")
 """Texts that end calls, or parts of them."""
 
-# Also not, as models that have seen a call may go on, what a tool would say. Tags without their
-# ends: models add attributes of their own (<tool_response name=…).
+# Also not, as models that have seen a call may go on, what a tool would say.
 _MARK = "|".join(
-    [
-        CALL_START[:-1],
-        RESULT_START[:-1],
-        r"\[TOOL_CALLS\]",
-        r"<\|python_tag\|>",
-        "<function=",
-        "```tool_",
-    ]
+    [CALL_START, RESULT_START, r"\[TOOL_CALLS\]", r"<\|python_tag\|>", "<function=", "```tool_"]
 )
 # What is no prose yet, whatever the next sign is: punctuation, markup, numbers of lists.
 # Ranges of Unicode's punctuation and symbols: its exact classes take ten times as long to build.
@@ -53,8 +45,10 @@ _SIGN = (
     r"\u{fe00}-\u{fe6f}\u{feff}\u{fff0}-\u{ffff}\u{1f000}-\u{1ffff}]"
 )
 _BEFORE = rf"({_SIGN}|[0-9]{{1,3}}[.)][ \t]|<\/?[|]?[A-Za-z_]{{1,32}}[|]?>|```[A-Za-z_]{{1,32}})*"
-_BEGUN = r"\{|```(json|JSON|[ \t]*\n)"
-_KEYS = r"\{[ \t\r\n]*\"(name|arguments|parameters|function|type)\""
+# Models give the tags attributes of their own (<tool_response name=…).
+_TAG = f"|{CALL_START[:-1]}|{RESULT_START[:-1]}"
+_BEGUN = r"\{|```(json|JSON|[ \t]*\n)" + _TAG
+_KEYS = r"\{[ \t\r\n]*\"(name|arguments|parameters|function|type)\"" + _TAG
 _FREE = (
     "start: TEXT\nTEXT: "
     r"/(?s:.*)/ & ~/(?s:.*)({mark})(?s:.*)/ & ~/{before}({begun})(?s:.*)/"

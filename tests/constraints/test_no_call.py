@@ -41,11 +41,12 @@ def test_no_brace_follows_signs_alone(sign: str) -> None:
 
 
 @pytest.mark.parametrize("tag", ["<tool_call", "<tool_response"])
-def test_no_tag_of_calls_is_written_whatever_its_attributes(tag: str) -> None:
-    for before in ("", "The stock is ", "- "):
-        text = f'{before}{tag} name="stock_level">'
-        assert allowed_bytes(NO_CALL, text) < len((before + tag).encode())
-        assert allowed_bytes(NO_CALL_WRITTEN, text) < len((before + tag).encode())
+def test_no_tag_of_calls_begins_an_answer_whatever_its_attributes(tag: str) -> None:
+    for grammar in (NO_CALL, NO_CALL_WRITTEN):
+        for before in ("", "- ", "\n> "):
+            assert allowed_bytes(grammar, before + tag) < len((before + tag).encode())
+        named = f"Models write {tag} and a name."
+        assert allowed_bytes(grammar, named) == len(named.encode())
 
 
 @pytest.mark.parametrize("text", PROSE)
