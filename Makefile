@@ -49,7 +49,10 @@ llama: $(INSTALLED) ## Install llama.cpp, if there is a C++ compiler.
 			--constraint constraints.txt --editable '.[llama-cpp]' \
 		|| echo "llama.cpp cannot be built here; its tests are left out" >&2
 
+# torchao, for members that it quantises, is for the tests alone: it says a lot when it is imported.
 test: llama models ## Run the tests, real models included.
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt \
+		torchao || echo "torchao cannot be installed here; its tests are left out" >&2
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 suites: models ## Run the standard suites of LangChain and LlamaIndex on the real models: an hour.
