@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["cache_folder"]
+__all__ = ["cache_folder", "replace_text"]
 
 
 def cache_folder() -> Path:
@@ -16,3 +16,10 @@ def cache_folder() -> Path:
     places = {"win32": ("LOCALAPPDATA", "AppData/Local"), "darwin": ("", "Library/Caches")}
     variable, folder = places.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
     return Path(os.environ.get(variable) or Path.home() / folder) / "adafuse"
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file at once: readers see the old one or the new one. OSError passes through."""
+    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

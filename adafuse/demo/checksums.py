@@ -4,11 +4,12 @@ It knows nothing of models.
 """
 
 import json
-import os
 from hashlib import file_digest
 from pathlib import Path
 
-__all__ = ["is_complete", "replace_text", "sha256", "update_manifest", "write_manifest"]
+from adafuse.cache import replace_text
+
+__all__ = ["is_complete", "sha256", "update_manifest", "write_manifest"]
 
 _NAME = "adafuse-manifest.json"
 _FORMAT = 1  # raise it when the same source is converted differently: older folders are then remade
@@ -36,13 +37,6 @@ def update_manifest(folder: Path, path: Path) -> None:
     manifest = json.loads((folder / _NAME).read_text(encoding="utf-8"))
     manifest["files"][path.relative_to(folder).as_posix()] = _entry(path)
     replace_text(folder / _NAME, json.dumps(manifest, indent=2) + "\n")
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file at once: readers see the old one or the new one. OSError passes through."""
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def _entry(path: Path) -> dict[str, int | str]:

@@ -14,7 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from adafuse.demo.checksums import replace_text
+from adafuse.cache import replace_text
 from adafuse.errors import ModelPreparationError
 
 __all__ = ["SAMPLE", "Conversion", "Step", "convert", "name_dtype"]

@@ -10,11 +10,10 @@ import functools
 import importlib.util
 import re
 import threading
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from adafuse.errors import MissingExtraError
+from adafuse.text.gguf_tokens import llama_library
 
 __all__ = ["complaint", "forget_complaints", "installed", "library"]
 
@@ -32,10 +31,7 @@ def installed() -> bool:
 @functools.cache
 def library() -> ModuleType:
     """The low-level bindings, ready for use; MissingExtraError if they are not installed."""
-    try:
-        bindings = import_module("llama_cpp.llama_cpp")
-    except ImportError as error:
-        raise MissingExtraError("a GGUF file in llama.cpp", "llama-cpp") from error
+    bindings: ModuleType = llama_library().llama_cpp
     bindings.llama_log_set(_callback(bindings), ctypes.c_void_p(0))
     bindings.llama_backend_init()
     return bindings

@@ -17,14 +17,11 @@ from adafuse.llama.cache import LlamaCache
 from adafuse.llama.context import Context, NoRoomError, Token
 from adafuse.llama.weights import Weights
 from adafuse.local.batching import scheduler_of
-from adafuse.local.cost_curve import CostCurve
+from adafuse.local.cost_curve import CostCurve, unmeasured_width
 from adafuse.local.prompt_cache import PromptCache
 from adafuse.local.request import Request
 
 __all__ = ["LlamaRunner"]
-
-_WIDTH = 16  # tokens that a forward may read beside those it has to
-_SHARED_WIDTH = 48  # tokens of a shared forward beyond which guesses cost more than they save
 
 
 class LlamaRunner:
@@ -86,8 +83,7 @@ class LlamaRunner:
 
         For models that were not measured.
         """
-        callers = self.scheduler.callers
-        return max(min(_WIDTH, _SHARED_WIDTH // callers, self._spare_sequences()), 1)
+        return unmeasured_width(self.scheduler.callers, self._spare_sequences())
 
     def _spare_sequences(self) -> int:
         """Sequences that guesses of one caller may take: each may be a leaf."""

@@ -6,7 +6,6 @@ A machine that cannot write there measures again at each start.
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from typing import Any
 
 import torch
 
-from adafuse.cache import cache_folder
+from adafuse.cache import cache_folder, replace_text
 from adafuse.errors import AdaFuseError
 from adafuse.loading.identity import identify
 from adafuse.local.cost_curve import CostCurve
@@ -60,9 +59,7 @@ def kept_curve(
     kept = {**_read(file), key: curve.points}
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f".{_FILE}-{os.getpid()}")
-        draft.write_text(json.dumps(dict(list(kept.items())[-_MOST:]), indent=1), encoding="utf-8")
-        draft.replace(file)
+        replace_text(file, json.dumps(dict(list(kept.items())[-_MOST:]), indent=1))
     return curve
 
 

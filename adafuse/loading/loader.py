@@ -104,10 +104,7 @@ def _plan_gguf(
     """As `_plan_member`, for what llama.cpp runs."""
     read = None
     if spec.tokenizer is not None:
-        tokens = locate(tokenizer, weights=False, tokenizer=True)
-        read = AutoTokenizer.from_pretrained(
-            tokens.place, **tokens.arguments, **spec.tokenizer_kwargs
-        )
+        read = _read_tokenizer(locate(tokenizer, weights=False, tokenizer=True), spec)
     plan = LlamaPlan.of(name, spec, locate(model, weights=True, tokenizer=False), read)
     plan.runner = _shared.get(plan.key)
     plan.loads = plan.runner is None and plan.key not in planned
@@ -164,8 +161,15 @@ def _plan_member(
             folder = Path(source.place)
             files = [path.name for path in folder.iterdir() if path.is_file()]
             refuse_without_weights(where, files, lambda file: (folder / file).read_text("utf-8"))
-    read = AutoTokenizer.from_pretrained(tokens.place, **tokens.arguments, **spec.tokenizer_kwargs)
+    read = _read_tokenizer(tokens, spec)
     return _Plan(name, spec, key, source, placement, dtype, read, runner, config)
+
+
+def _read_tokenizer(tokens: Source, spec: MemberSpec) -> PreTrainedTokenizerBase:
+    read: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        tokens.place, **tokens.arguments, **spec.tokenizer_kwargs
+    )
+    return read
 
 
 def _check_memory(plans: Sequence[_Plan | LlamaPlan]) -> None:

@@ -13,7 +13,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["CostCurve"]
+__all__ = ["CostCurve", "unmeasured_width"]
+
+_WIDTH = 16  # tokens that a forward may read for about the price of two
+_SHARED_WIDTH = 48  # tokens of a shared forward beyond which guesses cost more than they save
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,8 @@ class CostCurve:
                 break
             gains.append(saving - (self.cost(width + count) - self.cost(width)))
         return max(range(len(gains)), key=lambda count: (round(gains[count], 9), -count))
+
+
+def unmeasured_width(callers: int, most: int = _WIDTH) -> int:
+    """How many tokens each of several callers may read in a forward of no known cost."""
+    return max(min(_WIDTH, _SHARED_WIDTH // callers, most), 1)

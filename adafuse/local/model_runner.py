@@ -16,7 +16,7 @@ from adafuse.errors import UnsupportedModelError
 from adafuse.local._compat import attention_name
 from adafuse.local.batching import scheduler_of
 from adafuse.local.context_window import window_size
-from adafuse.local.cost_curve import CostCurve
+from adafuse.local.cost_curve import CostCurve, unmeasured_width
 from adafuse.local.kv_cache import KVCache
 from adafuse.local.onednn import OneDnnLinear
 from adafuse.local.packed_attention import PackedCache, packed_attention, packed_mask
@@ -27,8 +27,6 @@ from adafuse.memory import prompt_bytes, ran_out, release
 
 __all__ = ["ModelRunner"]
 
-_WIDTH = 16  # tokens that a forward may read for about the price of two
-_SHARED_WIDTH = 48  # tokens of a shared forward beyond which guesses cost more than they save
 _LOGITS = 2**24  # that one forward may give: 64 MiB in float32, and a few times that meanwhile
 
 
@@ -97,7 +95,7 @@ class ModelRunner:
 
         For models that were not measured.
         """
-        return max(min(_WIDTH, _SHARED_WIDTH // self.scheduler.callers), 1)
+        return unmeasured_width(self.scheduler.callers)
 
     def new_cache(self) -> KVCache:
         """A cache that holds nothing yet."""

@@ -22,6 +22,7 @@ from adafuse.demo.models import gguf_files, prepare_all
 from benchmarks.rows import ROOT
 from benchmarks.speed.figures import ratio
 from benchmarks.speed.members import count_tokens
+from benchmarks.speed.memory import peak_of
 from benchmarks.speed.one_model import ENGINES, load_pair
 from benchmarks.speed.prompts import long_prompts
 
@@ -68,16 +69,9 @@ def _measure(way: str, context: int, tokens: int) -> dict[str, float]:
         seconds = time.perf_counter() - start
         if not ready or _ANSWERED not in lines:
             raise RuntimeError(f"the process of {way!r} ended before it had answered")
-        peak = _peak(process.pid)
+        peak = peak_of(process.pid)
         process.communicate("\n")  # it waits for that
     return {"peak": peak, "seconds to load": round(seconds, 2)}
-
-
-def _peak(process: int) -> float:
-    """The most resident memory of a process so far, in MB; Linux alone tells."""
-    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
-    return round(int(peak) / 1024, 1)
 
 
 def _megabytes(way: str) -> float:

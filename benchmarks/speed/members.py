@@ -11,12 +11,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from adafuse import Ensemble
-from adafuse.demo.models import prepare_all
+from adafuse.demo.models import gguf_files, prepare_all
 from adafuse.loading.loader import load_members
 from adafuse.local.member import LocalMember
 from adafuse.spec import MemberSpec
 
-__all__ = ["PAIRS", "count_tokens", "load_pairs", "real_pair", "round_weights"]
+__all__ = ["PAIRS", "count_tokens", "gguf_pair", "load_pairs", "real_pair", "round_weights"]
 
 PAIRS = ("real", "agreeing")
 _BITS = 8
@@ -25,6 +25,11 @@ _BITS = 8
 def real_pair(*, keep_prompts: bool = False, dtype: str = "float32") -> Ensemble:
     """The demo models; with `keep_prompts` they may reuse what earlier prompts had in common."""
     return Ensemble(_load(prepare_all(), keep_prompts, dtype))
+
+
+def gguf_pair() -> Ensemble:
+    """The demo models' GGUF files, in llama.cpp."""
+    return Ensemble(_load(gguf_files(), keep_prompts=False, dtype=None))
 
 
 def load_pairs() -> dict[str, Ensemble]:
@@ -59,7 +64,7 @@ def round_weights(model: torch.nn.Module, bits: int = _BITS) -> None:
 
 
 def _load(
-    folders: Mapping[str, Path], keep_prompts: bool, dtype: str = "float32"
+    folders: Mapping[str, Path], keep_prompts: bool, dtype: str | None = "float32"
 ) -> list[LocalMember]:
     kept = 256 if keep_prompts else 0
     return load_members(

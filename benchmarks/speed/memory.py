@@ -8,6 +8,7 @@ import json
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from benchmarks.speed.figures import ratio
 from benchmarks.speed.members import count_tokens, real_pair
 from benchmarks.speed.prompts import long_prompts
 
-__all__ = ["run"]
+__all__ = ["peak_of", "run"]
 
 
 def run(context: int, tokens: int) -> dict[str, Any]:
@@ -107,13 +108,17 @@ def _peak() -> float:
 
     Linux hands `ru_maxrss` down from the process that started this one, so it is the last resort.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return round(int(line.split()[1]) / 1024, 1)
+    with suppress(OSError, ValueError):
+        return peak_of("self")
     unit = 1024**2 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+
+def peak_of(process: int | str) -> float:
+    """The most resident memory of a process so far, in MB; OSError where there is no Linux."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return round(int(peak) / 1024, 1)
 
 
 def _reset_peak() -> bool:

@@ -19,12 +19,11 @@ import torch
 from rich.progress import track
 
 from adafuse import Ensemble
-from adafuse.demo.models import gguf_files, prepare_all
-from adafuse.loading.loader import load_members
+from adafuse.demo.models import gguf_files
 from adafuse.local.member import LocalMember
 from adafuse.prompting.prompt import Prompt, read_prompt
-from adafuse.spec import MemberSpec
 from benchmarks.speed.figures import median, passes_per_token, ratio
+from benchmarks.speed.members import gguf_pair, real_pair
 from benchmarks.speed.prompts import Task, tasks
 from benchmarks.speed.timing import Timed, timed, token_times
 
@@ -145,10 +144,7 @@ def engines() -> Iterator[tuple[str, Engine]]:
 
 def load_pair(engine: str) -> Ensemble:
     """The demo pair in one of `ENGINES`; its members keep nothing of earlier prompts."""
-    llama = engine == "llama.cpp"
-    places = gguf_files() if llama else prepare_all()
-    specs = [MemberSpec(str(place), name=name, prompt_cache_mb=0) for name, place in places.items()]
-    return Ensemble(load_members(specs, dtype=None if llama else engine))
+    return gguf_pair() if engine == "llama.cpp" else real_pair(dtype=engine)
 
 
 def _greedy(member: LocalMember) -> Callable[[Prompt, int], list[float]]:

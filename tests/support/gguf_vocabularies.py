@@ -49,26 +49,12 @@ def read(name: str, **fields: Any) -> LlamaVocabulary:
         return load(write(Path(folder) / f"{name}.gguf", name, **fields), name)
 
 
-def write(
-    path: Path,
-    name: str,
-    *,
-    kind: str | None = None,
-    split: str | None = None,
-    extra: Types | None = None,
-    without_bytes: bool = False,
-    template: str | Sequence[Mapping[str, str]] | None = None,
-    roles: Sequence[str] = ("bos", "eos", "unk"),
-) -> Path:
-    """Write the vocabulary of a family, and the types of `extra` tokens by their contents.
-
-    `kind` is llama.cpp's name of a tokenizer, `split` that of a pre-tokenizer.
-    """
+def write(path: Path, name: str, **options: Any) -> Path:
+    """Write the vocabulary of a family; `options` are those of `describe`."""
     from gguf import GGUFWriter
 
     writer = GGUFWriter(path, "llama")
-    describe(writer, name, kind=kind, split=split, extra=extra, without_bytes=without_bytes,
-             template=template, roles=roles)  # fmt: skip
+    describe(writer, name, **options)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -87,7 +73,11 @@ def describe(
     template: str | Sequence[Mapping[str, str]] | None = None,
     roles: Sequence[str] = ("bos", "eos", "unk"),
 ) -> None:
-    """Add the vocabulary of a family to a file that is being written."""
+    """Add the vocabulary of a family to a file that is being written.
+
+    With the types of `extra` tokens by their contents; `kind` is llama.cpp's name of a tokenizer,
+    `split` that of a pre-tokenizer.
+    """
     tokenizer: Any = family(name)[1]
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
